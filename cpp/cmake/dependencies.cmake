@@ -1,0 +1,41 @@
+# What the project is built with, and where to get it when it is missing.
+function(d2deploy_need name package)
+  if(NOT ${name}_FOUND)
+    message(FATAL_ERROR "${name} was not found. On Debian and Ubuntu: apt-get install ${package} (scripts/setup installs everything)")
+  endif()
+endfunction()
+
+find_package(Protobuf QUIET)
+d2deploy_need(Protobuf "libprotobuf-dev protobuf-compiler")
+find_package(OpenCV QUIET COMPONENTS core imgproc imgcodecs)
+d2deploy_need(OpenCV libopencv-dev)
+find_package(gflags QUIET)
+d2deploy_need(gflags libgflags-dev)
+find_package(glog QUIET)
+d2deploy_need(glog libgoogle-glog-dev)
+
+if(D2DEPLOY_OPENMP)
+  find_package(OpenMP QUIET COMPONENTS CXX)
+  if(NOT OpenMP_CXX_FOUND)
+    message(WARNING "OpenMP was not found: everything runs on one thread")
+  endif()
+endif()
+
+if(D2DEPLOY_ONEDNN)
+  find_package(dnnl 3.2 QUIET CONFIG)
+  if(NOT dnnl_FOUND)
+    message(FATAL_ERROR "oneDNN 3.2 or newer was not found. Either: pip install onednn-devel-cpu-gomp==2023.2.0 into a virtual "
+                        "environment and add -DCMAKE_PREFIX_PATH=<its folder> (scripts/setup does this), or: -DD2DEPLOY_ONEDNN=OFF "
+                        "to use the portable kernels alone")
+  endif()
+  message(STATUS "oneDNN ${dnnl_VERSION}: ${dnnl_DIR}")
+endif()
+
+if(D2DEPLOY_TESTS)
+  find_package(GTest QUIET)
+  d2deploy_need(GTest libgtest-dev)
+endif()
+if(D2DEPLOY_BENCHMARKS)
+  find_package(benchmark QUIET)
+  d2deploy_need(benchmark libbenchmark-dev)
+endif()

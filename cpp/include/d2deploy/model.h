@@ -1,0 +1,102 @@
+// Loading a pair of Caffe2 files and running it.
+//
+//   auto model = d2deploy::Model::load("model.pb", "model_init.pb");
+//   d2deploy::Session session(model);
+//   auto outputs = session.run({{"data", image}, {"im_info", size}});
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "d2deploy/error.h"
+#include "d2deploy/log.h"
+#include "d2deploy/tensor.h"
+
+namespace d2deploy {
+
+struct ModelOptions {
+  std::string device = "cpu";         ///< "cpu"
+  std::string precision = "float32";  ///< "float32"
+  int threads = 0;                    ///< threads of one run; 0: as many as there are cores
+  /// Kernels to use, as "Conv=direct_f32,RoIAlign=direct_f32", instead of the best that takes the call.
+  /// Empty: the environment variable D2DEPLOY_KERNELS, which is read when the model is loaded.
+  std::string kernels;
+  std::int64_t max_tensor_bytes = std::int64_t{4} << 30;  ///< no tensor of a model may be larger
+  bool optimize = true;                                   ///< false: the nodes run as they stand in the file
+  Log log;                                                ///< null: silence
+};
+
+/// What one node did in the runs of a session that were profiled.
+struct NodeProfile {
+  std::string type, output, kernel;  ///< operator, its first output, and "onednn_f32/brgconv:avx512_core" for example
+  std::string shape;                 ///< of the first output in the last run
+  std::int64_t runs = 0;
+  double milliseconds = 0;  ///< of all runs together
+  double flops = 0;         ///< of one run, by the planned shapes
+  double bytes = 0;         ///< read and written by one run, by the planned shapes
+};
+
+/// Tensors by blob name.
+using Tensors = std::map<std::string, Tensor>;
+
+/// Numbers and strings that the exporter wrote beside the graph.
+struct ModelInfo {
+  std::string meta_architecture = "GeneralizedRCNN";
+  std::int64_t size_divisibility = 0;  ///< pad height and width to a multiple of it; 0 or 1: any size
+};
+
+/// A loaded model: immutable, shared by any number of sessions in any threads.
+class Model {
+ public:
+  /// Reads, checks and prepares both files. Throws InvalidModel (with the file, and all faults at once where
+  /// that is possible), Unsupported (operators that we do not have, all of them), InvalidArgument (options).
+  static std::shared_ptr<const Model> load(const std::filesystem::path& predict_net,
+                                           const std::filesystem::path& init_net, const ModelOptions& options = {});
+  ~Model();
+  Model(const Model&) = delete;
+  Model& operator=(const Model&) = delete;
+
+  const std::vector<std::string>& inputs() const;   ///< blobs that `run` must be given
+  const std::vector<std::string>& outputs() const;  ///< blobs that `run` returns, in the file's order
+  const ModelInfo& info() const;
+  const ModelOptions& options() const;
+  /// The graph that is run, after all passes, in its text form.
+  std::string graph_text() const;
+
+  struct Impl;
+  const Impl& impl() const { return *impl_; }
+
+ private:
+  explicit Model(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+/// One caller of a model: owns the scratch memory of its runs. Cheap to make; not for two threads at a time.
+class Session {
+ public:
+  explicit Session(std::shared_ptr<const Model> model);
+  ~Session();
+  Session(Session&&) noexcept;
+  Session& operator=(Session&&) noexcept;
+
+  /// Runs the net. For a detector: `data` float32 or uint8 (N, 3, H, W), BGR, 0 to 255, and `im_info` float32
+  /// (N, 3), per image height, width, scale.
+  /// Returns: every output of the model, row-major. With several images the rows of the detections are grouped by
+  ///   image, and the extra blob `batch_splits`, float32 (N,), has the number of each. The tensors are views that
+  ///   the next run, or the end of the session, overwrites: clone() what must outlive it.
+  /// Throws InvalidArgument where an input is missing, unknown, or of the wrong type or shape.
+  Tensors run(const Tensors& inputs);
+
+  void set_profiling(bool on);  ///< off by default; on adds a clock reading per node
+  std::vector<NodeProfile> profile() const;
+
+  struct Impl;
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace d2deploy

@@ -1,0 +1,17 @@
+// Where messages go: to a function that the caller of the library gives, or nowhere.
+#pragma once
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "core/check.h"
+#include "d2deploy/log.h"
+
+namespace d2deploy {
+
+template <class... Parts>
+void log(const Log& sink, LogLevel level, const Parts&... parts) {
+  if (sink) sink(level, join(parts...));
+}
+
+}  // namespace d2deploy

@@ -1,0 +1,67 @@
+#include "core/text.h"
+
+#include <charconv>
+#include <cstdint>
+
+#include "core/check.h"
+
+namespace d2deploy {
+
+std::string_view strip(std::string_view text) {
+  const auto first = text.find_first_not_of(" \t\r\n");
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
+}
+
+std::vector<std::string_view> split(std::string_view text, char separator) {
+  std::vector<std::string_view> parts;
+  std::size_t start = 0;
+  int depth = 0;
+  bool quoted = false;
+  const auto add = [&](std::size_t end) {
+    const auto part = strip(text.substr(start, end - start));
+    if (!part.empty()) parts.push_back(part);
+    start = end + 1;
+  };
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '"') quoted = !quoted;
+    if (quoted) continue;
+    if (c == '[' || c == '(') ++depth;
+    if (c == ']' || c == ')') --depth;
+    if (c == separator && depth == 0) add(i);
+  }
+  if (start < text.size()) add(text.size());
+  return parts;
+}
+
+std::string list_of(const std::vector<std::string>& names) {
+  std::string text;
+  for (const auto& n : names) text += (text.empty() ? "" : ", ") + n;
+  return text;
+}
+
+namespace {
+
+template <class T>
+T parse_number(std::string_view text, const char* wanted) {
+  T value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  check(error == std::errc() && end == text.data() + text.size(), "'", text, "' is not ", wanted);
+  return value;
+}
+
+}  // namespace
+
+std::int64_t parse_int(std::string_view text) { return parse_number<std::int64_t>(text, "an integer"); }
+float parse_float(std::string_view text) { return parse_number<float>(text, "a number"); }
+
+std::string to_text(float value) {
+  char buffer[32];
+  const auto end = std::to_chars(buffer, buffer + sizeof buffer, value).ptr;
+  std::string text(buffer, end);
+  if (text.find_first_of(".en") == std::string::npos) text += ".0";
+  return text;
+}
+
+}  // namespace d2deploy

@@ -1,0 +1,19 @@
+// Small helpers for our text forms.
+#pragma once
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace d2deploy {
+
+std::string_view strip(std::string_view text);
+/// The stripped, non-empty parts between separators that stand outside of brackets and quotes.
+std::vector<std::string_view> split(std::string_view text, char separator);
+/// Names joined by ", ".
+std::string list_of(const std::vector<std::string>& names);
+/// Throws InvalidArgument where `text` is not wholly a number.
+std::int64_t parse_int(std::string_view text);
+float parse_float(std::string_view text);
+std::string to_text(float value);  ///< shortest text that reads back as the same float, with a point or exponent
+
+}  // namespace d2deploy

@@ -1,0 +1,91 @@
+#include "operators/evaluate.h"
+
+#include "core/memory.h"
+#include "core/threads.h"
+
+namespace d2deploy {
+
+namespace {
+
+Types types_of(const std::vector<Tensor>& tensors) {
+  Types types;
+  for (const auto& t : tensors) types.push_back(t.type());
+  return types;
+}
+
+std::vector<const Tensor*> pointers(const std::vector<Tensor>& tensors) {
+  std::vector<const Tensor*> out;
+  for (const auto& t : tensors) out.push_back(&t);
+  return out;
+}
+
+Types infer_all(const Operator& op, const std::any& params, const Types& types, const std::vector<Tensor>& inputs) {
+  check_inputs(op.type, op.inputs, types);
+  const auto values = pointers(inputs);
+  const Inputs in{types, values};
+  return infer(op, params, in, op.infer_shapes(params, in).size());
+}
+
+}  // namespace
+
+const Kernel& portable_kernel(const Operator& op) {
+  check<InternalError>(!op.kernels.empty(), op.type, " has no kernel");
+  return op.kernels.back();
+}
+
+Evaluation::Evaluation(const Operator& op, const Args& args, std::vector<Tensor> inputs, std::vector<bool> constant,
+                       std::int64_t capacity_rows)
+    : op_(op), params_(op.parse(args)), inputs_(std::move(inputs)), input_types_(types_of(inputs_)) {
+  output_types_ = infer_all(op, params_, input_types_, inputs_);
+  planned_inputs_ = input_types_;
+  planned_outputs_ = output_types_;
+  constant.resize(inputs_.size());
+  for (std::size_t i = 0; i < inputs_.size(); ++i) {
+    constants_.push_back(constant[i] ? std::make_unique<Constant>(inputs_[i]) : nullptr);
+    constant_pointers_.push_back(constants_.back().get());
+  }
+  if (capacity_rows >= 0) {
+    bounded_ = true;
+    const std::int64_t rows = input_types_[0].shape[0];
+    for (std::size_t i = 0; i < inputs_.size(); ++i)
+      if (!constant[i] && input_types_[i].shape.rank() > 0 && input_types_[i].shape[0] == rows)
+        planned_inputs_[i].shape[0] = capacity_rows;
+    planned_outputs_ = infer_all(op, params_, planned_inputs_, inputs_);
+  }
+}
+
+CallSite Evaluation::site() const {
+  return {planned_inputs_, planned_outputs_, constant_pointers_, bounded_, thread_count()};
+}
+
+std::string Evaluation::reject(const Kernel& kernel) const { return kernel.reject(params_, site()); }
+
+void Evaluation::prepare(const Kernel& kernel) {
+  kernel_ = &kernel;
+  prepared_ = kernel.prepare(params_, site());
+  scratch_ = allocate(prepared_.scratch_bytes);
+}
+
+void Evaluation::run(std::vector<Tensor>& outputs) {
+  auto in = pointers(inputs_);
+  for (std::size_t i = 0; i < in.size(); ++i)
+    if (prepared_.packed >> i & 1U) in[i] = nullptr;  // a kernel that reads what it said it would not crashes here
+  std::vector<Tensor*> out;
+  for (auto& t : outputs) out.push_back(&t);
+  kernel_->run(params_, {in, out, scratch_.get(), prepared_.state.get()});
+}
+
+std::vector<Tensor> evaluate(const Operator& op, const Args& args, const std::vector<Tensor>& inputs) {
+  Evaluation evaluation(op, args, inputs);
+  std::vector<Tensor> outputs;
+  if (op.is(view)) {
+    outputs.push_back(inputs.at(0).with_type(evaluation.output_types()[0]));
+    return outputs;
+  }
+  for (const auto& t : evaluation.output_types()) outputs.push_back(Tensor::allocate(t));
+  evaluation.prepare(portable_kernel(op));
+  evaluation.run(outputs);
+  return outputs;
+}
+
+}  // namespace d2deploy

@@ -1,0 +1,129 @@
+#include "operators/signature.h"
+
+#include <algorithm>
+#include <map>
+
+#include "core/check.h"
+#include "core/text.h"
+
+namespace d2deploy {
+
+namespace {
+
+Dim parse_dim(std::string_view text) {
+  Dim dim;
+  if (text.find_first_not_of("0123456789|") != std::string_view::npos) {
+    dim.symbol = text;
+    return dim;
+  }
+  for (const auto part : split(text, '|')) dim.alternatives.push_back(parse_int(part));
+  return dim;
+}
+
+Port parse_port(std::string_view text) {
+  Port port;
+  const auto colon = text.find(':');
+  check<InternalError>(colon != std::string_view::npos, "signature: '", text, "' lacks a colon");
+  std::string_view name = strip(text.substr(0, colon)), rest = strip(text.substr(colon + 1));
+  port.optional = name.ends_with('?');
+  port.repeated = name.ends_with('*');
+  if (port.optional || port.repeated) name.remove_suffix(1);
+  port.name = name;
+  port.dtype_text = rest.substr(0, rest.find(' '));
+  rest = strip(rest.substr(port.dtype_text.size()));
+  if (port.dtype_text != "any")
+    for (const auto part : split(port.dtype_text, '|')) {
+      port.dtypes.emplace_back();
+      check<InternalError>(parse(part, port.dtypes.back()), "signature: '", part, "' is no element type");
+    }
+  const bool listed = rest.starts_with('(');
+  const auto end = listed ? rest.find(')') + 1 : std::min(rest.find(' '), rest.size());
+  port.shape_text = rest.substr(0, end);
+  port.remark = strip(rest.substr(end));
+  port.any_shape = !listed;
+  if (listed)
+    for (const auto part : split(rest.substr(1, end - 2), ',')) {
+      if (part == "...")
+        port.open_ended = true;
+      else
+        port.dims.push_back(parse_dim(part));
+    }
+  return port;
+}
+
+class Matcher {
+ public:
+  explicit Matcher(std::string_view type) : type_(type) {}
+
+  void match(const Port& port, const TensorType& found) {
+    if (!port.dtypes.empty() && std::ranges::find(port.dtypes, found.dtype) == port.dtypes.end())
+      fail<InvalidArgument>(type_, ": ", port.name, " must be ", port.dtype_text, ", got ", found.dtype);
+    if (port.any_shape) return;
+    const auto rank = found.shape.rank();
+    if (port.open_ended ? rank < port.dims.size() : rank != port.dims.size()) refuse(port, found.shape, {});
+    for (std::size_t i = 0; i < port.dims.size(); ++i) match(port, i, found.shape);
+  }
+
+ private:
+  void match(const Port& port, std::size_t i, const Shape& shape) {
+    const Dim& want = port.dims[i];
+    const std::int64_t have = shape[i];
+    if (have == kUnknown) return;
+    if (want.symbol.empty()) {
+      if (std::ranges::find(want.alternatives, have) == want.alternatives.end()) refuse(port, shape, {});
+      return;
+    }
+    const auto [it, fresh] = symbols_.emplace(want.symbol, have);
+    if (!fresh && it->second != have) refuse(port, shape, join(" with ", want.symbol, " = ", it->second));
+  }
+
+  [[noreturn]] void refuse(const Port& port, const Shape& shape, const std::string& why) const {
+    fail<InvalidArgument>(type_, ": ", port.name, " must be ", port.shape_text, why, ", got ", shape);
+  }
+
+  std::string_view type_;
+  std::map<std::string, std::int64_t> symbols_;
+};
+
+[[noreturn]] void refuse_count(std::string_view type, const std::vector<Port>& ports, std::size_t count,
+                               const char* kind) {
+  std::vector<std::string> names;
+  for (const auto& p : ports) names.push_back(p.name + (p.optional ? " (optional)" : p.repeated ? ", ..." : ""));
+  fail<InvalidArgument>(type, ": got ", count, ' ', kind, ", wanted ", list_of(names));
+}
+
+}  // namespace
+
+std::vector<Port> parse_ports(std::string_view text) {
+  std::vector<Port> ports;
+  // " | " separates ports; a bare '|' separates alternatives.
+  for (std::size_t start = 0; start < text.size();) {
+    const auto end = std::min(text.find(" | ", start), text.size());
+    ports.push_back(parse_port(strip(text.substr(start, end - start))));
+    start = end + 3;
+  }
+  return ports;
+}
+
+void check_inputs(std::string_view type, const std::vector<Port>& ports, std::span<const TensorType> types) {
+  Matcher matcher(type);
+  const auto required =
+      static_cast<std::size_t>(std::ranges::count_if(ports, [](const Port& p) { return !p.optional && !p.repeated; }));
+  const auto repeated = static_cast<std::size_t>(std::ranges::count_if(ports, &Port::repeated));
+  const bool count_fits = repeated ? types.size() > required && (types.size() - required) % repeated == 0
+                                   : types.size() >= required && types.size() <= ports.size();
+  if (!count_fits) refuse_count(type, ports, types.size(), "inputs");
+  const std::size_t times = repeated ? (types.size() - required) / repeated : 1;
+  std::size_t i = 0;
+  for (const auto& port : ports)
+    for (std::size_t k = 0; k < (port.repeated ? times : 1) && i < types.size(); ++k) matcher.match(port, types[i++]);
+}
+
+void check_output_count(std::string_view type, const std::vector<Port>& ports, std::size_t count) {
+  const auto required =
+      static_cast<std::size_t>(std::ranges::count_if(ports, [](const Port& p) { return !p.optional && !p.repeated; }));
+  const bool open = std::ranges::any_of(ports, &Port::repeated);
+  if (count < required || (!open && count > ports.size())) refuse_count(type, ports, count, "outputs");
+}
+
+}  // namespace d2deploy

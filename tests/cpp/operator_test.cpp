@@ -1,0 +1,251 @@
+// Runs every line of .cases files through every kernel of its operator, in every layout it takes,
+// with room for more rows than there are, and in place where that is allowed:
+//   shape == inference;  kernel == worked value;  kernel == meaning;  kernel == portable kernel.
+//
+//   operator_test FILE...            exit status 0: all cases pass
+//   operator_test --case 'TEXT'      one case, as a failure prints it
+//   operator_test --dump DIR FILE    also writes DIR/<case>.in<i>.npy and .out<i>.npy (portable kernel)
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <limits>
+#include <sstream>
+
+#include "graph/graph.h"
+#include "io/npy.h"
+#include "operators/case.h"
+#include "operators/evaluate.h"
+
+using namespace d2deploy;
+
+namespace {
+
+int failures = 0;
+
+void expect(bool ok, const Case& c, const std::string& what) {
+  if (ok) return;
+  ++failures;
+  std::cerr << "FAIL " << what << "\n  reproduce: operator_test --case '" << c.text << "'\n";
+}
+
+std::vector<double> values_of(const Tensor& tensor) {
+  const Tensor t = in_layout(tensor, Layout::row_major);
+  std::vector<double> out;
+  const auto add = [&](auto values) {
+    for (const auto v : values) out.push_back(static_cast<double>(v));
+  };
+  switch (t.dtype()) {
+    case DType::float32: add(t.values<float>()); break;
+    case DType::int32: add(t.values<std::int32_t>()); break;
+    case DType::int64: add(t.values<std::int64_t>()); break;
+    case DType::uint8: add(t.values<std::uint8_t>()); break;
+    case DType::boolean: add(t.values<bool>()); break;
+  }
+  return out;
+}
+
+// The order of summation differs between kernels: a few hundred roundings of values near 1.
+constexpr double kTolerance = 256 * std::numeric_limits<float>::epsilon();
+
+std::string difference(const std::vector<double>& have, const std::vector<double>& want) {
+  if (have.size() != want.size()) return join(have.size(), " values, wanted ", want.size());
+  for (std::size_t i = 0; i < have.size(); ++i) {
+    if (std::isnan(have[i]) && std::isnan(want[i])) continue;
+    if (have[i] == want[i]) continue;
+    if (!(std::fabs(have[i] - want[i]) <= kTolerance * std::max(1.0, std::fabs(want[i]))))
+      return join("element ", i, " is ", have[i], ", wanted ", want[i]);
+  }
+  return {};
+}
+
+// Memory that shows what was not written (NaN) and what was written outside (guard bands).
+class Guarded {
+ public:
+  explicit Guarded(const TensorType& type)
+      : bytes_(static_cast<std::size_t>(type.bytes())),
+        memory_(Tensor::allocate({DType::uint8, {static_cast<std::int64_t>(bytes_ + 2 * kBand)}})) {
+    std::memset(memory_.raw(), 0xFF, bytes_ + 2 * kBand);
+    tensor_ = Tensor::share(type, static_cast<std::byte*>(memory_.raw()) + kBand, std::make_shared<Tensor>(memory_));
+  }
+  Tensor& tensor() { return tensor_; }
+  bool intact() const {
+    const auto* p = memory_.data<std::uint8_t>();
+    for (std::size_t i = 0; i < kBand; ++i)
+      if (p[i] != 0xFF || p[kBand + bytes_ + i] != 0xFF) return false;
+    return true;
+  }
+
+ private:
+  static constexpr std::size_t kBand = 256;
+  std::size_t bytes_;
+  Tensor memory_, tensor_;
+};
+
+struct Variant {
+  Layout layout = Layout::row_major;
+  bool spare_rows = false, in_place = false;
+  std::string text() const { return join(layout, spare_rows ? ", spare rows" : "", in_place ? ", in place" : ""); }
+};
+
+// Outputs of one kernel in one variant; nothing where it does not take the call.
+std::optional<std::vector<Tensor>> run(const Case& c, const Kernel& kernel, const Variant& variant) {
+  std::vector<Tensor> inputs;
+  for (const auto& t : c.inputs)
+    inputs.push_back(in_layout(t, t.shape().rank() == 4 ? variant.layout : Layout::row_major));
+  const std::int64_t capacity = variant.spare_rows ? inputs[0].dim(0) + 5 : -1;
+  Evaluation evaluation(*c.op, c.args, inputs, c.constant, capacity);
+  if (const auto why = evaluation.reject(kernel); !why.empty()) {
+    std::cout << "  skip " << c.op->type << '/' << kernel.name << " (" << variant.text() << "): " << why << '\n';
+    return std::nullopt;
+  }
+  std::vector<Guarded> memory;
+  std::vector<Tensor> outputs;
+  for (const auto& type : evaluation.output_types()) outputs.push_back(memory.emplace_back(type).tensor());
+  if (variant.in_place) {
+    if (outputs[0].type() != inputs[0].type()) return std::nullopt;
+    outputs[0] = inputs[0];
+  }
+  evaluation.prepare(kernel);
+  evaluation.run(outputs);
+  const std::string who = kernel.name + " (" + variant.text() + ")";
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    expect(memory[i].intact(), c, who + ": wrote outside of output " + std::to_string(i));
+    if (!c.op->is(data_dependent))
+      expect(outputs[i].type() == evaluation.output_types()[i], c, who + ": shape differs from inference");
+    outputs[i] = in_layout(outputs[i], Layout::row_major);
+  }
+  return outputs;
+}
+
+void compare(const Case& c, const std::vector<Tensor>& have, const std::vector<Tensor>& want, const std::string& who) {
+  for (std::size_t i = 0; i < want.size(); ++i) {
+    expect(have[i].shape() == want[i].shape(), c,
+           join(who, ": output ", i, " is ", have[i].shape(), ", wanted ", want[i].shape()));
+    const auto gap = difference(values_of(have[i]), values_of(want[i]));
+    expect(gap.empty(), c, join(who, ": output ", i, ": ", gap));
+  }
+}
+
+std::vector<Tensor> run_meaning(const Case& c, const std::string& text) {
+  std::map<std::string, Tensor> values;
+  std::size_t i = 0;
+  const auto repeats = std::ranges::count_if(c.op->inputs, &Port::repeated);
+  const std::size_t times = repeats ? (c.inputs.size() - (c.op->inputs.size() - static_cast<std::size_t>(repeats))) /
+                                          static_cast<std::size_t>(repeats)
+                                    : 0;
+  for (const auto& port : c.op->inputs)
+    for (std::size_t k = 0; k < (port.repeated ? times : 1) && i < c.inputs.size(); ++k)
+      values[port.repeated ? port.name + '_' + std::to_string(k) : port.name] = c.inputs[i++];
+  for (const Node& node : parse_graph(text).nodes) {
+    std::vector<Tensor> inputs;
+    for (const auto& x : node.inputs) inputs.push_back(values.at(x));
+    Args args = node.args;
+    if (args.erase("*")) args.insert(c.args.begin(), c.args.end());
+    auto outputs = evaluate(*find_operator(node.type), args, inputs);
+    for (std::size_t k = 0; k < node.outputs.size(); ++k) values[node.outputs[k]] = outputs[k];
+  }
+  std::vector<Tensor> outputs;
+  for (const auto& port : c.op->outputs) outputs.push_back(values.at(port.name));
+  return outputs;
+}
+
+void check_error(const Case& c) {
+  try {
+    (void)evaluate(*c.op, c.args, c.inputs);
+  } catch (const Error& e) {
+    expect(std::string_view(e.what()).find(*c.error) != std::string_view::npos, c, join("wrong message: ", e.what()));
+    return;
+  }
+  expect(false, c, "nothing was thrown");
+}
+
+std::vector<Variant> variants(const Case& c) {
+  std::vector<Variant> all{{}};
+  const bool rows = !c.inputs.empty() && c.inputs[0].shape().rank() > 0 && !c.op->is(data_dependent);
+  if (rows && !c.constant[0]) {
+    Evaluation plain(*c.op, c.args, c.inputs);
+    const auto& out = plain.output_types()[0].shape;
+    if (out.rank() > 0 && out[0] == c.inputs[0].dim(0)) all.push_back({Layout::row_major, true, false});
+  }
+  if (c.op->is(spatial) || c.op->is(elementwise))
+    if (std::ranges::any_of(c.inputs, [](const Tensor& t) { return t.shape().rank() == 4; }))
+      for (std::size_t i = 0, n = all.size(); i < n; ++i)
+        all.push_back({Layout::channels_last, all[i].spare_rows, false});
+  if (c.op->is(in_place))
+    for (std::size_t i = 0, n = all.size(); i < n; ++i) all.push_back({all[i].layout, all[i].spare_rows, true});
+  return all;
+}
+
+void check_case(const Case& c) {
+  if (c.error) return check_error(c);
+  const auto want = evaluate(*c.op, c.args, c.inputs);
+  for (std::size_t i = 0; i < c.expected.size(); ++i) {
+    const auto gap = difference(values_of(want[i]), {c.expected[i].begin(), c.expected[i].end()});
+    expect(gap.empty(), c, join("output ", i, " differs from the worked value: ", gap));
+  }
+  if (const auto text = c.op->meaning(c.op->parse(c.args), c.inputs.size()); !text.empty())
+    compare(c, want, run_meaning(c, text), "meaning");
+  if (c.op->is(view)) return;
+  for (const auto& kernel : c.op->kernels) {
+    for (const auto& variant : variants(c))
+      if (const auto have = run(c, kernel, variant)) compare(c, *have, want, kernel.name + " (" + variant.text() + ")");
+  }
+}
+
+void check_safely(const Case& c) {
+  try {
+    check_case(c);
+  } catch (const std::exception& e) {
+    expect(false, c, join("threw: ", e.what()));
+  }
+}
+
+void dump(const std::filesystem::path& folder, const std::vector<Case>& cases) {
+  for (std::size_t n = 0; n < cases.size(); ++n) {
+    const Case& c = cases[n];
+    if (c.error) continue;
+    const auto write = [&](const char* kind, const std::vector<Tensor>& tensors) {
+      for (std::size_t i = 0; i < tensors.size(); ++i) write_npy(folder / join(n, '.', kind, i, ".npy"), tensors[i]);
+    };
+    write("in", c.inputs);
+    write("out", evaluate(*c.op, c.args, c.inputs));
+    std::ofstream(folder / join(n, ".txt")) << c.text << '\n';
+  }
+}
+
+std::string read(const char* path) {
+  std::ifstream in(path);
+  std::ostringstream text;
+  text << in.rdbuf();
+  check(in.good(), "cannot read ", path);
+  return text.str();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  std::vector<std::string> words(argv + 1, argv + argc);
+  std::size_t count = 0;
+  if (words.size() == 2 && words[0] == "--case") {
+    check_safely(parse_case(words[1]));
+    count = 1;
+  } else if (words.size() == 3 && words[0] == "--dump") {
+    const auto cases = parse_cases(read(words[2].c_str()));
+    dump(words[1], cases);
+    count = cases.size();
+  } else {
+    for (const auto& path : words) {
+      const auto cases = parse_cases(read(path.c_str()));
+      for (const auto& c : cases) check_safely(c);
+      count += cases.size();
+    }
+  }
+  std::cout << count << " cases, " << failures << " failures\n";
+  return failures != 0 || count == 0 ? 1 : 0;  // nothing collected is a failure
+} catch (const std::exception& e) {
+  std::cerr << e.what() << '\n';
+  return 2;
+}
