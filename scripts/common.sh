@@ -4,7 +4,7 @@
 SCRIPT=$(realpath "$0")
 CALLER_FOLDER=$PWD # a script's file arguments are relative to it
 ROOT=$(realpath "$(dirname "${BASH_SOURCE[0]}")/..")
-cd "$ROOT"
+cd "$ROOT" || exit
 JOBS=${JOBS:-$(nproc)}
 
 if command -v ccache >/dev/null; then
