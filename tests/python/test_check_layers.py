@@ -45,18 +45,30 @@ VIOLATIONS = [
     ("cpp/src/passes/bad.h", '#include "io/npy.h"', "passes must not include io/npy.h"),
     ("cpp/src/passes/worse.h", "#  include <runtime/plan.h>", "passes must not include runtime/plan.h"),
     ("cpp/src/runtime/bad.h", '#include "cli/flags.h"', "runtime must not include cli/flags.h"),
-    ("cpp/src/detector/bad.h", '#include "runtime/plan.h"', "detector must not include runtime/plan.h; it may use: core"),
+    (
+        "cpp/src/detector/bad.h",
+        '#include "runtime/plan.h"',
+        "detector must not include runtime/plan.h; it may use: core",
+    ),
     ("cpp/src/cli/bad.h", '#include "core/text.h"', "cli must not include core/text.h; it may use: only itself"),
     ("python/bindings/bad.cpp", '#include "io/npy.h"', "bindings must not include io/npy.h"),
     ("cpp/src/surprise/new.h", "#pragma once", "cpp/src/surprise: unknown layer"),
     ("cpp/include/d2deploy/bad.h", '#include "core/text.h"', "public headers include only public headers"),
     ("python/d2deploy/modeling/bad.py", "import d2deploy.runtime.session", "d2deploy.modeling must not import"),
-    ("python/d2deploy/export/bad.py", "from d2deploy import runtime", "d2deploy.export must not import d2deploy.runtime"),
+    (
+        "python/d2deploy/export/bad.py",
+        "from d2deploy import runtime",
+        "d2deploy.export must not import d2deploy.runtime",
+    ),
     ("python/d2deploy/export/worse.py", "from ..runtime import session", "d2deploy.export must not import"),
     ("python/d2deploy/runtime/bad.py", "def f():\n    import torch", "d2deploy.runtime must not import torch"),
     ("python/d2deploy/runtime/worse.py", "from detectron2.data import x", "must not import detectron2.data"),
     ("python/d2deploy/runtime/session.py", "import yaml", "`import d2deploy` needs NumPy alone, but this imports yaml"),
-    ("python/d2deploy/runtime/session.py", "from d2deploy import modeling", "needs NumPy alone, but this imports torch"),
+    (
+        "python/d2deploy/runtime/session.py",
+        "from d2deploy import modeling",
+        "needs NumPy alone, but this imports torch",
+    ),
 ]
 
 
@@ -89,7 +101,11 @@ def test_violation_is_named(tmp_path: Path, file: str, text: str, message: str) 
 
 @pytest.mark.parametrize(
     "text",
-    ["def f():\n    import yaml", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import yaml", "import os.path"],
+    [
+        "def f():\n    import yaml",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import yaml",
+        "import os.path",
+    ],
     ids=["in a function", "for type checkers", "standard library"],
 )
 def test_import_that_does_not_run_passes(tmp_path: Path, text: str) -> None:
