@@ -1,62 +1,74 @@
 #include "cli/images.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <fstream>
-#include <iterator>
 #include <opencv2/core/utils/logger.hpp>
 #include <opencv2/imgcodecs.hpp>
 #include <system_error>
 
 #include "core/check.h"
+#include "core/text.h"
 
 namespace d2deploy::cli {
 
 namespace {
 
-// Sends stderr away for as long as it lives: libpng and libjpeg write there what our errors say better.
-class QuietStderr {
+// Catches what is written to stderr for as long as it lives: libpng and libjpeg have no other way to complain, and our
+// errors say it better.
+class CaughtStderr {
  public:
-  QuietStderr() : saved_(dup(STDERR_FILENO)) {
+  CaughtStderr() : caught_(std::tmpfile()), saved_(dup(STDERR_FILENO)) {
     cv::utils::logging::setLogLevel(cv::utils::logging::LOG_LEVEL_SILENT);
-    const int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
-    if (saved_ >= 0 && null >= 0) dup2(null, STDERR_FILENO);
-    if (null >= 0) close(null);
+    if (caught_ && saved_ >= 0) dup2(fileno(caught_), STDERR_FILENO);
   }
-  ~QuietStderr() {
-    if (saved_ < 0) return;
-    dup2(saved_, STDERR_FILENO);
-    close(saved_);
+  ~CaughtStderr() {
+    if (caught_ && saved_ >= 0) dup2(saved_, STDERR_FILENO);
+    if (saved_ >= 0) close(saved_);
+    if (caught_) (void)std::fclose(caught_);
   }
-  QuietStderr(const QuietStderr&) = delete;
-  QuietStderr& operator=(const QuietStderr&) = delete;
+  CaughtStderr(const CaughtStderr&) = delete;
+  CaughtStderr& operator=(const CaughtStderr&) = delete;
+
+  /// The first line so far; empty where all was quiet.
+  std::string line() const {
+    char text[256] = "";
+    if (!caught_) return {};
+    std::rewind(caught_);
+    if (!std::fgets(text, sizeof text, caught_)) return {};
+    return std::string(strip(text));
+  }
 
  private:
+  std::FILE* caught_;
   int saved_;
 };
 
-std::vector<unsigned char> read_file(const std::filesystem::path& path) {
+void check_readable(const std::filesystem::path& path) {
   check(!std::filesystem::is_directory(path), "image ", path.string(), " is a folder");
   errno = 0;
   std::ifstream in(path, std::ios::binary);
   check(in.good(), "cannot open image ", path.string(), ": ", std::generic_category().message(errno));
-  std::vector<unsigned char> bytes{std::istreambuf_iterator<char>(in), {}};
-  check(!bytes.empty(), "image ", path.string(), " is empty");
-  return bytes;
+  check(in.peek() != std::ifstream::traits_type::eof(), "image ", path.string(), " is empty");
 }
 
 cv::Mat read_image(const std::filesystem::path& path) {
-  const auto bytes = read_file(path);
+  check_readable(path);
   cv::Mat image;
+  std::string complaint;
   try {
-    const QuietStderr quiet;
-    image = cv::imdecode(bytes, cv::IMREAD_COLOR);
+    const CaughtStderr caught;
+    image = cv::imread(path.string(), cv::IMREAD_COLOR);
+    complaint = caught.line();
   } catch (const cv::Exception& e) {
-    fail<InvalidArgument>("cannot decode image ", path.string(), ": ", e.err);
+    complaint = e.err;
   }
-  check(!image.empty(), "cannot decode image ", path.string(), ": damaged, or not a picture format that is known here");
+  // A JPEG file that ends too early is decoded all the same, the rest in gray.
+  if (complaint.find("Premature end") != std::string::npos) image.release();
+  check(!image.empty(), "cannot decode image ", path.string(), ": ",
+        complaint.empty() ? "damaged, or not in a picture format that is known here" : complaint);
   return image;
 }
 
@@ -74,9 +86,12 @@ std::vector<cv::Mat> read_images(const std::vector<std::filesystem::path>& paths
 }
 
 void check_writable(const std::filesystem::path& path) {
+  const auto folder = path.parent_path();
+  check(folder.empty() || std::filesystem::is_directory(folder), "cannot write ", path.string(),
+        ": there is no folder ", folder.string());
   bool known = false;
   try {
-    const QuietStderr quiet;
+    const CaughtStderr quiet;
     known = cv::haveImageWriter(path.string());
   } catch (const cv::Exception&) {
     known = false;  // no extension at all
@@ -87,7 +102,7 @@ void check_writable(const std::filesystem::path& path) {
 void write_image(const std::filesystem::path& path, const cv::Mat& image) {
   bool written = false;
   try {
-    const QuietStderr quiet;
+    const CaughtStderr quiet;
     written = cv::imwrite(path.string(), image);
   } catch (const cv::Exception&) {
     written = false;

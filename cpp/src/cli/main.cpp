@@ -115,7 +115,7 @@ int complain(int code, std::string_view message) {
   for (std::size_t start = 0; start < message.size();) {
     const auto end = std::min(message.find('\n', start), message.size());
     if (const auto part = strip(message.substr(start, end - start)); !part.empty())
-      line += (line.empty() ? "" : "; ") + std::string(part);
+      line += (line.empty() ? "" : line.back() == ':' ? " " : "; ") + std::string(part);
     start = end + 1;
   }
   std::cout.flush();

@@ -23,8 +23,7 @@ DEFINE_double(score_threshold, 0.6, "print, write and draw only what scores at l
 DEFINE_string(output_dir, ".", "folder for mask<i>.png, or mask<image>_<i>.png with several images");
 DEFINE_string(dump_dir, "", "write every output of the net to DIR/<blob>.npy");
 DEFINE_string(visualize, "",
-              "draw boxes, classes, scores and masks on the image, into FILE; with several images "
-              "_0, _1, ... goes before the extension");
+              "draw all that is found into FILE; with several images _0, _1, ... precedes the extension");
 DEFINE_int32(benchmark, 0, "make N timed runs instead of 3; print median, 90th percentile and minimum");
 DEFINE_bool(profile, false, "print the time of every node and of every type of operator");
 DEFINE_bool(print_graph, false, "print the graph that is run, after all passes, and end; needs no --input");
@@ -85,6 +84,10 @@ Exit codes
 One line on stderr says what went wrong.
 )";
 
+std::string default_of(const gflags::CommandLineFlagInfo& info) {
+  return info.type == "double" ? join(std::stod(info.default_value)) : info.default_value;  // 0.6, not all its digits
+}
+
 void print_help() {
   std::cout << kHead;
   for (const Group& group : groups()) {
@@ -94,7 +97,7 @@ void print_help() {
       const std::string left = join("--", flag.name, flag.value ? "=" : "", flag.value ? flag.value : "");
       constexpr int kColumn = 25;
       std::cout << "  " << std::left << std::setw(kColumn) << left << info.description;
-      if (flag.value && !info.default_value.empty()) std::cout << " (default: " << info.default_value << ')';
+      if (flag.value && !info.default_value.empty()) std::cout << " (default: " << default_of(info) << ')';
       std::cout << '\n';
     }
   }
