@@ -78,7 +78,7 @@ Environment
 
 Exit codes
   0  all went well
-  1  wrong use, or an image that cannot be read, or a file that cannot be written
+  1  wrong use, or a file that cannot be read or written
   2  the model files are wrong, or need what is not supported
   3  the device failed, or this program did
 One line on stderr says what went wrong.
