@@ -174,7 +174,7 @@ std::vector<Variant> variants(const Case& c) {
     const auto& out = plain.output_types()[0].shape;
     if (out.rank() > 0 && out[0] == c.inputs[0].dim(0)) all.push_back({Layout::row_major, true, false});
   }
-  if (c.op->is(spatial) || c.op->is(elementwise))
+  if (c.op->is(spatial) || c.op->is(elementwise) || c.op->is(own_layout))
     if (std::ranges::any_of(c.inputs, [](const Tensor& t) { return t.shape().rank() == 4; }))
       for (std::size_t i = 0, n = all.size(); i < n; ++i)
         all.push_back({Layout::channels_last, all[i].spare_rows, false});
