@@ -19,12 +19,12 @@ std::string Faults::text() const {
 
 std::string some_of(const std::vector<std::string>& names, std::size_t most) {
   std::string text;
-  for (std::size_t i = 0; i < std::min(names.size(), most); ++i) text += (i ? ", " : "") + quoted(names[i]);
+  for (std::size_t i = 0; i < std::min(names.size(), most); ++i) text += (i ? ", " : "") + in_quotes(names[i]);
   if (names.size() > most) text += join(" and ", names.size() - most, " more");
   return text;
 }
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   constexpr std::size_t kLongest = 100;
   constexpr std::string_view kHex = "0123456789abcdef";
   std::string out = "'";
@@ -41,9 +41,9 @@ std::string quoted(std::string_view text) {
 void check_name(std::string_view text, std::string_view what) {
   constexpr std::size_t kLongest = 1000;
   check<InvalidModel>(!text.empty(), what, " has no name");
-  check<InvalidModel>(text.size() <= kLongest, what, ", ", quoted(text), ", has a name of ", text.size(),
+  check<InvalidModel>(text.size() <= kLongest, what, ", ", in_quotes(text), ", has a name of ", text.size(),
                       " bytes, at most ", kLongest, " are taken");
-  check<InvalidModel>(std::ranges::none_of(text, is_control), what, ", ", quoted(text),
+  check<InvalidModel>(std::ranges::none_of(text, is_control), what, ", ", in_quotes(text),
                       ", has control characters in its name");
 }
 

@@ -34,7 +34,7 @@ class Faults {
 std::string some_of(const std::vector<std::string>& names, std::size_t most = 20);
 
 /// A string from a file as it may stand in a message: in quotes, control characters as \xNN, not too long.
-std::string quoted(std::string_view text);
+std::string in_quotes(std::string_view text);
 
 /// Throws InvalidModel unless `text` can be the name of a blob, operator or argument: not empty, no control characters,
 /// not absurdly long. `what` says which, as "output 0".

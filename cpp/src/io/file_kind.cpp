@@ -20,13 +20,16 @@ constexpr std::array kMagics{
     Magic{"GIF8"sv, "a GIF image"},
     Magic{"\x1f\x8b"sv, "a gzip archive; unpack it first"},
     Magic{"\x89HDF\r\n\x1a\n"sv, "an HDF5 file"},
-    Magic{"PK\x03\x04"sv, "a zip archive, perhaps a PyTorch checkpoint (.pth) or a TorchScript module; export the model "
-                          "to Caffe2 and give its model.pb and model_init.pb"},
-    Magic{"\x80\x02"sv, "a Python pickle, perhaps a checkpoint (.pkl, .pth); export the model to Caffe2 and give its "
-                        "model.pb and model_init.pb"},
+    Magic{"PK\x03\x04"sv,
+          "a zip archive, perhaps a PyTorch checkpoint (.pth) or a TorchScript module; export the model "
+          "to Caffe2 and give its model.pb and model_init.pb"},
+    Magic{"\x80\x02"sv,
+          "a Python pickle, perhaps a checkpoint (.pkl, .pth); export the model to Caffe2 and give its "
+          "model.pb and model_init.pb"},
     Magic{"\x80\x03"sv, "a Python pickle"},
-    Magic{"\x80\x04"sv, "a Python pickle, perhaps a checkpoint (.pkl); export the model to Caffe2 and give its model.pb "
-                        "and model_init.pb"},
+    Magic{"\x80\x04"sv,
+          "a Python pickle, perhaps a checkpoint (.pkl); export the model to Caffe2 and give its model.pb "
+          "and model_init.pb"},
     Magic{"\x80\x05"sv, "a Python pickle"},
     Magic{"\x08"sv, "an ONNX model; export the model to Caffe2 and give its model.pb and model_init.pb"},
     Magic{"\x93NUMPY"sv, "a NumPy array"},
