@@ -41,8 +41,8 @@ std::uint64_t WireReader::varint(std::size_t start) {
 
 Bytes WireReader::take(std::uint64_t count, std::size_t start) {
   check<InvalidModel>(count <= rest_.size(), "the ", what_, " ends at byte ", position() + rest_.size(),
-                      " of the file, inside of a field that begins at byte ", start, " and wants ",
-                      count - rest_.size(), " bytes more: it is truncated or damaged; copy the file again");
+                      ", inside of a field that begins at byte ", start, " and wants ", count - rest_.size(),
+                      " bytes more: it is truncated or damaged; copy the file again");
   const Bytes taken = rest_.first(static_cast<std::size_t>(count));
   rest_ = rest_.subspan(static_cast<std::size_t>(count));
   return taken;
