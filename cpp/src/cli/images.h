@@ -9,7 +9,7 @@ namespace d2deploy::cli {
 /// 8-bit BGR images, all of one size. Throws InvalidArgument, with the path.
 std::vector<cv::Mat> read_images(const std::vector<std::filesystem::path>& paths);
 
-/// Throws InvalidArgument where the folder does not exist, or the extension names no picture format.
+/// Throws InvalidArgument where the extension names no picture format that can be written.
 void check_writable(const std::filesystem::path& path);
 /// Throws InvalidArgument, with the path, where that fails.
 void write_image(const std::filesystem::path& path, const cv::Mat& image);

@@ -29,9 +29,10 @@ void write_log(LogLevel level, std::string_view text) {
 }
 
 void make_folder(const char* flag, const std::filesystem::path& folder) {
-  std::error_code error;
+  if (folder.empty()) return;  // not wanted, or the current one
+  std::error_code error, ignored;
   std::filesystem::create_directories(folder, error);
-  check(std::filesystem::is_directory(folder), flag, ": cannot make the folder ", folder.string(), ": ",
+  check(std::filesystem::is_directory(folder, ignored), flag, ": cannot make the folder ", folder.string(), ": ",
         error ? error.message() : "a file is in its place");
 }
 
@@ -91,7 +92,8 @@ void run(const Options& options) {
     return;
   }
   make_folder("--output_dir", options.output_dir);
-  if (!options.dump_dir.empty()) make_folder("--dump_dir", options.dump_dir);
+  make_folder("--dump_dir", options.dump_dir);
+  make_folder("--visualize", options.visualize.parent_path());
 
   Session session(model);
   const Tensors inputs = net_inputs(*model, images);
