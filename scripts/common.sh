@@ -1,0 +1,43 @@
+# Shared by the scripts of this folder, which source it: the repository's root, steps with timings, builds.
+# shellcheck shell=bash disable=SC2034  # what is unused here is used there
+
+SCRIPT=$(realpath "$0")
+CALLER_FOLDER=$PWD # a script's file arguments are relative to it
+ROOT=$(realpath "$(dirname "${BASH_SOURCE[0]}")/..")
+cd "$ROOT" || exit
+JOBS=${JOBS:-$(nproc)}
+
+if command -v ccache >/dev/null; then
+  export CMAKE_CXX_COMPILER_LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER:-ccache}
+fi
+
+say() { printf '\n== %s\n' "$*"; }
+
+die() {
+  printf 'error: %s\n' "$*" >&2
+  exit 1
+}
+
+# A script's help is the comment at its top.
+usage() { sed -n '2,${/^#/!q;s/^# \{0,1\}//p}' "$SCRIPT"; }
+
+# timed NAME COMMAND...: announces a step, runs it, says how long it took; its exit status is the command's.
+timed() {
+  local name=$1 start=$SECONDS status=0
+  shift
+  say "$name"
+  "$@" || status=$?
+  if [ "$status" -eq 0 ]; then
+    printf -- '-- %s: done in %d s\n' "$name" $((SECONDS - start))
+  else
+    printf -- '-- %s: FAILED with status %d after %d s\n' "$name" "$status" $((SECONDS - start))
+  fi
+  return "$status"
+}
+
+# build PRESET [TARGET...]: configures, then builds all targets or the named ones, into build/PRESET.
+build() {
+  local preset=$1
+  shift
+  cmake --preset "$preset" && cmake --build --preset "$preset" --parallel "$JOBS" ${1:+--target "$@"}
+}

@@ -1,0 +1,106 @@
+"""The scripts explain themselves, and what the documents tell a reader to run is there."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import d2deploy
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPTS = [*sorted(f for f in (ROOT / "scripts").iterdir() if f.is_file() and not f.suffix), ROOT / ".ci/run"]
+DOCUMENTS = ["README.md", "CONTRIBUTING.md"]
+
+
+def run(*command: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([str(c) for c in command], capture_output=True, text=True, check=False, cwd=cwd)
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda s: s.name)
+def test_help_names_the_script(script: Path, tmp_path: Path) -> None:
+    result = run(script, "--help", cwd=tmp_path)  # from elsewhere
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith(f"Usage: {script.relative_to(ROOT)}")
+    assert len(result.stdout.splitlines()) >= 3
+    assert "#" not in result.stdout
+
+
+@pytest.mark.parametrize("name", ["setup", "test", "check_wheel", "demo", "tidy"])
+def test_unknown_option_is_refused(name: str) -> None:
+    result = run(ROOT / "scripts" / name, "--no-such-option")
+    assert result.returncode == 1
+    assert re.search(r"error: unknown (option|argument) '--no-such-option'; scripts/\w+ --help", result.stderr)
+
+
+def test_demo_names_the_image_that_is_missing(tmp_path: Path) -> None:
+    result = run(ROOT / "scripts/demo", "nowhere.png", cwd=tmp_path)
+    assert result.returncode == 1
+    assert f"error: cannot read the image {tmp_path / 'nowhere.png'}" in result.stderr
+
+
+def fenced_commands(document: str) -> list[str]:
+    """First words of the lines of a document's shell blocks that lie in this repository."""
+    blocks = re.findall(r"^```(?:sh|bash|console)\n(.*?)^```", (ROOT / document).read_text(), re.MULTILINE | re.DOTALL)
+    words = [re.sub(r"^\$ ", "", line).split(" ")[0] for block in blocks for line in block.splitlines() if line]
+    return [word for word in words if word.startswith(("scripts/", ".ci/"))]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_commands_of_the_documents_exist(document: str) -> None:
+    commands = fenced_commands(document)
+    assert commands
+    for command in commands:
+        assert (ROOT / command).is_file(), f"{document} says {command}"
+        assert (ROOT / command).stat().st_mode & 0o111, f"{command} has no run bit"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_links_of_the_documents_exist(document: str) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / document).read_text())
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"one\ntwo", "must end in a newline"),
+        (b"one\n\n", "must not end in an empty line"),
+        (b"one \ntwo\n", ":1: must not end in white space"),
+        (b"one\ntwo\r\n", ":2: must not end in white space"),
+    ],
+)
+def test_check_text_finds(tmp_path: Path, text: bytes, message: str) -> None:
+    file = tmp_path / "file.txt"
+    file.write_bytes(text)
+    result = run(sys.executable, ROOT / "scripts/check_text", file)
+    assert result.returncode == 1
+    assert result.stdout.count("\n") == 1
+    assert message in result.stdout
+
+
+@pytest.mark.parametrize("text", [b"", b"one\n", b"one\n\ntwo\n"])
+def test_check_text_passes(tmp_path: Path, text: bytes) -> None:
+    file = tmp_path / "file.txt"
+    file.write_bytes(text)
+    result = run(sys.executable, ROOT / "scripts/check_text", file)
+    assert (result.returncode, result.stdout) == (0, "")
+
+
+def test_version_is_text() -> None:
+    # From the installed package's metadata, or, in the source tree, a mark that there is none.
+    assert re.fullmatch(r"\d+\.\d+\.\d+|0\+source", d2deploy.__version__)
+
+
+def test_importing_the_package_needs_numpy_alone() -> None:
+    code = (
+        "import sys; before = set(sys.modules); import d2deploy; "
+        "print(*{m.split('.')[0] for m in set(sys.modules) - before} - sys.stdlib_module_names - {'d2deploy', 'numpy'})"
+    )
+    command = f"import sys; sys.path.insert(0, {str(ROOT / 'python')!r}); {code}"
+    result = run(sys.executable, "-c", command)
+    assert (result.returncode, result.stdout) == (0, "\n"), result.stderr
