@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .arguments import Arguments, Array
 from .elementwise import float32
 
-LEGACY_VALID, LEGACY_SAME = 1, 2
+LEGACY_VALID, LEGACY_SAME, LEGACY_CAFFE = 1, 2, 3
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """A window along one axis: sizes in cells of the input; `before` and `after` are the padding."""
+    """A window along one axis: sizes in cells of the input. Padding `before` and `after`; below 0 cells are cut off."""
 
     kernel: int
     stride: int
@@ -54,6 +54,25 @@ def _pads(args: Arguments) -> tuple[int, int, int, int]:
     return top, left, bottom, right
 
 
+def _with_legacy_pad(along: Geometry, size: int, legacy: int) -> Geometry:
+    """Padding that follows from the size of the input, by the rules of older frameworks that Caffe2 kept."""
+    if legacy == LEGACY_VALID:
+        return replace(along, before=0, after=0)
+    if legacy == LEGACY_SAME:
+        # One window per started stride. An odd cell goes to the end; a kernel below the stride needs less than none.
+        need = (-(-size // along.stride) - 1) * along.stride + along.kernel - size
+        before = int(need / 2)
+        return replace(along, before=before, after=need - before)
+    if legacy == LEGACY_CAFFE:
+        # The count is rounded up, but the last window must begin inside the input or the padding before it.
+        pad = along.before
+        count = -(-(size + 2 * pad - along.kernel) // along.stride) + 1
+        if pad > 0 and (count - 1) * along.stride >= size + pad:
+            count -= 1
+        return replace(along, after=(count - 1) * along.stride + along.kernel - size - pad)
+    return along
+
+
 def geometry(args: Arguments, size: tuple[int, int], kernel: tuple[int, int]) -> tuple[Geometry, Geometry]:
     """Windows along height and width over an input of `size`. `kernel` holds where no argument gives it."""
     given = kernel
@@ -61,18 +80,11 @@ def geometry(args: Arguments, size: tuple[int, int], kernel: tuple[int, int]) ->
         given = _pair(args, "kernels", "kernel", 1)
     strides, dilations = _pair(args, "strides", "stride", 1), _pair(args, "dilations", "dilation", 1)
     top, left, bottom, right = _pads(args)
-    befores, afters = (top, left), (bottom, right)
     legacy = args.integer("legacy_pad", 0)
-    if legacy == LEGACY_VALID:
-        befores = afters = (0, 0)
-    elif legacy == LEGACY_SAME:
-        # As many windows as strides begin inside the input; an odd padding cell goes to the end.
-        need = [max((-(-n // s) - 1) * s + k - n, 0) for n, s, k in zip(size, strides, given)]
-        befores = (need[0] // 2, need[1] // 2)
-        afters = (need[0] - befores[0], need[1] - befores[1])
-    elif legacy != 0:
-        raise ValueError(f"legacy_pad {legacy} has no oracle")
-    h, w = (Geometry(*along) for along in zip(given, strides, dilations, befores, afters))
+    h, w = (
+        _with_legacy_pad(Geometry(*along), n, legacy)
+        for n, *along in zip(size, given, strides, dilations, (top, left), (bottom, right))
+    )
     return h, w
 
 
@@ -82,16 +94,16 @@ def _require_nchw(args: Arguments) -> None:
 
 
 def _padded(x: Array, h: Geometry, w: Geometry, value: float) -> Array:
-    border = ((0, 0), (0, 0), (h.before, h.after), (w.before, w.after))
-    return np.pad(x.astype(np.float64), border, constant_values=value)
+    sides = [(0, 0), (0, 0), (h.before, h.after), (w.before, w.after)]
+    x = np.pad(x.astype(np.float64), [(max(b, 0), max(a, 0)) for b, a in sides], constant_values=value)
+    return x[tuple(slice(max(-b, 0), n - max(-a, 0)) for n, (b, a) in zip(x.shape, sides))]
 
 
 def _tap(x: Array, h: Geometry, w: Geometry, at: tuple[int, int], out: tuple[int, int]) -> Array:
     """The cell `at` = (row, column) of every window of the padded input x."""
     top, left = at[0] * h.dilation, at[1] * w.dilation
-    return x[:, :, top : top + out[0] * h.stride : h.stride, left : left + out[1] * w.stride : w.stride][
-        :, :, : out[0], : out[1]
-    ]
+    bottom, right = top + (out[0] - 1) * h.stride + 1, left + (out[1] - 1) * w.stride + 1
+    return x[:, :, top : bottom : h.stride, left : right : w.stride]
 
 
 def convolve(args: Arguments, inputs: list[Array]) -> Array:
