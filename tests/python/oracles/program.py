@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,6 +36,12 @@ def find_program() -> Path | None:
         return program
     built = ROOT.glob("build/*/bin/operator_test")
     return max(built, key=lambda path: path.stat().st_mtime, default=None)
+
+
+def listed_operators() -> list[str]:
+    """The types that the registry is made of. An alias in a file leads to one of them."""
+    text = (ROOT / "cpp" / "src" / "operators" / "CMakeLists.txt").read_text()
+    return re.findall(r"^\s*[a-z0-9_]+:(\w+)\s*$", text, re.MULTILINE)
 
 
 def _load(folder: Path, number: int, kind: str) -> list[Array]:
