@@ -51,6 +51,7 @@ enum Trait : unsigned {
   view = 16,            ///< output 0 is input 0's memory under another shape: no kernel runs
   data_dependent = 32,  ///< how many rows the outputs have is known only after the run; infer gives the most
   own_layout = 64,      ///< infer decides the layout of the outputs
+  one_layout = 128,     ///< spatial, and all rank-4 inputs, weights too, must share one layout
 };
 
 struct Signature {
@@ -112,6 +113,7 @@ struct Prepared {
   std::shared_ptr<const void> state;  ///< immutable from here on: many sessions share it
   std::size_t scratch_bytes = 0;
   int accumulates = -1;  ///< input that output 0 should share memory with if it can (the kernel copies it there if not)
+  std::string detail;        ///< what the kernel chose inside, for profiles
   std::uint32_t packed = 0;  ///< bit i: `run` does not read input i, the state holds it
 };
 

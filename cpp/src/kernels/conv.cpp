@@ -1,0 +1,70 @@
+#include "kernels/conv.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "core/threads.h"
+
+namespace d2deploy {
+
+namespace {
+
+// sums[0..count) += x * filters[0..count)
+inline void add_scaled(float x, const float* filters, float* sums, std::int64_t count) {
+  for (std::int64_t m = 0; m < count; ++m) sums[m] += x * filters[m];
+}
+
+// One output cell: all channels of one group.
+void cell(const Window& w, std::int64_t k_count, std::int64_t m_count, const MapView& x, const float* image,
+          std::int64_t oy, std::int64_t ox, const float* packed, float* sums) {
+  for (std::int64_t i = 0; i < w.kernel_h; ++i) {
+    const std::int64_t iy = oy * w.stride_h - w.pad_t + i * w.dilation_h;
+    if (iy < 0 || iy >= x.height) continue;
+    for (std::int64_t j = 0; j < w.kernel_w; ++j) {
+      const std::int64_t ix = ox * w.stride_w - w.pad_l + j * w.dilation_w;
+      if (ix < 0 || ix >= x.width) continue;
+      const float* at = image + iy * x.stride_h + ix * x.stride_w;
+      const float* filters = packed + (i * w.kernel_w + j) * k_count * m_count;
+      for (std::int64_t k = 0; k < k_count; ++k) add_scaled(at[k * x.stride_c], filters + k * m_count, sums, m_count);
+    }
+  }
+}
+
+}  // namespace
+
+void pack_filters(const float* filters, std::int64_t group, std::int64_t m, std::int64_t k, std::int64_t kh,
+                  std::int64_t kw, float* packed) {
+  const std::int64_t m_count = m / group;
+  for (std::int64_t o = 0; o < m; ++o)
+    for (std::int64_t c = 0; c < k; ++c)
+      for (std::int64_t cell = 0; cell < kh * kw; ++cell)
+        packed[((o / m_count * kh * kw + cell) * k + c) * m_count + o % m_count] = filters[(o * k + c) * kh * kw + cell];
+}
+
+void convolve(const Window& window, std::int64_t group, std::int64_t images, const MapView& x, const float* packed,
+              const Epilogue& epilogue, const MapView& y) {
+  const std::int64_t k_count = x.channels / group, m_count = y.channels / group;
+  const std::int64_t group_size = window.kernel_h * window.kernel_w * k_count * m_count;
+  parallel_for(images * y.height, 1, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<float> sums(static_cast<std::size_t>(m_count));
+    for (std::int64_t row = begin; row < end; ++row) {
+      const std::int64_t n = row / y.height, oy = row % y.height;
+      for (std::int64_t ox = 0; ox < y.width; ++ox)
+        for (std::int64_t g = 0; g < group; ++g) {
+          const std::int64_t m0 = g * m_count;
+          for (std::int64_t m = 0; m < m_count; ++m)
+            sums[static_cast<std::size_t>(m)] = epilogue.bias ? epilogue.bias[m0 + m] : 0.0F;
+          cell(window, k_count, m_count, x, x.data + n * x.stride_n + g * k_count * x.stride_c, oy, ox,
+               packed + g * group_size, sums.data());
+          const std::int64_t at = n * y.stride_n + oy * y.stride_h + ox * y.stride_w + m0 * y.stride_c;
+          for (std::int64_t m = 0; m < m_count; ++m) {
+            float value = sums[static_cast<std::size_t>(m)];
+            if (epilogue.addend) value += epilogue.addend[at + m * y.stride_c];
+            y.data[at + m * y.stride_c] = epilogue.relu && value < 0.0F ? 0.0F : value;
+          }
+        }
+    }
+  });
+}
+
+}  // namespace d2deploy

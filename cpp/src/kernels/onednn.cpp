@@ -1,0 +1,54 @@
+#include "kernels/onednn.h"
+
+#include <algorithm>
+#include <sstream>
+
+#include "core/check.h"
+#include "core/memory.h"
+
+namespace d2deploy::onednn {
+
+dnnl::memory::desc describe(const TensorType& type) {
+  const Shape& shape = type.shape;
+  const dnnl::memory::dims dims(shape.begin(), shape.end());
+  if (type.layout == Layout::channels_last) return {dims, dnnl::memory::data_type::f32, dnnl::memory::format_tag::nhwc};
+  dnnl::memory::dims strides(dims.size(), 1);
+  for (std::size_t i = dims.size(); i-- > 1;) strides[i - 1] = strides[i] * std::max<std::int64_t>(dims[i], 1);
+  return {dims, dnnl::memory::data_type::f32, strides};
+}
+
+dnnl::memory view(const dnnl::memory::desc& desc, const void* data) { return {desc, cpu(), const_cast<void*>(data)}; }
+
+namespace {
+
+void reorder(const dnnl::memory& from, const dnnl::memory& to) {
+  const dnnl::engine engine = cpu();
+  dnnl::stream stream(engine);
+  dnnl::reorder(from, to).execute(stream, from, to);
+  stream.wait();
+}
+
+}  // namespace
+
+std::shared_ptr<PackedWeights> pack(const dnnl::memory::desc& plain_desc, const void* plain, const dnnl::memory::desc& wanted) {
+  auto packed = std::make_shared<PackedWeights>(PackedWeights{allocate(wanted.get_size()), wanted});
+  reorder(view(plain_desc, plain), view(wanted, packed->data.get()));
+  return packed;
+}
+
+Tensor unpack(const PackedWeights& packed, const dnnl::memory::desc& plain_desc, const TensorType& type) {
+  Tensor plain = Tensor::allocate(type);
+  reorder(view(packed.desc, packed.data.get()), view(plain_desc, plain.raw()));
+  return plain;
+}
+
+std::string key(const dnnl::memory::desc& desc) {
+  std::ostringstream text;
+  for (const auto& list : {desc.get_dims(), desc.get_padded_dims(), desc.get_strides(), desc.get_inner_blks(), desc.get_inner_idxs()}) {
+    for (const auto value : list) text << value << ' ';
+    text << '|';
+  }
+  return text.str();
+}
+
+}  // namespace d2deploy::onednn

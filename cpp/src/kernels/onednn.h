@@ -1,0 +1,62 @@
+// What the oneDNN kernels share: descriptors, packed weights, and primitives for batches of several sizes.
+// Part of the build with D2DEPLOY_ONEDNN only.
+#pragma once
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include <oneapi/dnnl/dnnl.hpp>
+
+#include "d2deploy/tensor.h"
+
+namespace d2deploy::onednn {
+
+inline dnnl::engine cpu() { return {dnnl::engine::kind::cpu, 0}; }
+
+/// The tensor as it lies in memory.
+dnnl::memory::desc describe(const TensorType& type);
+/// A view of memory that is only read through, although oneDNN's type cannot say so.
+dnnl::memory view(const dnnl::memory::desc& desc, const void* data);
+
+/// Weights in the layout that a primitive wants, made from plain ones by a reorder.
+struct PackedWeights {
+  std::shared_ptr<void> data;
+  dnnl::memory::desc desc;
+};
+std::shared_ptr<PackedWeights> pack(const dnnl::memory::desc& plain_desc, const void* plain, const dnnl::memory::desc& wanted);
+/// The plain weights of this type again.
+Tensor unpack(const PackedWeights& packed, const dnnl::memory::desc& plain_desc, const TensorType& type);
+/// Text that is equal for equal layouts.
+std::string key(const dnnl::memory::desc& desc);
+
+/// Primitives for several batch sizes. How many rows (images, regions) a call has may be known only when it runs;
+/// a primitive is made for one number. Any number is put together from few sizes.
+template <class Primitive>
+class ByRows {
+ public:
+  /// Sizes for `rows` rows: that alone where it is exact, else a few down to 1.
+  static std::vector<std::int64_t> sizes(std::int64_t rows, bool exact, std::initializer_list<std::int64_t> steps) {
+    if (exact) return {rows};
+    std::vector<std::int64_t> out;
+    for (const auto s : steps)
+      if (s <= rows) out.push_back(s);
+    return out;
+  }
+
+  void add(std::int64_t rows, Primitive primitive) { list_.emplace_back(rows, std::move(primitive)); }
+
+  /// run(primitive, first row) until all rows are done; the sizes were added largest first.
+  template <class Run>
+  void for_each(std::int64_t rows, const Run& run) const {
+    std::int64_t first = 0;
+    for (const auto& [size, primitive] : list_)
+      for (; rows - first >= size; first += size) run(primitive, first);
+  }
+
+ private:
+  std::vector<std::pair<std::int64_t, Primitive>> list_;
+};
+
+}  // namespace d2deploy::onednn

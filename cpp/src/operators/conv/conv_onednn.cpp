@@ -1,0 +1,97 @@
+#include "operators/conv/conv_onednn.h"
+
+#include <algorithm>
+
+namespace d2deploy {
+
+namespace {
+
+using dnnl::memory;
+
+// Regions of interest come in any number: whole runs of 16, then 4, then one by one.
+constexpr std::initializer_list<std::int64_t> kRowSizes = {16, 4, 1};
+
+memory::desc filters(const Shape& w, std::int64_t group, memory::format_tag tag) {
+  if (group == 1) return {{w[0], w[1], w[2], w[3]}, memory::data_type::f32, tag};
+  return {{group, w[0] / group, w[1], w[2], w[3]}, memory::data_type::f32, tag};
+}
+
+memory::desc plain_filters(const Shape& w, std::int64_t group) {
+  return filters(w, group, group == 1 ? memory::format_tag::oihw : memory::format_tag::goihw);
+}
+
+TensorType with_rows(TensorType type, std::int64_t rows) {
+  type.shape[0] = rows;
+  return type;
+}
+
+}  // namespace
+
+std::string reject_onednn_conv(const ConvParams&, const CallSite& site) {
+  if (!site.is_constant(1)) return "the weights are not constant";
+  if (site.inputs.size() > 2 && !site.is_constant(2)) return "the bias is not constant";
+  if (!site.outputs[0].shape.known()) return "the size of the output is not known";
+  if (site.outputs[0].shape.size() == 0) return "the output is empty";
+  return {};
+}
+
+Prepared OnednnConv::prepare(const char* type, const ConvParams& p, const CallSite& site, ConvTail tail) {
+  auto conv = std::make_shared<OnednnConv>();
+  const Shape& w = site.inputs[1].shape;
+  const Window at = resolve(type, p, site.inputs[0].shape[2], site.inputs[0].shape[3]);
+  dnnl::post_ops post;
+  if (tail.add) post.append_sum();
+  if (tail.relu) post.append_eltwise(dnnl::algorithm::eltwise_relu, 0.0F, 0.0F);
+  dnnl::primitive_attr attributes;
+  attributes.set_post_ops(post);
+  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  memory::desc wanted = filters(w, p.group, memory::format_tag::any), bias;
+  if (site.inputs.size() > 2) bias = {{w[0]}, memory::data_type::f32, memory::format_tag::x};
+  Prepared prepared;
+  std::string implementation;
+  for (const auto rows : onednn::ByRows<Sized>::sizes(site.inputs[0].shape[0], !site.bounded, kRowSizes)) {
+    const auto x = onednn::describe(with_rows(site.inputs[0], rows)), y = onednn::describe(with_rows(site.outputs[0], rows));
+    const dnnl::convolution_forward::primitive_desc desc(
+        onednn::cpu(), dnnl::prop_kind::forward_inference, dnnl::algorithm::convolution_direct, x, wanted, bias, y,
+        {at.stride_h, at.stride_w}, {at.dilation_h - 1, at.dilation_w - 1}, {at.pad_t, at.pad_l}, {at.pad_b, at.pad_r},
+        attributes);
+    if (implementation.empty()) implementation = desc.impl_info_str();
+    wanted = desc.weights_desc();  // all sizes share one packed form
+    conv->convolutions_.add(rows, {dnnl::convolution_forward(desc), x, y, desc.scratchpad_desc()});
+    prepared.scratch_bytes = std::max(prepared.scratch_bytes, desc.scratchpad_desc().get_size());
+  }
+  const auto plain = plain_filters(w, p.group);
+  const TensorType type_of_w = site.inputs[1];
+  const auto pack = [&](const Tensor& values) -> Constant::Packed {
+    auto packed = onednn::pack(plain, values.raw(), wanted);
+    return {packed, [packed, plain, type_of_w] { return onednn::unpack(*packed, plain, type_of_w); }};
+  };
+  conv->weights_ = std::static_pointer_cast<const onednn::PackedWeights>(site.constants[1]->packed("onednn " + onednn::key(wanted), pack));
+  prepared.packed = 1U << 1;
+  if (site.inputs.size() > 2) conv->bias_ = site.constants[2]->plain();
+  prepared.state = conv;
+  prepared.detail = implementation;
+  return prepared;
+}
+
+void OnednnConv::run(const Call& call) const {
+  dnnl::stream stream(onednn::cpu());
+  const Tensor &x = call.input(0), &y = call.output(0);
+  const std::int64_t x_row = x.shape().size(1, 4), y_row = y.shape().size(1, 4);
+  std::unordered_map<int, memory> args{{DNNL_ARG_WEIGHTS, onednn::view(weights_->desc, weights_->data.get())}};
+  if (bias_.raw()) args[DNNL_ARG_BIAS] = onednn::view(onednn::describe(bias_.type()), bias_.raw());
+  convolutions_.for_each(x.dim(0), [&](const Sized& sized, std::int64_t first) {
+    args[DNNL_ARG_SRC] = onednn::view(sized.x, x.data<float>() + first * x_row);
+    args[DNNL_ARG_DST] = onednn::view(sized.y, y.data<float>() + first * y_row);
+    args[DNNL_ARG_SCRATCHPAD] = onednn::view(sized.scratch, call.scratch);
+    sized.convolution.execute(stream, args);
+  });
+  stream.wait();
+}
+
+template <>
+std::vector<KernelOf<Conv>> kernels<Conv, Backend::onednn>() {
+  return onednn_conv_kernels<Conv>();
+}
+
+}  // namespace d2deploy

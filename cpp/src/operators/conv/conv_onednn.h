@@ -1,0 +1,47 @@
+// The oneDNN kernel of Conv and of what is fused with it: bias, addend and ReLU in the same pass, weights packed once.
+#pragma once
+#include <cstring>
+
+#include "kernels/onednn.h"
+#include "operators/conv/conv.h"
+
+namespace d2deploy {
+
+/// A convolution ready to run; shared by all operators of the family.
+class OnednnConv {
+ public:
+  /// `type` is the operator's name, for messages.
+  static Prepared prepare(const char* type, const ConvParams& p, const CallSite& site, ConvTail tail);
+  /// Runs on all images of X; Y already holds the addend where there is one.
+  void run(const Call& call) const;
+
+ private:
+  struct Sized {
+    dnnl::convolution_forward convolution;
+    dnnl::memory::desc x, y, scratch;
+  };
+  onednn::ByRows<Sized> convolutions_;
+  std::shared_ptr<const onednn::PackedWeights> weights_;
+  Tensor bias_;
+};
+
+std::string reject_onednn_conv(const ConvParams& p, const CallSite& site);
+
+template <class Op>
+std::vector<KernelOf<Op>> onednn_conv_kernels() {
+  constexpr int kAddend = 3;
+  return {{"onednn_f32", reject_onednn_conv,
+           [](const ConvParams&, const Call& call) {
+             // The addend lies where the sum is to be, unless its memory is still needed by others.
+             if (Op::tail.add && call.output(0).raw() != call.input(kAddend).raw())
+               std::memcpy(call.output(0).raw(), call.input(kAddend).raw(), static_cast<std::size_t>(call.output(0).bytes()));
+             static_cast<const OnednnConv*>(call.state)->run(call);
+           },
+           [](const ConvParams& p, const CallSite& site) {
+             Prepared prepared = OnednnConv::prepare(Op::signature.type, p, site, Op::tail);
+             if (Op::tail.add) prepared.accumulates = kAddend;
+             return prepared;
+           }}};
+}
+
+}  // namespace d2deploy

@@ -1,0 +1,220 @@
+#include "operators/conv_transpose/conv_transpose_onednn.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/memory.h"
+#include "core/threads.h"
+
+namespace d2deploy {
+
+namespace transposed {
+
+namespace {
+
+using dnnl::memory;
+
+constexpr std::initializer_list<std::int64_t> kRowSizes = {4, 1};  // four regions' product stays in the cache
+
+TransposedWindow window(const ConvTransposeParams& p, const CallSite& site) {
+  return ConvTranspose::window("ConvTranspose", p, {site.inputs, {}});
+}
+
+std::string reject(const CallSite& site) {
+  if (!site.is_constant(1)) return "the weights are not constant";
+  if (site.inputs.size() > 2 && !site.is_constant(2)) return "the bias is not constant";
+  if (!site.outputs[0].shape.known() || site.outputs[0].shape.size() == 0) return "the output is empty or of unknown size";
+  return {};
+}
+
+dnnl::primitive_attr attributes(bool relu) {
+  dnnl::primitive_attr attr;
+  dnnl::post_ops post;
+  if (relu) post.append_eltwise(dnnl::algorithm::eltwise_relu, 0.0F, 0.0F);
+  attr.set_post_ops(post);
+  attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  return attr;
+}
+
+TensorType with_rows(TensorType type, std::int64_t rows) {
+  type.shape[0] = rows;
+  return type;
+}
+
+}  // namespace
+
+// Where stride equals kernel, every output cell comes from one input cell: Y is X, as a matrix of pixels by channels,
+// times the filters as (C, kh * kw * M), its rows then put in their places.
+
+struct Product {
+  struct Sized {
+    dnnl::matmul matmul;
+    memory::desc x, y, scratch;
+    std::int64_t rows;
+  };
+  onednn::ByRows<Sized> products;
+  std::shared_ptr<const onednn::PackedWeights> weights;
+  Tensor bias;  // repeated for every cell of the window
+  memory::desc bias_desc;
+  std::int64_t kernel_h = 0, kernel_w = 0;
+  std::size_t product_bytes = 0;  // the scratch of oneDNN starts behind the product
+};
+
+std::string reject_product(const ConvTransposeParams& p, const CallSite& site) {
+  if (auto why = reject(site); !why.empty()) return why;
+  const TransposedWindow at = window(p, site);
+  if (at.kernel_h != at.stride_h || at.kernel_w != at.stride_w) return "windows overlap or leave gaps";
+  if (at.pad_t || at.pad_l || at.pad_b || at.pad_r || at.adj_h || at.adj_w) return "there are pads or adjs";
+  if (p.group != 1) return "there are several groups";
+  if (site.inputs[0].layout != Layout::channels_last) return "X is not channels-last";
+  return {};
+}
+
+Prepared prepare_product(const ConvTransposeParams& p, const CallSite& site, bool relu) {
+  auto product = std::make_shared<Product>();
+  const TransposedWindow at = window(p, site);
+  const Shape &x = site.inputs[0].shape, &w = site.inputs[1].shape;
+  const std::int64_t channels = w[0], filters = w[1], cells = at.kernel_h * at.kernel_w, columns = cells * filters;
+  product->kernel_h = at.kernel_h;
+  product->kernel_w = at.kernel_w;
+  if (site.inputs.size() > 2) {
+    const Tensor once = site.constants[2]->plain();
+    product->bias = Tensor::allocate(f32({columns}));
+    for (std::int64_t i = 0; i < columns; ++i) product->bias.data<float>()[i] = once.data<float>()[i % filters];
+    product->bias_desc = {{1, columns}, memory::data_type::f32, memory::format_tag::ab};
+  }
+  memory::desc wanted{{channels, columns}, memory::data_type::f32, memory::format_tag::any};
+  Prepared prepared;
+  std::size_t scratch = 0;
+  for (const auto rows : onednn::ByRows<Product::Sized>::sizes(x[0], !site.bounded && x[0] == 1, kRowSizes)) {
+    const std::int64_t pixels = rows * x[2] * x[3];
+    const memory::desc from{{pixels, channels}, memory::data_type::f32, memory::format_tag::ab};
+    const memory::desc to{{pixels, columns}, memory::data_type::f32, memory::format_tag::ab};
+    const dnnl::matmul::primitive_desc desc(onednn::cpu(), from, wanted, product->bias_desc, to, attributes(relu));
+    if (prepared.detail.empty()) prepared.detail = desc.impl_info_str();
+    wanted = desc.weights_desc();
+    product->products.add(rows, {dnnl::matmul(desc), from, to, desc.scratchpad_desc(), rows});
+    product->product_bytes = std::max(product->product_bytes, align_up(to.get_size()));
+    scratch = std::max(scratch, desc.scratchpad_desc().get_size());
+  }
+  prepared.scratch_bytes = product->product_bytes + scratch;
+  // (C, M, kh * kw) read as (C, kh * kw, M)
+  const memory::desc plain{{channels, cells, filters}, memory::data_type::f32, memory::dims{filters * cells, 1, cells}};
+  const memory::desc cells_first{{channels, cells, filters}, memory::data_type::f32, memory::format_tag::abc};
+  const memory::desc matrix{{channels, columns}, memory::data_type::f32, memory::format_tag::ab};
+  const TensorType type_of_w = site.inputs[1];
+  const auto pack = [&](const Tensor& values) -> Constant::Packed {
+    const auto ordered = onednn::pack(plain, values.raw(), cells_first);
+    auto packed = onednn::pack(matrix, ordered->data.get(), wanted);
+    const auto unpack = [=] {
+      const Tensor in_order = onednn::unpack(*packed, matrix, type_of_w);
+      return onednn::unpack({std::const_pointer_cast<void>(std::shared_ptr<const void>(in_order.raw(), [in_order](const void*) {})), cells_first}, plain, type_of_w);
+    };
+    return {packed, unpack};
+  };
+  product->weights = std::static_pointer_cast<const onednn::PackedWeights>(site.constants[1]->packed("onednn product " + onednn::key(wanted), pack));
+  prepared.packed = 1U << 1;
+  prepared.state = product;
+  return prepared;
+}
+
+void run_product(const Call& call) {
+  const auto& product = *static_cast<const Product*>(call.state);
+  const Tensor &x = call.input(0), &y = call.output(0);
+  dnnl::stream stream(onednn::cpu());
+  auto* result = static_cast<float*>(call.scratch);
+  std::unordered_map<int, memory> args{{DNNL_ARG_WEIGHTS, onednn::view(product.weights->desc, product.weights->data.get())}};
+  if (product.bias.raw()) args[DNNL_ARG_BIAS] = onednn::view(product.bias_desc, product.bias.raw());
+  const std::int64_t height = x.dim(2), width = x.dim(3), filters = y.dim(1), kh = product.kernel_h, kw = product.kernel_w;
+  const std::int64_t run = kw * filters;  // what stays together: the cells of one window row
+  product.products.for_each(x.dim(0), [&](const Product::Sized& sized, std::int64_t first) {
+    args[DNNL_ARG_SRC] = onednn::view(sized.x, x.data<float>() + first * x.shape().size(1, 4));
+    args[DNNL_ARG_DST] = onednn::view(sized.y, result);
+    args[DNNL_ARG_SCRATCHPAD] = onednn::view(sized.scratch, static_cast<std::byte*>(call.scratch) + product.product_bytes);
+    sized.matmul.execute(stream, args);
+    stream.wait();
+    float* out = call.out<float>(0) + first * y.shape().size(1, 4);
+    parallel_for(sized.rows * height, 4, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t row = begin; row < end; ++row)  // image and input row
+        for (std::int64_t i = 0; i < kh; ++i)
+          for (std::int64_t ix = 0; ix < width; ++ix)
+            std::memcpy(out + ((row * kh + i) * width + ix) * run, result + ((row * width + ix) * kh + i) * run,
+                        static_cast<std::size_t>(run) * sizeof(float));
+    });
+  });
+}
+
+// Any window.
+
+struct Deconvolution {
+  struct Sized {
+    dnnl::deconvolution_forward deconvolution;
+    memory::desc x, y, scratch;
+  };
+  onednn::ByRows<Sized> deconvolutions;
+  std::shared_ptr<const onednn::PackedWeights> weights;
+  Tensor bias;
+};
+
+std::string reject_deconvolution(const ConvTransposeParams&, const CallSite& site) { return reject(site); }
+
+Prepared prepare_deconvolution(const ConvTransposeParams& p, const CallSite& site, bool relu) {
+  auto state = std::make_shared<Deconvolution>();
+  const TransposedWindow at = window(p, site);
+  const Shape& w = site.inputs[1].shape;
+  const std::int64_t in_group = w[0] / p.group, cells = w[2] * w[3];
+  // Ours are (C, M / group, kh, kw); oneDNN's dimensions are (group, M / group, C / group, kh, kw).
+  const memory::dims dims = p.group == 1 ? memory::dims{w[1], w[0], w[2], w[3]} : memory::dims{p.group, w[1], in_group, w[2], w[3]};
+  const memory::dims strides = p.group == 1 ? memory::dims{cells, w[1] * cells, w[3], 1}
+                                            : memory::dims{in_group * w[1] * cells, cells, w[1] * cells, w[3], 1};
+  const memory::desc plain(dims, memory::data_type::f32, strides);
+  memory::desc wanted(dims, memory::data_type::f32, memory::format_tag::any), bias;
+  if (site.inputs.size() > 2) {
+    state->bias = site.constants[2]->plain();
+    bias = onednn::describe(state->bias.type());
+  }
+  Prepared prepared;
+  for (const auto rows : onednn::ByRows<Deconvolution::Sized>::sizes(site.inputs[0].shape[0], !site.bounded, kRowSizes)) {
+    const auto x = onednn::describe(with_rows(site.inputs[0], rows)), y = onednn::describe(with_rows(site.outputs[0], rows));
+    const dnnl::deconvolution_forward::primitive_desc desc(
+        onednn::cpu(), dnnl::prop_kind::forward_inference, dnnl::algorithm::deconvolution_direct, x, wanted, bias, y,
+        {at.stride_h, at.stride_w}, {at.pad_t, at.pad_l}, {at.pad_b - at.adj_h, at.pad_r - at.adj_w}, attributes(relu));
+    if (prepared.detail.empty()) prepared.detail = desc.impl_info_str();
+    wanted = desc.weights_desc();
+    state->deconvolutions.add(rows, {dnnl::deconvolution_forward(desc), x, y, desc.scratchpad_desc()});
+    prepared.scratch_bytes = std::max(prepared.scratch_bytes, desc.scratchpad_desc().get_size());
+  }
+  const TensorType type_of_w = site.inputs[1];
+  const auto pack = [&](const Tensor& values) -> Constant::Packed {
+    auto packed = onednn::pack(plain, values.raw(), wanted);
+    return {packed, [packed, plain, type_of_w] { return onednn::unpack(*packed, plain, type_of_w); }};
+  };
+  state->weights = std::static_pointer_cast<const onednn::PackedWeights>(site.constants[1]->packed("onednn transposed " + onednn::key(wanted), pack));
+  prepared.packed = 1U << 1;
+  prepared.state = state;
+  return prepared;
+}
+
+void run_deconvolution(const Call& call) {
+  const auto& state = *static_cast<const Deconvolution*>(call.state);
+  const Tensor &x = call.input(0), &y = call.output(0);
+  dnnl::stream stream(onednn::cpu());
+  std::unordered_map<int, memory> args{{DNNL_ARG_WEIGHTS, onednn::view(state.weights->desc, state.weights->data.get())}};
+  if (state.bias.raw()) args[DNNL_ARG_BIAS] = onednn::view(onednn::describe(state.bias.type()), state.bias.raw());
+  state.deconvolutions.for_each(x.dim(0), [&](const Deconvolution::Sized& sized, std::int64_t first) {
+    args[DNNL_ARG_SRC] = onednn::view(sized.x, x.data<float>() + first * x.shape().size(1, 4));
+    args[DNNL_ARG_DST] = onednn::view(sized.y, call.out<float>(0) + first * y.shape().size(1, 4));
+    args[DNNL_ARG_SCRATCHPAD] = onednn::view(sized.scratch, call.scratch);
+    sized.deconvolution.execute(stream, args);
+  });
+  stream.wait();
+}
+
+}  // namespace transposed
+
+template <>
+std::vector<KernelOf<ConvTranspose>> kernels<ConvTranspose, Backend::onednn>() {
+  return onednn_transposed_kernels<ConvTranspose, false>();
+}
+
+}  // namespace d2deploy

@@ -1,0 +1,14 @@
+#pragma once
+#include "operators/binary.h"
+
+namespace d2deploy {
+
+/// C = A / B, element by element: IEEE division of floats, division towards 0 of integers.
+struct Div {
+  using Params = BinaryParams;
+  static constexpr auto fields = kBinaryFields;
+  static constexpr Signature signature{"Div", kBinaryInputs, kBinaryOutputs, elementwise | in_place};
+  static Types infer(const Params& p, const Inputs& in) { return infer_binary(signature.type, p, in); }
+};
+
+}  // namespace d2deploy

@@ -1,0 +1,43 @@
+// Our names for operators, and only arguments that we know.
+#include "passes/pass.h"
+
+namespace d2deploy {
+
+namespace {
+
+// "ATen (operator=index)": the fallback node of the exporter says what it really is in an argument.
+std::string shown_type(const Node& node) {
+  const auto it = node.args.find("operator");
+  return it == node.args.end() ? node.type : node.type + " (operator=" + to_text(it->second) + ")";
+}
+
+}  // namespace
+
+int canonical_names(Graph& graph, const Log& sink) {
+  std::vector<std::string> unsupported, wrong;
+  int places = 0;
+  for (auto& node : graph.nodes) {
+    const Operator* op = find_operator(node.type);
+    if (op == nullptr) {
+      unsupported.push_back(shown_type(node) + " at " + describe(node));
+      continue;
+    }
+    if (node.type != op->type) ++places;
+    node.type = op->type;
+    for (const auto& name : unknown_arguments(*op, node.args)) {
+      log(sink, LogLevel::warning, describe(node), ": ignoring unknown argument '", name, "'");
+      node.args.erase(name);
+      ++places;
+    }
+    try {
+      (void)op->parse(node.args);
+    } catch (const Error& e) {
+      wrong.push_back(describe(node) + ": " + e.what());
+    }
+  }
+  check<Unsupported>(unsupported.empty(), "the net has operators that are not supported: ", list_of(unsupported));
+  check<InvalidModel>(wrong.empty(), list_of(wrong));
+  return places;
+}
+
+}  // namespace d2deploy

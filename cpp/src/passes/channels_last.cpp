@@ -1,0 +1,108 @@
+// Feature maps are kept channels-last from the first operator that can take them so to the last. Reorder nodes stand
+// only where a row-major tensor comes in, where an operator needs one, and before outputs of the net.
+#include <algorithm>
+
+#include "operators/case.h"
+#include "passes/pass.h"
+
+namespace d2deploy {
+
+namespace {
+
+class LayoutAssigner {
+ public:
+  explicit LayoutAssigner(Graph& graph) : graph_(graph) {
+    for (const auto& [name, type] : graph.input_types) types_[name] = type;
+    for (const auto& [name, tensor] : graph.constants) types_[name] = tensor.type();
+  }
+
+  int run() {
+    for (auto& node : graph_.nodes) {
+      with_context([&] { return describe(node); }, [&] { visit(node); });
+      nodes_.push_back(std::move(node));
+      for (const auto& y : nodes_.back().outputs) restore_output(y);
+    }
+    graph_.nodes = std::move(nodes_);
+    return places_;
+  }
+
+ private:
+  void visit(Node& node) {
+    const Operator& op = *find_operator(node.type);
+    if (!op.is(own_layout)) {
+      const Layout layout = wanted(op, node);
+      for (std::size_t i = 0; i < node.inputs.size(); ++i)
+        if (must_follow(op, node, i)) node.inputs[i] = in(layout, node.inputs[i]);
+    }
+    Types inputs;
+    std::vector<const Tensor*> values;
+    for (const auto& x : node.inputs) {
+      inputs.push_back(types_.at(x));
+      const auto constant = graph_.constants.find(x);
+      values.push_back(constant == graph_.constants.end() ? nullptr : &constant->second);
+    }
+    const auto out = infer(op, op.parse(node.args), {inputs, values}, node.outputs.size());
+    for (std::size_t i = 0; i < out.size(); ++i) types_[node.outputs[i]] = out[i];
+  }
+
+  bool is_map(const std::string& value) const { return types_.at(value).shape.rank() == 4; }
+
+  Layout wanted(const Operator& op, const Node& node) const {
+    if (op.is(spatial)) return Layout::channels_last;
+    const bool any = std::ranges::any_of(node.inputs, [&](const std::string& x) {
+      return is_map(x) && !graph_.constants.contains(x) && types_.at(x).layout == Layout::channels_last;
+    });
+    return op.is(elementwise) && any ? Layout::channels_last : Layout::row_major;
+  }
+
+  // Weights of convolutions stay as they are: kernels pack them in a layout of their own.
+  bool must_follow(const Operator& op, const Node& node, std::size_t i) const {
+    if (!is_map(node.inputs[i])) return false;
+    const bool weights = graph_.constants.contains(node.inputs[i]) && op.is(spatial) && !op.is(one_layout);
+    return !weights;
+  }
+
+  std::string in(Layout layout, const std::string& value) {
+    if (types_.at(value).layout == layout) return value;
+    const auto key = std::pair{value, layout};
+    if (const auto it = copies_.find(key); it != copies_.end()) return it->second;
+    const auto name = value + (layout == Layout::channels_last ? ".channels_last" : ".row_major");
+    if (const auto it = graph_.constants.find(value); it != graph_.constants.end()) {
+      graph_.constants[name] = in_layout(it->second, layout);
+    } else {
+      nodes_.push_back(Node{"Reorder", {{"to", std::string(d2deploy::name(layout))}}, {value}, {name}});
+      ++places_;
+    }
+    types_[name] = types_.at(value);
+    types_[name].layout = layout;
+    return copies_[key] = name;
+  }
+
+  // An output of the net that came out channels-last: its maker writes another name, a Reorder the output.
+  void restore_output(const std::string& value) {
+    if (types_.at(value).layout == Layout::row_major || std::ranges::find(graph_.outputs, value) == graph_.outputs.end()) return;
+    const auto name = value + ".channels_last";
+    std::ranges::replace(nodes_.back().outputs, value, name);
+    types_[name] = types_.at(value);
+    nodes_.push_back(Node{"Reorder", {{"to", std::string("row_major")}}, {name}, {value}});
+    types_[value].layout = Layout::row_major;
+    copies_[{value, Layout::channels_last}] = name;
+    ++places_;
+  }
+
+  Graph& graph_;
+  TypeMap types_;
+  std::vector<Node> nodes_;
+  std::map<std::pair<std::string, Layout>, std::string> copies_;
+  int places_ = 0;
+};
+
+}  // namespace
+
+int channels_last(Graph& graph, const Log&) {
+  const int places = LayoutAssigner(graph).run();
+  remove_dead(graph);
+  return places;
+}
+
+}  // namespace d2deploy

@@ -1,0 +1,53 @@
+// A pass turns a graph into a better one that computes the same.
+#pragma once
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "core/log.h"
+#include "graph/graph.h"
+#include "operators/operator.h"
+
+namespace d2deploy {
+
+struct Pass {
+  std::string name;
+  std::function<int(Graph&, const Log&)> run;  ///< number of places changed
+};
+
+/// The pass of that name from all pipelines; null where there is none.
+const Pass* find_pass(const std::string& name);
+
+/// What every graph from a file goes through: our operator names, known arguments, no copies. Throws Unsupported
+/// with all operators that we do not have, InvalidModel with all arguments that are wrong.
+const std::vector<Pass>& import_passes();
+/// What makes it fast, in order.
+const std::vector<Pass>& optimize_passes();
+
+void run_passes(Graph& graph, const std::vector<Pass>& passes, const Log& log);
+
+using TypeMap = std::map<std::string, TensorType>;
+/// The type of every value; dimensions that depend on the input's size or on data are kUnknown.
+/// Throws InvalidModel, with the node, where an operator does not fit its inputs.
+TypeMap infer_types(const Graph& graph);
+
+/// Removes nodes and constants that no output depends on; returns how many nodes.
+int remove_dead(Graph& graph);
+
+/// The parameters of a node, typed.
+template <class Op>
+typename Op::Params params_of(const Node& node) {
+  return std::any_cast<typename Op::Params>(find_operator(Op::signature.type)->parse(node.args));
+}
+
+// The hand-written passes; each stands in a file of its name.
+int canonical_names(Graph& graph, const Log& log);
+int drop_copies(Graph& graph, const Log& log);
+int fold_constants(Graph& graph, const Log& log);
+int add_bias(Graph& graph, const Log& log);
+int separate_images(Graph& graph, const Log& log);
+int pyramid_roi_align(Graph& graph, const Log& log);
+int flatten_into_fc(Graph& graph, const Log& log);
+int channels_last(Graph& graph, const Log& log);
+
+}  // namespace d2deploy

@@ -1,0 +1,91 @@
+// The order of the passes, and what they all need.
+#include <algorithm>
+#include <set>
+
+#include "passes/rewrite.h"
+
+namespace d2deploy {
+
+const std::vector<Pass>& import_passes() {
+  static const std::vector<Pass> passes{
+      {"canonical-names", canonical_names},
+      {"drop-copies", drop_copies},
+      {"separate-images", separate_images},
+  };
+  return passes;
+}
+
+const std::vector<Pass>& optimize_passes() {
+  static const std::vector<Pass> passes = [] {
+    std::vector<Pass> all{
+        {"fold-constants", fold_constants},
+        {"add-bias", add_bias},
+        {"pyramid-roi-align", pyramid_roi_align},
+        {"flatten-into-fc", flatten_into_fc},
+    };
+    std::ranges::move(fusion_passes(), std::back_inserter(all));
+    all.push_back({"channels-last", channels_last});
+    return all;
+  }();
+  return passes;
+}
+
+const Pass* find_pass(const std::string& name) {
+  for (const auto* passes : {&import_passes(), &optimize_passes()})
+    for (const auto& pass : *passes)
+      if (pass.name == name) return &pass;
+  return nullptr;
+}
+
+void run_passes(Graph& graph, const std::vector<Pass>& passes, const Log& sink) {
+  for (const auto& pass : passes) {
+    const auto nodes = graph.nodes.size();
+    const int places = pass.run(graph, sink);
+    log(sink, LogLevel::debug, "pass ", pass.name, ": ", places, " places, ", nodes, " -> ", graph.nodes.size(), " nodes");
+#ifdef D2DEPLOY_VERIFY_PASSES
+    with_context([&] { return "after pass " + pass.name; }, [&] {
+      verify(graph);
+      (void)infer_types(graph);
+    });
+#endif
+  }
+}
+
+TypeMap infer_types(const Graph& graph) {
+  TypeMap types = graph.input_types;
+  for (const auto& [name, tensor] : graph.constants) types[name] = tensor.type();
+  for (const auto& node : graph.nodes)
+    with_context([&] { return describe(node); }, [&] {
+      const Operator* op = find_operator(node.type);
+      check<Unsupported>(op != nullptr, "there is no operator '", node.type, "'");
+      Types in;
+      std::vector<const Tensor*> values;
+      for (const auto& x : node.inputs) {
+        const auto it = types.find(x);
+        check<InvalidModel>(it != types.end(), "input '", x, "' is used before it is assigned");
+        in.push_back(it->second);
+        const auto constant = graph.constants.find(x);
+        values.push_back(constant == graph.constants.end() ? nullptr : &constant->second);
+      }
+      const auto out = infer(*op, op->parse(node.args), {in, values}, node.outputs.size());
+      for (std::size_t i = 0; i < node.outputs.size(); ++i) types[node.outputs[i]] = out[i];
+    });
+  return types;
+}
+
+int remove_dead(Graph& graph) {
+  std::set<std::string> wanted(graph.outputs.begin(), graph.outputs.end());
+  std::vector<Node> kept;
+  for (auto it = graph.nodes.rbegin(); it != graph.nodes.rend(); ++it) {
+    if (std::ranges::none_of(it->outputs, [&](const std::string& y) { return wanted.contains(y); })) continue;
+    wanted.insert(it->inputs.begin(), it->inputs.end());
+    kept.push_back(std::move(*it));
+  }
+  const auto removed = static_cast<int>(graph.nodes.size() - kept.size());
+  std::ranges::reverse(kept);
+  graph.nodes = std::move(kept);
+  std::erase_if(graph.constants, [&](const auto& item) { return !wanted.contains(item.first); });
+  return removed;
+}
+
+}  // namespace d2deploy

@@ -1,0 +1,91 @@
+#include "runtime/model.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <thread>
+
+#include "io/model_file.h"
+
+namespace d2deploy {
+
+namespace {
+
+template <class T>
+T attribute(const Graph& graph, const char* name, T otherwise) {
+  const auto it = graph.attributes.find(name);
+  if (it == graph.attributes.end()) return otherwise;
+  const auto* value = std::get_if<T>(&it->second);
+  check<InvalidModel>(value != nullptr, "net argument '", name, "' has the wrong type");
+  return *value;
+}
+
+ModelInfo info_of(const Graph& graph) {
+  ModelInfo info;
+  info.meta_architecture = attribute(graph, "meta_architecture", info.meta_architecture);
+  info.size_divisibility = attribute(graph, "size_divisibility", info.size_divisibility);
+  constexpr std::int64_t kMost = 1 << 16;  // more would pad any image beyond what can be run
+  check<InvalidModel>(info.size_divisibility >= 0 && info.size_divisibility <= kMost, "net argument size_divisibility is ",
+                      info.size_divisibility, ", wanted 0 to ", kMost);
+  return info;
+}
+
+ModelOptions resolved(ModelOptions options) {
+  check<Unsupported>(options.device == "cpu", "device '", options.device, "' is not available in this build; available: cpu");
+  check<Unsupported>(options.precision == "float32", "precision '", options.precision, "' is not available; available: float32");
+  check(options.threads >= 0, "threads is ", options.threads, ", wanted 0 (all cores) or more");
+  if (options.threads == 0) options.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  if (options.kernels.empty())
+    if (const char* text = std::getenv("D2DEPLOY_KERNELS")) options.kernels = text;
+  return options;
+}
+
+}  // namespace
+
+Model::Impl::Impl(Graph g, const ModelOptions& o) : options(resolved(o)), graph(std::move(g)) {
+  verify(graph);
+  run_passes(graph, import_passes(), options.log);
+  info = info_of(graph);
+  splits = attribute(graph, "batch_splits_output", std::string());
+  for (const auto& name : graph.outputs)
+    if (name != splits) outputs.push_back(name);
+  (void)infer_types(graph);  // faults of the file show now, not in the first run
+  if (options.optimize) run_passes(graph, optimize_passes(), options.log);
+  remove_dead(graph);
+  verify(graph);
+  for (auto& [name, tensor] : graph.constants) constants[name] = std::make_unique<Constant>(tensor);
+  text = to_text(graph);
+  graph.constants.clear();  // `constants` has them, and may drop them
+  plan_options = {parse_forced_kernels(options.kernels), options.threads, options.max_tensor_bytes, options.log};
+}
+
+std::shared_ptr<const Plan> Model::Impl::plan(const TypeMap& input_types) const {
+  const std::lock_guard lock(plans_mutex);
+  const auto it = std::ranges::find(plans, input_types, &std::pair<TypeMap, std::shared_ptr<const Plan>>::first);
+  if (it != plans.end()) {
+    std::rotate(plans.begin(), it, it + 1);  // most recently used first
+    return plans.front().second;
+  }
+  auto made = std::make_shared<const Plan>(make_plan(graph, input_types, constants, plan_options));
+  for (const auto& [name, constant] : constants) constant->drop_plain();
+  plans.insert(plans.begin(), {input_types, made});
+  if (plans.size() > kMostPlans) plans.pop_back();
+  return made;
+}
+
+std::shared_ptr<const Model> Model::load(const std::filesystem::path& predict_net, const std::filesystem::path& init_net,
+                                         const ModelOptions& options) {
+  Graph graph = read_model(predict_net, init_net, {options.max_tensor_bytes, options.log});
+  return with_context([&] { return predict_net.string(); }, [&] {
+    return std::shared_ptr<const Model>(new Model(std::make_unique<Impl>(std::move(graph), options)));
+  });
+}
+
+Model::Model(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Model::~Model() = default;
+const std::vector<std::string>& Model::inputs() const { return impl_->graph.inputs; }
+const std::vector<std::string>& Model::outputs() const { return impl_->outputs; }
+const ModelInfo& Model::info() const { return impl_->info; }
+const ModelOptions& Model::options() const { return impl_->options; }
+std::string Model::graph_text() const { return impl_->text; }
+
+}  // namespace d2deploy

@@ -1,0 +1,34 @@
+// What a Model is made of. Immutable but for the caches, which lock.
+#pragma once
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "d2deploy/model.h"
+#include "runtime/plan.h"
+
+namespace d2deploy {
+
+struct Model::Impl {
+  Impl(Graph graph, const ModelOptions& options);
+
+  /// The plan for inputs of these types: made at the first call, then taken from the cache.
+  std::shared_ptr<const Plan> plan(const TypeMap& input_types) const;
+
+  ModelOptions options;
+  Graph graph;  ///< after all passes; its constants are in `constants`
+  std::string text;
+  ModelInfo info;
+  std::vector<std::string> outputs;  ///< those of the file
+  std::string splits;                ///< output that counts the detections of each image; empty where there is none
+  Constants constants;
+  PlanOptions plan_options;
+
+ private:
+  static constexpr std::size_t kMostPlans = 8;  // a plan holds no weights: a few hundred kilobytes
+  mutable std::mutex plans_mutex;
+  mutable std::vector<std::pair<TypeMap, std::shared_ptr<const Plan>>> plans;  // most recently used first
+};
+
+}  // namespace d2deploy

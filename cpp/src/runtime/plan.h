@@ -1,0 +1,70 @@
+// A graph made ready for inputs of given types: kernels chosen, weights packed, memory placed.
+// A plan is immutable and shared; what a run writes is a Session's.
+#pragma once
+#include <any>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/log.h"
+#include "d2deploy/model.h"
+#include "passes/pass.h"
+#include "operators/operator.h"
+
+namespace d2deploy {
+
+/// The constants of a model, by name.
+using Constants = std::map<std::string, std::unique_ptr<Constant>>;
+
+struct PlannedValue {
+  enum class Place {
+    input,     ///< given by the caller
+    constant,  ///< the model's
+    arena,     ///< at `offset` of the session's memory
+    alias,     ///< the memory of `root`
+    heap,      ///< size not known before the run: allocated then
+  };
+  std::string name;
+  TensorType type;  ///< where `bounded`, with the most rows that there can be
+  bool bounded = false;
+  Place place = Place::arena;
+  std::size_t root = 0;    ///< alias: the value whose memory this is, never an alias itself
+  std::size_t offset = 0;  ///< arena
+  Tensor constant;
+};
+
+struct Step {
+  const Operator* op = nullptr;
+  std::any params;
+  const Kernel* kernel = nullptr;  ///< null for views
+  Prepared prepared;
+  std::vector<std::size_t> inputs, outputs;  ///< indices of values
+  bool infer_at_run = false;                 ///< output shapes depend on data
+  std::size_t scratch_offset = 0;
+  std::string label;  ///< for messages
+  double flops = 0, bytes = 0;
+};
+
+struct Plan {
+  std::vector<PlannedValue> values;
+  std::vector<Step> steps;
+  std::map<std::string, std::size_t> inputs;
+  std::vector<std::size_t> outputs;  ///< in the order of the graph
+  std::size_t arena_bytes = 0;
+};
+
+/// Which kernels must be used, from "Conv=direct_f32,FC=...". Throws InvalidArgument for what does not exist.
+std::map<std::string, std::string> parse_forced_kernels(const std::string& text);
+
+struct PlanOptions {
+  std::map<std::string, std::string> forced_kernels;
+  int threads = 1;
+  std::int64_t max_tensor_bytes = 0;
+  Log log;
+};
+
+/// Throws InvalidArgument where the inputs do not fit the net, Unsupported where no kernel takes a node.
+Plan make_plan(const Graph& graph, const TypeMap& input_types, const Constants& constants, const PlanOptions& options);
+
+}  // namespace d2deploy

@@ -1,0 +1,187 @@
+// Runs plans, step by step, in memory of its own.
+#include <algorithm>
+#include <chrono>
+
+#include "core/memory.h"
+#include "core/threads.h"
+#include "runtime/model.h"
+
+namespace d2deploy {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// The tensors of one plan in the memory of one session.
+struct Frame {
+  std::shared_ptr<const Plan> plan;
+  std::vector<Tensor> values;
+  std::vector<std::vector<const Tensor*>> inputs;  // per step
+  std::vector<std::vector<Tensor*>> outputs;
+};
+
+}  // namespace
+
+struct Session::Impl {
+  std::shared_ptr<const Model> model;
+  std::shared_ptr<void> arena;
+  std::size_t arena_bytes = 0;
+  Frame frame;
+  bool profiling = false;
+  std::vector<NodeProfile> profile;  // per step of the frame's plan
+
+  const Model::Impl& net() const { return model->impl(); }
+
+  std::byte* memory() const { return static_cast<std::byte*>(arena.get()); }
+
+  TypeMap check_inputs(const Tensors& given) const;
+  void bind(std::shared_ptr<const Plan> plan);
+  void start_profile();
+  void run_step(std::size_t s);
+  void settle_outputs(std::size_t s);
+  Tensors collect(const Tensors& given) const;
+};
+
+TypeMap Session::Impl::check_inputs(const Tensors& given) const {
+  TypeMap types;
+  for (const auto& name : net().graph.inputs) {
+    const auto it = given.find(name);
+    check(it != given.end(), "input '", name, "' is missing; wanted: ", list_of(net().graph.inputs));
+    const TensorType& declared = net().graph.input_types.at(name);
+    const TensorType& type = it->second.type();
+    const bool image = type.dtype == DType::uint8 || type.dtype == DType::float32;
+    check(image, "input '", name, "' is ", type.dtype, ", wanted float32");
+    check(type.layout == Layout::row_major, "input '", name, "' must be row-major");
+    bool fits = type.shape.rank() == declared.shape.rank();
+    for (std::size_t i = 0; fits && i < type.shape.rank(); ++i)
+      fits = type.shape[i] >= 1 && (declared.shape[i] == kUnknown || declared.shape[i] == type.shape[i]);
+    check(fits, "input '", name, "' is ", type.shape, ", wanted ", declared.shape, " with no dimension of 0");
+    types[name] = type;
+  }
+  for (const auto& [name, tensor] : given)
+    check(types.contains(name), "there is no input '", name, "'; wanted: ", list_of(net().graph.inputs));
+  return types;
+}
+
+void Session::Impl::bind(std::shared_ptr<const Plan> plan) {
+  if (frame.plan == plan) return;
+  if (plan->arena_bytes > arena_bytes) {
+    frame = {};
+    arena.reset();  // before the new one is taken: never both at once
+    arena = allocate(plan->arena_bytes);
+    arena_bytes = plan->arena_bytes;
+  }
+  Frame f;
+  f.values.resize(plan->values.size());
+  for (std::size_t v = 0; v < plan->values.size(); ++v) {
+    const PlannedValue& value = plan->values[v];
+    const PlannedValue& root = plan->values[value.root];
+    // A constant that every kernel has packed has a type here, but no plain values.
+    if (value.place == PlannedValue::Place::constant)
+      f.values[v] = value.constant.raw() ? value.constant : Tensor::view(value.type, nullptr);
+    if (root.place == PlannedValue::Place::arena) f.values[v] = Tensor::view(value.type, memory() + root.offset);
+  }
+  for (const Step& step : plan->steps) {
+    auto& inputs = f.inputs.emplace_back();
+    for (const auto v : step.inputs) inputs.push_back(&f.values[v]);
+    auto& outputs = f.outputs.emplace_back();
+    for (const auto v : step.outputs) outputs.push_back(&f.values[v]);
+  }
+  f.plan = std::move(plan);
+  frame = std::move(f);
+  start_profile();
+}
+
+void Session::Impl::start_profile() {
+  profile.clear();
+  if (!frame.plan) return;
+  for (const Step& step : frame.plan->steps) {
+    NodeProfile p;
+    p.type = step.op->type;
+    p.output = frame.plan->values[step.outputs[0]].name;
+    p.kernel = step.kernel ? step.kernel->name : "view";
+    if (!step.prepared.detail.empty()) p.kernel += "/" + step.prepared.detail;
+    p.flops = step.flops;
+    p.bytes = step.bytes;
+    profile.push_back(std::move(p));
+  }
+}
+
+// Shapes of the outputs where they depend on data, and memory where its size does.
+void Session::Impl::settle_outputs(std::size_t s) {
+  const Step& step = frame.plan->steps[s];
+  Types inputs;
+  for (const auto* t : frame.inputs[s]) inputs.push_back(t->type());
+  const auto types = infer(*step.op, step.params, {inputs, frame.inputs[s]}, step.outputs.size());
+  for (std::size_t i = 0; i < step.outputs.size(); ++i) {
+    const PlannedValue& value = frame.plan->values[step.outputs[i]];
+    const PlannedValue& root = frame.plan->values[value.root];
+    Tensor& tensor = *frame.outputs[s][i];
+    if (step.op->is(view)) {
+      tensor = frame.inputs[s][0]->with_type(types[i]);
+    } else if (root.place == PlannedValue::Place::arena) {
+      check<InternalError>(types[i].bytes() <= value.type.bytes(), "output ", i, " has shape ", types[i].shape, ", planned was ", value.type.shape);
+      tensor = Tensor::view(types[i], memory() + root.offset);
+    } else {
+      tensor = Tensor::allocate(types[i]);
+    }
+  }
+}
+
+void Session::Impl::run_step(std::size_t s) {
+  const Step& step = frame.plan->steps[s];
+  if (step.infer_at_run || step.op->is(view)) settle_outputs(s);
+  if (step.kernel == nullptr) return;
+  const bool nothing_to_do = !step.op->is(data_dependent) &&
+                             std::ranges::all_of(frame.outputs[s], [](const Tensor* t) { return t->size() == 0; });
+  if (nothing_to_do) return;
+  step.kernel->run(step.params, {frame.inputs[s], frame.outputs[s], memory() + step.scratch_offset, step.prepared.state.get()});
+}
+
+Tensors Session::Impl::collect(const Tensors& given) const {
+  Tensors outputs;
+  const std::size_t images = given.contains("data") ? static_cast<std::size_t>(given.at("data").dim(0)) : 1;
+  for (std::size_t i = 0; i < net().graph.outputs.size(); ++i) {
+    const auto& name = net().graph.outputs[i];
+    const Tensor& tensor = frame.values[frame.plan->outputs[i]];
+    if (name != net().splits || std::ranges::find(net().outputs, name) != net().outputs.end()) outputs[name] = tensor;
+    if (name == net().splits && images > 1) outputs["batch_splits"] = tensor;
+  }
+  return outputs;
+}
+
+Session::Session(std::shared_ptr<const Model> model) : impl_(std::make_unique<Impl>()) { impl_->model = std::move(model); }
+Session::~Session() = default;
+Session::Session(Session&&) noexcept = default;
+Session& Session::operator=(Session&&) noexcept = default;
+
+Tensors Session::run(const Tensors& inputs) {
+  Impl& impl = *impl_;
+  const ThreadScope threads(impl.net().options.threads);
+  impl.bind(impl.net().plan(impl.check_inputs(inputs)));
+  Frame& frame = impl.frame;
+  for (const auto& [name, v] : frame.plan->inputs) frame.values[v] = inputs.at(name);
+  for (std::size_t s = 0; s < frame.plan->steps.size(); ++s) {
+    const auto start = impl.profiling ? Clock::now() : Clock::time_point();
+    try {
+      impl.run_step(s);
+    } catch (const std::exception&) {
+      rethrow_with_context(frame.plan->steps[s].label);
+    }
+    if (!impl.profiling) continue;
+    NodeProfile& p = impl.profile[s];
+    p.milliseconds += std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+    p.shape = to_string(frame.outputs[s][0]->shape());
+    ++p.runs;
+  }
+  return impl.collect(inputs);
+}
+
+void Session::set_profiling(bool on) {
+  impl_->profiling = on;
+  impl_->start_profile();
+}
+
+std::vector<NodeProfile> Session::profile() const { return impl_->profile; }
+
+}  // namespace d2deploy
