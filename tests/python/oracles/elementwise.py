@@ -30,16 +30,20 @@ def sigmoid(_: Arguments, inputs: list[Array]) -> list[Array]:
 
 
 def _legacy_view(args: Arguments, a: Array, b: Array) -> Array:
-    """B as the old rule of `broadcast=1` sees it: its dimensions are a run of A's that starts at `axis`."""
+    """B as the old rule of `broadcast=1` sees it: its dimensions are a run of A's that starts at `axis`.
+
+    Without `axis` it is the last run. Dimensions of 1 at either end of B go with any size, others do not.
+    """
     if b.size == 1:
         return b.reshape(())
-    axis = a.ndim - b.ndim
+    axis = args.integer("axis", -1)
     if "axis_str" in args:
         axis = args.string("order", "NCHW").index(args.string("axis_str", ""))
-    axis = args.integer("axis", axis)
-    if axis < 0:
+    if axis == -1:
         axis = a.ndim - b.ndim
-    if a.shape[axis : axis + b.ndim] != b.shape:
+    wide = np.flatnonzero(np.array(b.shape) != 1)
+    run = slice(wide[0], wide[-1] + 1)
+    if axis < 0 or a.shape[axis:][run] != b.shape[run]:
         raise ValueError(f"B {b.shape} is not a run of A {a.shape} at axis {axis}")
     return b.reshape(b.shape + (1,) * (a.ndim - axis - b.ndim))
 
