@@ -1,0 +1,43 @@
+"""Oracles of matrix products and of reductions."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .arguments import Arguments, Array
+from .elementwise import float32
+
+
+def _matrix(x: Array, axis: int) -> Array:
+    if axis < 0:
+        axis += x.ndim
+    return x.reshape(int(np.prod(x.shape[:axis])), int(np.prod(x.shape[axis:]))).astype(np.float64)
+
+
+def fc(args: Arguments, inputs: list[Array]) -> list[Array]:
+    """Y = X W^T + b, where X and W are seen as matrices that are split at `axis` and `axis_w` (default 1).
+
+    Y has the dimensions of X before `axis`, and the outputs as its last one.
+    """
+    x, w, b = inputs
+    axis = args.integer("axis", 1)
+    if axis < 0:
+        axis += x.ndim
+    y = _matrix(x, axis) @ _matrix(w, args.integer("axis_w", 1)).T + b.astype(np.float64)
+    return [float32(y.reshape(*x.shape[:axis], len(b)))]
+
+
+def softmax(args: Arguments, inputs: list[Array]) -> list[Array]:
+    """Softmax over all dimensions from `axis` (default 1) on together."""
+    x = _matrix(inputs[0], args.integer("axis", 1))
+    if x.size:
+        x = np.exp(x - x.max(axis=1, keepdims=True))
+        x = x / x.sum(axis=1, keepdims=True)
+    return [float32(x.reshape(inputs[0].shape))]
+
+
+def reduce_mean(args: Arguments, inputs: list[Array]) -> list[Array]:
+    """Mean over `axes`, over all of them where none is named; they stay as 1 unless `keepdims` is 0."""
+    x = inputs[0].astype(np.float64)
+    axes = tuple(args.integers("axes", [])) or tuple(range(x.ndim))
+    return [float32(np.asarray(x.mean(axis=axes, keepdims=args.flag("keepdims", True))))]

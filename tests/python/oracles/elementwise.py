@@ -1,0 +1,108 @@
+"""Oracles of operators that work element by element, or that only move elements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from .arguments import Arguments, Array
+
+# Caffe2's numbers for element types, which are not ONNX's.
+DTYPES: dict[int, type[np.generic]] = {1: np.float32, 2: np.int32, 3: np.uint8, 5: np.bool_, 6: np.uint8, 10: np.int64}
+DTYPE_NUMBERS = {"float": 1, "int32": 2, "byte": 3, "bool": 5, "uint8": 6, "int64": 10}
+
+
+def float32(values: Array) -> Array:
+    """The one rounding of a result that was computed in float64."""
+    with np.errstate(over="ignore"):
+        return np.asarray(values, dtype=np.float32)
+
+
+def relu(_: Arguments, inputs: list[Array]) -> list[Array]:
+    return [np.maximum(inputs[0], np.float32(0))]
+
+
+def sigmoid(_: Arguments, inputs: list[Array]) -> list[Array]:
+    """1 / (1 + exp(-x)); exp overflows to infinity only where the result is 0."""
+    with np.errstate(over="ignore"):
+        return [float32(1 / (1 + np.exp(-inputs[0].astype(np.float64))))]
+
+
+def _legacy_view(args: Arguments, a: Array, b: Array) -> Array:
+    """B as the old rule of `broadcast=1` sees it: its dimensions are a run of A's that starts at `axis`.
+
+    Without `axis` it is the last run. Dimensions of 1 at either end of B go with any size, others do not.
+    """
+    if b.size == 1:
+        return b.reshape(())
+    axis = args.integer("axis", -1)
+    if "axis_str" in args:
+        axis = args.string("order", "NCHW").index(args.string("axis_str", ""))
+    if axis == -1:
+        axis = a.ndim - b.ndim
+    wide = np.flatnonzero(np.array(b.shape) != 1)
+    run = slice(wide[0], wide[-1] + 1)
+    if axis < 0 or a.shape[axis:][run] != b.shape[run]:
+        raise ValueError(f"B {b.shape} is not a run of A {a.shape} at axis {axis}")
+    return b.reshape(b.shape + (1,) * (a.ndim - axis - b.ndim))
+
+
+def binary(apply: Callable[[Array, Array], Array]) -> Callable[[Arguments, list[Array]], list[Array]]:
+    """NumPy's broadcasting, or Caffe2's older rule. One operation on float32 is exact in float64 up to its rounding."""
+
+    def oracle(args: Arguments, inputs: list[Array]) -> list[Array]:
+        a, b = inputs
+        if args.flag("broadcast", False):
+            b = _legacy_view(args, a, b)
+        if a.dtype == np.float32:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                return [float32(apply(a.astype(np.float64), b.astype(np.float64)))]
+        return [apply(a, b).astype(a.dtype)]
+
+    return oracle
+
+
+def divide(a: Array, b: Array) -> Array:
+    """The quotient; of integers truncated toward zero, as in C."""
+    if np.issubdtype(a.dtype, np.floating):
+        return np.asarray(a / b)
+    return np.asarray(np.sign(a) * np.sign(b) * (np.abs(a) // np.abs(b)))
+
+
+def cast(args: Arguments, inputs: list[Array]) -> list[Array]:
+    """Float to integer truncates toward zero; a boolean is 0 or 1. `to` is a number or a name in either case."""
+    to = args.values["to"]
+    number = DTYPE_NUMBERS[to.lower()] if isinstance(to, str) else args.integer("to", 0)
+    return [inputs[0].astype(DTYPES[number])]
+
+
+def copy(_: Arguments, inputs: list[Array]) -> list[Array]:
+    return [inputs[0]]
+
+
+def flatten(args: Arguments, inputs: list[Array]) -> list[Array]:
+    """Two dimensions: those before `axis` (default 1) joined, and the others."""
+    shape = inputs[0].shape
+    axis = args.integer("axis", 1)
+    if axis < 0:
+        axis += len(shape)
+    return [inputs[0].reshape(int(np.prod(shape[:axis])), int(np.prod(shape[axis:])))]
+
+
+def concat(args: Arguments, inputs: list[Array]) -> list[Array]:
+    """The inputs along `axis`, and their sizes there. `add_axis` stacks them along a new one.
+
+    Without `axis` the channels are joined, whose place `order` tells.
+    """
+    channels = 1 if args.string("order", "NCHW") == "NCHW" else inputs[0].ndim - 1
+    axis = args.integer("axis", channels)
+    if args.flag("add_axis", False):
+        return [np.stack(inputs, axis), np.ones(len(inputs), np.int32)]
+    return [np.concatenate(inputs, axis), np.array([x.shape[axis] for x in inputs], np.int32)]
+
+
+def batch_permutation(_: Arguments, inputs: list[Array]) -> list[Array]:
+    """Row i of the result is row indices[i] of X."""
+    x, indices = inputs
+    return [x[indices]]

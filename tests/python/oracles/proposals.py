@@ -1,0 +1,99 @@
+"""Oracles of region proposals: made per level, collected over levels, distributed to levels."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .arguments import Arguments, Array
+from .boxes import clip, decode, nms
+from .elementwise import float32
+from .sorting import descending
+
+
+def _proposals(args: Arguments, scores: Array, deltas: Array, info: Array, anchors: Array) -> tuple[Array, Array]:
+    """Boxes (n, 4) and scores (n) of one image: scores (A, H, W), deltas (4A, H, W), info (height, width, scale)."""
+    count, height, width = scores.shape
+    plus_one = int(args.flag("legacy_plus_one", True))
+    stride = float(np.float32(1 / args.number("spatial_scale", 1 / 16)))
+    flat = scores.reshape(-1)
+    chosen = np.array(descending(flat, args.integer("pre_nms_topN", 6000)), np.int64)
+    anchor, row, column = np.unravel_index(chosen, (count, height, width)) if len(chosen) else (chosen,) * 3
+    shift = np.stack([column, row, column, row], axis=1) * stride
+    moves = deltas.reshape(count, 4, height, width)[anchor, :, row, column]
+    boxes = decode(anchors[anchor] + shift, moves, (1, 1, 1, 1), plus_one)
+    boxes = float32(clip(boxes, int(info[0]), int(info[1]), plus_one))
+    # Finite; not too small at the scale of the input; with the centre inside, where a box on the far border is not.
+    sides = boxes[:, 2:] - boxes[:, :2] + np.float32(plus_one)
+    centres = boxes[:, :2] + sides / np.float32(2)
+    smallest = np.float32(args.number("min_size", 16)) * np.float32(info[2])
+    good = (sides >= smallest).all(axis=1) & (centres[:, 0] < info[1]) & (centres[:, 1] < info[0])
+    good &= np.isfinite(boxes).all(axis=1)
+    boxes, chosen = boxes[good], chosen[good]
+    threshold, limit = args.number("nms_thresh", 0.7), args.integer("post_nms_topN", 300)
+    kept = nms(boxes, range(len(boxes)), threshold, limit, plus_one)
+    return boxes[kept], flat[chosen[kept]]
+
+
+def generate_proposals(args: Arguments, inputs: list[Array]) -> list[Array]:
+    """Rois (n, 5) with the image first, and their scores (n). Images are independent and follow in order.
+
+    Per image: the best scores, their anchors at their cells, decoded, clipped, filtered, suppressed.
+    """
+    scores, deltas, infos, anchors = inputs
+    rois, probabilities = [np.zeros((0, 5), np.float32)], [np.zeros(0, np.float32)]
+    for image, info in enumerate(infos):
+        boxes, best = _proposals(args, scores[image], deltas[image], info, anchors)
+        rois.append(np.concatenate([np.full((len(boxes), 1), image, np.float32), boxes], axis=1))
+        probabilities.append(best)
+    return [np.concatenate(rois), np.concatenate(probabilities)]
+
+
+def collect_rpn_proposals(args: Arguments, inputs: list[Array]) -> list[Array]:
+    """The best rois (m, 5) of all levels, per image and with images in ascending order; equal scores in input order.
+
+    Caffe2 ranks all images together under one limit, which suits single images only. Deliberately, each image has
+    its own limit here.
+    """
+    levels = len(inputs) // 2
+    rois = np.concatenate(inputs[:levels])
+    scores = np.concatenate([s.reshape(-1) for s in inputs[levels:]])
+    limit = args.integer("rpn_post_nms_topN", 2000)
+    images = rois[:, 0].astype(np.int64)
+    chosen: list[int] = []
+    for image in np.unique(images):
+        mine = np.flatnonzero(images == image)
+        mine = mine[np.argsort(-scores[mine], kind="stable")]
+        chosen.extend(int(i) for i in (mine[:limit] if limit > 0 else mine))
+    return [rois[chosen]]
+
+
+def fpn_levels(args: Arguments, boxes: Array) -> Array:
+    """Pyramid level of each box (n, 4), by its size against the canonical one (Lin et al., FPN, equation 1)."""
+    plus_one = np.float32(args.flag("legacy_plus_one", True))
+    boxes = boxes.astype(np.float32)
+    area = (boxes[:, 2] - boxes[:, 0] + plus_one) * (boxes[:, 3] - boxes[:, 1] + plus_one)
+    if not (area >= 0).all():
+        raise ValueError("a box has a negative area")
+    size = np.sqrt(area) / np.float32(args.integer("roi_canonical_scale", 224))
+    octaves = np.log(size + np.float32(1e-6)) / np.float32(np.log(2))
+    level = np.floor(np.float32(args.integer("roi_canonical_level", 4)) + octaves)
+    lowest, highest = args.integer("roi_min_level", 2), args.integer("roi_max_level", 5)
+    return np.clip(level, lowest, highest).astype(np.int64)
+
+
+def distribute_fpn_proposals(args: Arguments, inputs: list[Array]) -> list[Array]:
+    """Rois (n_l, 5) per level in input order, and where each roi stands when the levels are put one after another."""
+    rois = inputs[0]
+    if rois.shape[1] == 4:
+        rois = np.concatenate([np.zeros((len(rois), 1), np.float32), rois], axis=1)
+    levels = fpn_levels(args, rois[:, 1:])
+    wanted = range(args.integer("roi_min_level", 2), args.integer("roi_max_level", 5) + 1)
+    sources = np.concatenate([np.flatnonzero(levels == level) for level in wanted])
+    return [*(rois[levels == level] for level in wanted), np.argsort(sources).astype(np.int32)]
+
+
+def batch_boxes(_: Arguments, inputs: list[Array]) -> list[Array]:
+    """Boxes (R, 4), of which the first batch_splits[0] are of image 0 and so on, as rois (R, 5), image first."""
+    boxes, splits = inputs
+    images = np.repeat(np.arange(len(splits)), splits.astype(np.int64))
+    return [np.concatenate([images[:, None].astype(np.float32), boxes], axis=1)]

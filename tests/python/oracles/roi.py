@@ -1,0 +1,89 @@
+"""Oracles of RoI pooling. Boxes are xyxy in image pixels, the end is not included; feature maps are (N, C, H, W)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .arguments import Arguments, Array
+from .elementwise import float32
+from .proposals import fpn_levels
+
+
+def _weights(start: np.float32, bin_size: float, bins: int, grid: int, size: int) -> Array:
+    """(bins, size): row b sums the bilinear weights, along one axis, of the `grid` samples of bin b.
+
+    A sample beyond one cell outside of the map counts as 0; nearer ones are moved to the map's first or last cell.
+    """
+    weights = np.zeros((bins, size))
+    for b in range(bins):
+        for k in range(grid):
+            at = float(start) + b * bin_size + (k + 0.5) * bin_size / grid
+            if at < -1 or at > size:
+                continue
+            at = min(max(at, 0.0), size - 1.0)
+            low = math.floor(at)
+            weights[b, low] += 1 - (at - low)
+            weights[b, min(low + 1, size - 1)] += at - low
+    return weights
+
+
+def _pool(args: Arguments, feature: Array, box: Array, scale: float) -> Array:
+    """One box (4) over one image's map (C, H, W). Whole samples per bin follow from float32 arithmetic."""
+    pooled = (args.integer("pooled_h", 1), args.integer("pooled_w", 1))
+    ratio, aligned = args.integer("sampling_ratio", -1), args.flag("aligned", False)
+    edges = box.astype(np.float32) * np.float32(scale) - np.float32(0.5 if aligned else 0)
+    axes = []
+    for axis, bins in ((1, pooled[0]), (0, pooled[1])):
+        start, length = edges[axis], edges[axis + 2] - edges[axis]
+        if not aligned:
+            length = np.maximum(length, np.float32(1))
+        if length < 0:
+            raise ValueError(f"box {box} ends before it begins")
+        grid = ratio if ratio > 0 else math.ceil(length / np.float32(bins))
+        axes.append((_weights(start, float(length) / bins, bins, grid, feature.shape[2 - axis]), grid))
+    (rows, grid_h), (columns, grid_w) = axes
+    if grid_h * grid_w == 0:
+        return np.zeros((feature.shape[0], *pooled))  # no sample: deliberately 0 where Caffe2 divides 0 by 0
+    sums = np.einsum("ih,chw,jw->cij", rows, feature.astype(np.float64), columns, optimize=True)
+    return np.asarray(sums / (grid_h * grid_w))
+
+
+def _split(rois: Array) -> tuple[Array, Array]:
+    """Image index and box of every row; rows of four columns are of image 0."""
+    if rois.shape[1] == 4:
+        return np.zeros(len(rois), np.int64), rois
+    return rois[:, 0].astype(np.int64), rois[:, 1:]
+
+
+def _empty(args: Arguments, rows: int, channels: int) -> Array:
+    return np.zeros((rows, channels, args.integer("pooled_h", 1), args.integer("pooled_w", 1)))
+
+
+def roi_align(args: Arguments, inputs: list[Array]) -> list[Array]:
+    """Mean of bilinear samples on a grid in every bin (He et al., Mask R-CNN, section 3).
+
+    With `aligned` the centre of the first cell is at 0.5, not at 0; without it boxes are at least one cell wide.
+    """
+    feature, rois = inputs
+    images, boxes = _split(rois)
+    y = _empty(args, len(rois), feature.shape[1])
+    for r, (image, box) in enumerate(zip(images, boxes)):
+        y[r] = _pool(args, feature[image], box, args.number("spatial_scale", 1))
+    return [float32(y)]
+
+
+def pyramid_roi_align(args: Arguments, inputs: list[Array]) -> list[Array]:
+    """RoIAlign of each box on the level that suits its size. Rows stand in the order of the boxes.
+
+    Inputs are the boxes and then one map per level, the finest (`roi_min_level`) first, with its `spatial_scales`.
+    """
+    rois, features = inputs[0], inputs[1:]
+    images, boxes = _split(rois)
+    scales = args.numbers("spatial_scales", [])
+    y = _empty(args, len(rois), features[0].shape[1])
+    for r, level in enumerate(fpn_levels(args, boxes)):
+        k = int(level) - args.integer("roi_min_level", 2)
+        y[r] = _pool(args, features[k][images[r]], boxes[r], scales[k])
+    return [float32(y)]
