@@ -100,7 +100,7 @@ TEST(Roles, Swapped) {
 }
 TEST(Roles, TwoOfAKind) {
   expect_error<InvalidArgument>([] { (void)read(small_init_net(), small_init_net()); },
-                                {"model.pb: was given as predict net but holds only weights (1 fills)"});
+                                {"model.pb: was given as predict net but holds only weights (1 fill)"});
   expect_error<InvalidArgument>([] { (void)read(small_predict_net(), small_predict_net()); },
                                 {"model_init.pb: was given as init net but computes (node 0 (Mul -> y), external input "
                                  "'data'): it looks like a predict net"});
@@ -187,6 +187,14 @@ TEST(Damage, TooMany) {
     return text;
   }();
   expect_error<InvalidModel>([&] { (void)read(operators, small_init_net().bytes()); }, {"more than 100000 operators"});
+}
+
+TEST(Damage, TooLargeToParse) {
+  Net predict = small_predict_net(), init = small_init_net();
+  predict.def.set_name(std::string(16 << 20, 'n'));
+  init.def.mutable_op(0)->set_engine(std::string(16 << 20, 'n'));
+  expect_predict_error<InvalidModel>(predict, {"model.pb: is 167", "at most 16777216 are read of a predict net"});
+  expect_init_error<Unsupported>(init, {"node 0 (GivenTensorFill -> w): takes 167", "at most 16777216 are read"});
 }
 
 // Whatever the bytes are, one of our errors or a graph comes out. What a mutation asks for is bounded by the options.

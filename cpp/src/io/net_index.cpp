@@ -152,7 +152,8 @@ void check_roles(const NetIndex& predict, const NetIndex& init) {
                           ", given as predict net, holds only weights, and ", init.file,
                           ", given as init net, computes; give them the other way round");
   check(!predict_fills, predict.file, ": was given as predict net but holds only weights (", predict.operators.size(),
-        " fills): it looks like an init net; give model.pb as predict net");
+        predict.operators.size() == 1 ? " fill" : " fills",
+        "): it looks like an init net; give model.pb as predict net");
   check(!init_computes, init.file, ": was given as init net but computes (",
         init.operators.empty() ? "" : describe(init, 0), ", external input ",
         init.external_inputs.empty() ? "" : in_quotes(init.external_inputs[0]),

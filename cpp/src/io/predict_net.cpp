@@ -7,8 +7,8 @@ namespace d2deploy {
 
 namespace {
 
-// A graph without weights takes tens of kilobytes. In memory it can be twenty times as large as in the file.
-constexpr std::size_t kMostBytes = std::size_t{64} << 20;
+// A graph without weights takes tens of kilobytes. In memory it can be forty times as large as in the file.
+constexpr std::size_t kMostBytes = std::size_t{16} << 20;
 
 void check_net(const NetIndex& net) {
   Faults faults;
