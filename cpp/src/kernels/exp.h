@@ -2,25 +2,28 @@
 // an unnamed namespace: files that are compiled for different instruction sets each need their own.
 #pragma once
 #include <bit>
-#include <cmath>
 #include <cstdint>
 
 namespace d2deploy {
 namespace {
 
-/// e^x for x <= 0, within 1.5 units in the last place; e^-inf = 0, e^NaN = NaN.
+/// e^-|x|, within one unit in the last place, denormal results included; 0 for infinities, NaN for NaN.
 ///
-/// x = n ln 2 + r with |r| <= ln 2 / 2, so e^x = 2^n e^r, and e^r = 1 + r + r^2 q(r), with q the minimax
-/// polynomial of degree 4 for the relative error of e^r (0.05 units in the last place).
-inline float exp_of_non_positive(float x) {
-  constexpr float kLowest = -104.0F;  // below it e^x rounds to 0
+/// -|x| = n ln 2 + r with |r| <= ln 2 / 2, so the result is 2^n e^r, and e^r = 1 + r + r^2 q(r), with q the
+/// minimax polynomial of degree 4 for the relative error of e^r (0.05 units in the last place). Choices are
+/// made on bits: a comparison of floats may trap, so that compilers would not vectorise it.
+inline float exp_of_minus_abs(float x) {
+  constexpr std::uint32_t kMagnitude = 0x7FFFFFFF, kInfinity = 0x7F800000;
+  constexpr auto kMost = std::bit_cast<std::uint32_t>(104.0F);  // e^-104 rounds to 0
   constexpr float kLog2E = 0x1.715476p+0F;
   constexpr float kLn2High = 0x1.62e4p-1F, kLn2Low = 0x1.7f7d1cp-20F;  // n * high is exact for |n| < 2^9
-  constexpr float kRound = 0x1.8p+23F;              // adding it leaves the nearest integer in the low bits
-  const float clamped = x < kLowest ? kLowest : x;  // NaN passes
-  const float shifted = clamped * kLog2E + kRound;
+  constexpr float kRound = 0x1.8p+23F;  // adding it leaves the nearest integer in the low bits
+  const std::uint32_t bits = std::bit_cast<std::uint32_t>(x) & kMagnitude;
+  const std::uint32_t clamped = bits > kMost ? kMost : bits;
+  const float a = std::bit_cast<float>(bits > kInfinity ? bits : clamped);
+  const float shifted = kRound - a * kLog2E;
   const float n = shifted - kRound;
-  const float r = (clamped - n * kLn2High) - n * kLn2Low;
+  const float r = -a - n * kLn2High - n * kLn2Low;
   float q = 0x1.6a2434p-10F;
   q = q * r + 0x1.1239e2p-7F;
   q = q * r + 0x1.5558f2p-5F;
@@ -35,10 +38,13 @@ inline float exp_of_non_positive(float x) {
   return mantissa * power(half) * power(exponent - half);
 }
 
-/// 1 / (1 + e^-x), with full relative accuracy at both ends.
+/// 1 / (1 + e^-x), within three units in the last place at both ends too: e^x / (1 + e^x) where x < 0.
 inline float sigmoid(float x) {
-  const float e = exp_of_non_positive(-std::fabs(x));
-  return (x < 0.0F ? e : 1.0F) / (1.0F + e);
+  const float e = exp_of_minus_abs(x);
+  const bool negative = std::bit_cast<std::int32_t>(x) < 0;
+  const float numerator =
+      std::bit_cast<float>(negative ? std::bit_cast<std::uint32_t>(e) : std::bit_cast<std::uint32_t>(1.0F));
+  return numerator / (1.0F + e);
 }
 
 }  // namespace

@@ -12,7 +12,7 @@ void softmax_row(const float* x, std::int64_t n, float* y) {
   float largest = x[0];
   for (std::int64_t i = 1; i < n; ++i) largest = x[i] > largest ? x[i] : largest;
 #pragma GCC ivdep
-  for (std::int64_t i = 0; i < n; ++i) y[i] = exp_of_non_positive(x[i] - largest);
+  for (std::int64_t i = 0; i < n; ++i) y[i] = exp_of_minus_abs(x[i] - largest);
   double sum = 0;
   for (std::int64_t i = 0; i < n; ++i) sum += static_cast<double>(y[i]);
   const auto scale = static_cast<float>(1 / sum);
