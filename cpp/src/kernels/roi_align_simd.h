@@ -33,9 +33,12 @@ template <int bytes>
 void pool_bin_channels_last(const FeatureMap& map, const float* image, const Taps& rows, const Taps& columns, float* y,
                             std::int64_t /*y_stride_c*/) {
   constexpr int lanes = bytes / 4;
+  constexpr int most = bytes >= 64 ? 16 : 8;  // sums that stay in registers: AVX-512 has 32 of them
   const float* corner = image + rows.first * map.stride_h + columns.first * map.stride_w;
   std::int64_t c = 0;
-  for (; c + 8 * lanes <= map.channels; c += 8 * lanes) pool_channels<bytes, 8>(map, corner + c, rows, columns, y + c);
+  for (; c + most * lanes <= map.channels; c += most * lanes)
+    pool_channels<bytes, most>(map, corner + c, rows, columns, y + c);
+  for (; c + 4 * lanes <= map.channels; c += 4 * lanes) pool_channels<bytes, 4>(map, corner + c, rows, columns, y + c);
   for (; c + lanes <= map.channels; c += lanes) pool_channels<bytes, 1>(map, corner + c, rows, columns, y + c);
   for (; c < map.channels; ++c) pool_channels<4, 1>(map, corner + c, rows, columns, y + c);
 }
