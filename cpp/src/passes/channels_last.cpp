@@ -20,7 +20,9 @@ class LayoutAssigner {
     for (auto& node : graph_.nodes) {
       with_context([&] { return describe(node); }, [&] { visit(node); });
       nodes_.push_back(std::move(node));
-      for (const auto& y : nodes_.back().outputs) restore_output(y);
+      const std::size_t maker = nodes_.size() - 1;
+      const auto made = nodes_[maker].outputs;
+      for (const auto& y : made) restore_output(y, maker);
     }
     graph_.nodes = std::move(nodes_);
     return places_;
@@ -79,12 +81,12 @@ class LayoutAssigner {
   }
 
   // An output of the net that came out channels-last: its maker writes another name, a Reorder the output.
-  void restore_output(const std::string& value) {
+  void restore_output(const std::string& value, std::size_t maker) {
     if (types_.at(value).layout == Layout::row_major ||
         std::ranges::find(graph_.outputs, value) == graph_.outputs.end())
       return;
     const auto name = value + ".channels_last";
-    std::ranges::replace(nodes_.back().outputs, value, name);
+    std::ranges::replace(nodes_[maker].outputs, value, name);
     types_[name] = types_.at(value);
     nodes_.push_back(Node{"Reorder", {{"to", std::string("row_major")}}, {name}, {value}});
     types_[value].layout = Layout::row_major;
