@@ -19,7 +19,7 @@ function(d2deploy_add_operators target)
     set(backends "")
     if(EXISTS "${root}/${op}/${op}_avx512.cpp" AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
       list(APPEND backends avx512)
-      set_source_files_properties("${root}/${op}/${op}_avx512.cpp" PROPERTIES
+      set_source_files_properties("${root}/${op}/${op}_avx512.cpp" TARGET_DIRECTORY ${target} PROPERTIES
         COMPILE_OPTIONS "-O3;-mavx512f;-mavx512vl;-mavx512bw;-mavx512dq;-mfma;-mprefer-vector-width=512")
     endif()
     if(EXISTS "${root}/${op}/${op}_onednn.cpp" AND D2DEPLOY_ONEDNN)

@@ -93,8 +93,12 @@ struct Variant {
 // Outputs of one kernel in one variant; nothing where it does not take the call.
 std::optional<std::vector<Tensor>> run(const Case& c, const Kernel& kernel, const Variant& variant) {
   std::vector<Tensor> inputs;
-  for (const auto& t : c.inputs)
-    inputs.push_back(in_layout(t, t.shape().rank() == 4 ? variant.layout : Layout::row_major));
+  for (std::size_t i = 0; i < c.inputs.size(); ++i) {
+    // Filters stay row-major, as in a net; weights that are read flat follow the feature maps.
+    const bool follows = !c.constant[i] || !c.op->is(spatial) || c.op->is(one_layout);
+    const bool map = c.inputs[i].shape().rank() == 4 && follows;
+    inputs.push_back(in_layout(c.inputs[i], map ? variant.layout : Layout::row_major));
+  }
   const std::int64_t capacity = variant.spare_rows ? inputs[0].dim(0) + 5 : -1;
   Evaluation evaluation(*c.op, c.args, inputs, c.constant, capacity);
   if (const auto why = evaluation.reject(kernel); !why.empty()) {
@@ -170,7 +174,7 @@ std::vector<Variant> variants(const Case& c) {
     const auto& out = plain.output_types()[0].shape;
     if (out.rank() > 0 && out[0] == c.inputs[0].dim(0)) all.push_back({Layout::row_major, true, false});
   }
-  if (c.op->is(spatial) || c.op->is(elementwise))
+  if (c.op->is(spatial) || c.op->is(elementwise) || c.op->is(own_layout))
     if (std::ranges::any_of(c.inputs, [](const Tensor& t) { return t.shape().rank() == 4; }))
       for (std::size_t i = 0, n = all.size(); i < n; ++i)
         all.push_back({Layout::channels_last, all[i].spare_rows, false});

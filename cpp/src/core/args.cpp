@@ -1,6 +1,6 @@
 #include "core/args.h"
 
-#include <cstdint>
+#include <charconv>
 
 #include "core/check.h"
 #include "core/text.h"
@@ -10,12 +10,9 @@ namespace d2deploy {
 namespace {
 
 bool is_number(std::string_view text) {
-  try {
-    (void)parse_float(text);
-    return true;
-  } catch (const InvalidArgument&) {
-    return false;
-  }
+  float value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size();
 }
 
 std::string quoted(const std::string& text) {

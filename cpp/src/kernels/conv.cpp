@@ -32,13 +32,15 @@ void cell(const Window& w, std::int64_t k_count, std::int64_t m_count, const Map
 
 }  // namespace
 
-void pack_filters(const float* filters, std::int64_t group, std::int64_t m, std::int64_t k, std::int64_t kh,
-                  std::int64_t kw, float* packed) {
-  const std::int64_t m_count = m / group;
+void pack_filters(const MapView& filters, std::int64_t m, std::int64_t group, float* packed) {
+  const std::int64_t m_count = m / group, kh = filters.height, kw = filters.width, k_count = filters.channels;
   for (std::int64_t o = 0; o < m; ++o)
-    for (std::int64_t c = 0; c < k; ++c)
-      for (std::int64_t cell = 0; cell < kh * kw; ++cell)
-        packed[((o / m_count * kh * kw + cell) * k + c) * m_count + o % m_count] = filters[(o * k + c) * kh * kw + cell];
+    for (std::int64_t i = 0; i < kh; ++i)
+      for (std::int64_t j = 0; j < kw; ++j) {
+        const float* from = filters.data + o * filters.stride_n + i * filters.stride_h + j * filters.stride_w;
+        float* to = packed + ((o / m_count * kh + i) * kw + j) * k_count * m_count + o % m_count;
+        for (std::int64_t k = 0; k < k_count; ++k) to[k * m_count] = from[k * filters.stride_c];
+      }
 }
 
 void convolve(const Window& window, std::int64_t group, std::int64_t images, const MapView& x, const float* packed,

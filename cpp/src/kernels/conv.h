@@ -18,9 +18,8 @@ struct Epilogue {
   bool relu = false;
 };
 
-/// Filters (M, K, kh, kw) as (group, kh, kw, K, M / group), which the loops read in order.
-void pack_filters(const float* filters, std::int64_t group, std::int64_t m, std::int64_t k, std::int64_t kh,
-                  std::int64_t kw, float* packed);
+/// Filters (M, K, kh, kw), given as a map of M images, as (group, kh, kw, K, M / group), which the loops read in order.
+void pack_filters(const MapView& filters, std::int64_t m, std::int64_t group, float* packed);
 
 /// y = epilogue(conv(x)) for `images` images.
 void convolve(const Window& window, std::int64_t group, std::int64_t images, const MapView& x, const float* packed,

@@ -8,6 +8,11 @@
 
 namespace d2deploy::onednn {
 
+const dnnl::engine& cpu() {
+  static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
+  return engine;
+}
+
 dnnl::memory::desc describe(const TensorType& type) {
   const Shape& shape = type.shape;
   const dnnl::memory::dims dims(shape.begin(), shape.end());
@@ -21,16 +26,16 @@ dnnl::memory view(const dnnl::memory::desc& desc, const void* data) { return {de
 
 namespace {
 
-void reorder(const dnnl::memory& from, const dnnl::memory& to) {
-  const dnnl::engine engine = cpu();
-  dnnl::stream stream(engine);
+void reorder(dnnl::memory from, dnnl::memory to) {
+  dnnl::stream stream(cpu());
   dnnl::reorder(from, to).execute(stream, from, to);
   stream.wait();
 }
 
 }  // namespace
 
-std::shared_ptr<PackedWeights> pack(const dnnl::memory::desc& plain_desc, const void* plain, const dnnl::memory::desc& wanted) {
+std::shared_ptr<PackedWeights> pack(const dnnl::memory::desc& plain_desc, const void* plain,
+                                    const dnnl::memory::desc& wanted) {
   auto packed = std::make_shared<PackedWeights>(PackedWeights{allocate(wanted.get_size()), wanted});
   reorder(view(plain_desc, plain), view(wanted, packed->data.get()));
   return packed;
@@ -44,7 +49,8 @@ Tensor unpack(const PackedWeights& packed, const dnnl::memory::desc& plain_desc,
 
 std::string key(const dnnl::memory::desc& desc) {
   std::ostringstream text;
-  for (const auto& list : {desc.get_dims(), desc.get_padded_dims(), desc.get_strides(), desc.get_inner_blks(), desc.get_inner_idxs()}) {
+  for (const auto& list :
+       {desc.get_dims(), desc.get_padded_dims(), desc.get_strides(), desc.get_inner_blks(), desc.get_inner_idxs()}) {
     for (const auto value : list) text << value << ' ';
     text << '|';
   }

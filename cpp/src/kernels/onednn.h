@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -13,7 +14,8 @@
 
 namespace d2deploy::onednn {
 
-inline dnnl::engine cpu() { return {dnnl::engine::kind::cpu, 0}; }
+/// The CPU, for oneDNN. Descriptors keep a bare pointer to it, so there is one for good; it holds no state.
+const dnnl::engine& cpu();
 
 /// The tensor as it lies in memory.
 dnnl::memory::desc describe(const TensorType& type);
@@ -25,11 +27,17 @@ struct PackedWeights {
   std::shared_ptr<void> data;
   dnnl::memory::desc desc;
 };
-std::shared_ptr<PackedWeights> pack(const dnnl::memory::desc& plain_desc, const void* plain, const dnnl::memory::desc& wanted);
+std::shared_ptr<PackedWeights> pack(const dnnl::memory::desc& plain_desc, const void* plain,
+                                    const dnnl::memory::desc& wanted);
 /// The plain weights of this type again.
 Tensor unpack(const PackedWeights& packed, const dnnl::memory::desc& plain_desc, const TensorType& type);
 /// Text that is equal for equal layouts.
 std::string key(const dnnl::memory::desc& desc);
+
+/// Why an implementation of oneDNN is not used: the reference ones are slower than our portable kernels.
+inline std::string refuse_slow(const char* implementation) {
+  return std::string_view(implementation).starts_with("ref") ? "oneDNN has only its reference implementation" : "";
+}
 
 /// Primitives for several batch sizes. How many rows (images, regions) a call has may be known only when it runs;
 /// a primitive is made for one number. Any number is put together from few sizes.

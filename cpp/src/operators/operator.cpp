@@ -128,6 +128,8 @@ void assign(Floats& out, const Arg& arg) {
   }
 }
 
+void assign(Arg& out, const Arg& arg) { out = arg; }
+
 namespace {
 template <class T>
 void check_sign(T value, Bound bound) {

@@ -204,6 +204,8 @@ constexpr const char* field_type_name() {
     return "string";
   else if constexpr (std::is_same_v<T, Ints>)
     return "ints";
+  else if constexpr (std::is_same_v<T, Arg>)
+    return "int or string";
   else
     return "floats";
 }
@@ -214,6 +216,7 @@ void assign(float& out, const Arg& arg);
 void assign(std::string& out, const Arg& arg);
 void assign(Ints& out, const Arg& arg);
 void assign(Floats& out, const Arg& arg);
+void assign(Arg& out, const Arg& arg);  // the operator says what it takes
 
 void check_bound(std::int64_t value, Bound bound);
 void check_bound(float value, Bound bound);

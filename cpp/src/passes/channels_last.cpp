@@ -80,7 +80,9 @@ class LayoutAssigner {
 
   // An output of the net that came out channels-last: its maker writes another name, a Reorder the output.
   void restore_output(const std::string& value) {
-    if (types_.at(value).layout == Layout::row_major || std::ranges::find(graph_.outputs, value) == graph_.outputs.end()) return;
+    if (types_.at(value).layout == Layout::row_major ||
+        std::ranges::find(graph_.outputs, value) == graph_.outputs.end())
+      return;
     const auto name = value + ".channels_last";
     std::ranges::replace(nodes_.back().outputs, value, name);
     types_[name] = types_.at(value);

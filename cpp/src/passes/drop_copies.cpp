@@ -9,7 +9,8 @@ namespace {
 
 bool is_copy(const Node& node, const Uses& uses) {
   if (node.type == "Copy") return true;
-  const bool sizes_unread = node.outputs.size() < 2 || (uses.readers(node.outputs[1]).empty() && !uses.is_output(node.outputs[1]));
+  const bool sizes_unread =
+      node.outputs.size() < 2 || (uses.readers(node.outputs[1]).empty() && !uses.is_output(node.outputs[1]));
   return node.type == "Concat" && node.inputs.size() == 1 && sizes_unread;
 }
 
@@ -27,7 +28,8 @@ int drop_copies(Graph& graph, const Log&) {
     const Uses uses(graph);
     const Node node = graph.nodes[i];
     const bool made_here = uses.producer(node.inputs.empty() ? "" : node.inputs[0]) >= 0;
-    const bool keeps = is_copy(node, uses) && uses.is_output(node.outputs[0]) && (!made_here || uses.is_output(node.inputs[0]));
+    const bool keeps =
+        is_copy(node, uses) && uses.is_output(node.outputs[0]) && (!made_here || uses.is_output(node.inputs[0]));
     if (!is_copy(node, uses) || keeps) {
       ++i;
       continue;

@@ -21,8 +21,11 @@ int fold_constants(Graph& graph, const Log&) {
   std::vector<Node> kept;
   int places = 0;
   for (auto& node : graph.nodes) {
-    const bool constant = !node.inputs.empty() && std::ranges::all_of(node.inputs, [&](const std::string& x) { return graph.constants.contains(x); });
-    const bool is_output = std::ranges::any_of(node.outputs, [&](const std::string& y) { return std::ranges::find(graph.outputs, y) != graph.outputs.end(); });
+    const bool constant = !node.inputs.empty() && std::ranges::all_of(node.inputs, [&](const std::string& x) {
+      return graph.constants.contains(x);
+    });
+    const bool is_output = std::ranges::any_of(
+        node.outputs, [&](const std::string& y) { return std::ranges::find(graph.outputs, y) != graph.outputs.end(); });
     std::vector<Tensor> inputs;
     if (constant)
       for (const auto& x : node.inputs) inputs.push_back(graph.constants.at(x));
@@ -30,10 +33,11 @@ int fold_constants(Graph& graph, const Log&) {
       kept.push_back(std::move(node));
       continue;
     }
-    with_context([&] { return describe(node); }, [&] {
-      const auto outputs = evaluate(*find_operator(node.type), node.args, inputs);
-      for (std::size_t i = 0; i < node.outputs.size(); ++i) graph.constants[node.outputs[i]] = outputs[i];
-    });
+    with_context([&] { return describe(node); },
+                 [&] {
+                   const auto outputs = evaluate(*find_operator(node.type), node.args, inputs);
+                   for (std::size_t i = 0; i < node.outputs.size(); ++i) graph.constants[node.outputs[i]] = outputs[i];
+                 });
     ++places;
   }
   graph.nodes = std::move(kept);

@@ -41,12 +41,14 @@ void run_passes(Graph& graph, const std::vector<Pass>& passes, const Log& sink) 
   for (const auto& pass : passes) {
     const auto nodes = graph.nodes.size();
     const int places = pass.run(graph, sink);
-    log(sink, LogLevel::debug, "pass ", pass.name, ": ", places, " places, ", nodes, " -> ", graph.nodes.size(), " nodes");
+    log(sink, LogLevel::debug, "pass ", pass.name, ": ", places, " places, ", nodes, " -> ", graph.nodes.size(),
+        " nodes");
 #ifdef D2DEPLOY_VERIFY_PASSES
-    with_context([&] { return "after pass " + pass.name; }, [&] {
-      verify(graph);
-      (void)infer_types(graph);
-    });
+    with_context([&] { return "after pass " + pass.name; },
+                 [&] {
+                   verify(graph);
+                   (void)infer_types(graph);
+                 });
 #endif
   }
 }
@@ -55,21 +57,22 @@ TypeMap infer_types(const Graph& graph) {
   TypeMap types = graph.input_types;
   for (const auto& [name, tensor] : graph.constants) types[name] = tensor.type();
   for (const auto& node : graph.nodes)
-    with_context([&] { return describe(node); }, [&] {
-      const Operator* op = find_operator(node.type);
-      check<Unsupported>(op != nullptr, "there is no operator '", node.type, "'");
-      Types in;
-      std::vector<const Tensor*> values;
-      for (const auto& x : node.inputs) {
-        const auto it = types.find(x);
-        check<InvalidModel>(it != types.end(), "input '", x, "' is used before it is assigned");
-        in.push_back(it->second);
-        const auto constant = graph.constants.find(x);
-        values.push_back(constant == graph.constants.end() ? nullptr : &constant->second);
-      }
-      const auto out = infer(*op, op->parse(node.args), {in, values}, node.outputs.size());
-      for (std::size_t i = 0; i < node.outputs.size(); ++i) types[node.outputs[i]] = out[i];
-    });
+    with_context([&] { return describe(node); },
+                 [&] {
+                   const Operator* op = find_operator(node.type);
+                   check<Unsupported>(op != nullptr, "there is no operator '", node.type, "'");
+                   Types in;
+                   std::vector<const Tensor*> values;
+                   for (const auto& x : node.inputs) {
+                     const auto it = types.find(x);
+                     check<InvalidModel>(it != types.end(), "input '", x, "' is used before it is assigned");
+                     in.push_back(it->second);
+                     const auto constant = graph.constants.find(x);
+                     values.push_back(constant == graph.constants.end() ? nullptr : &constant->second);
+                   }
+                   const auto out = infer(*op, op->parse(node.args), {in, values}, node.outputs.size());
+                   for (std::size_t i = 0; i < node.outputs.size(); ++i) types[node.outputs[i]] = out[i];
+                 });
   return types;
 }
 

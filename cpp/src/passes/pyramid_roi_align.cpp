@@ -29,11 +29,14 @@ std::vector<const Node*> poolings(const Graph& graph, const Uses& uses, const No
 }
 
 // The DistributeFpnProposals whose levels the poolings read in order and whose last output is `restore`.
-const Node* common_distribution(const Graph& graph, const Uses& uses, const std::vector<const Node*>& pools, const std::string& restore) {
+const Node* common_distribution(const Graph& graph, const Uses& uses, const std::vector<const Node*>& pools,
+                                const std::string& restore) {
   const Node* distribute = sole_producer(graph, uses, restore, "DistributeFpnProposals");
-  if (distribute == nullptr || distribute->outputs.size() != pools.size() + 1 || distribute->outputs.back() != restore) return nullptr;
+  if (distribute == nullptr || distribute->outputs.size() != pools.size() + 1 || distribute->outputs.back() != restore)
+    return nullptr;
   for (std::size_t i = 0; i < pools.size(); ++i)
-    if (pools[i]->inputs[1] != distribute->outputs[i] || sole_producer(graph, uses, distribute->outputs[i], "DistributeFpnProposals") == nullptr)
+    if (pools[i]->inputs[1] != distribute->outputs[i] ||
+        sole_producer(graph, uses, distribute->outputs[i], "DistributeFpnProposals") == nullptr)
       return nullptr;
   return distribute;
 }
@@ -68,7 +71,8 @@ int pyramid_roi_align(Graph& graph, const Log&) {
     const Node* concat = sole_producer(graph, uses, node.inputs[0], "Concat");
     if (concat == nullptr || params_of<Concat>(*concat).axis != 0) continue;
     const auto pools = poolings(graph, uses, *concat);
-    if (pools.empty() || !std::ranges::all_of(pools, [&](const Node* p) { return same_but_scale(*p, *pools[0]); })) continue;
+    if (pools.empty() || !std::ranges::all_of(pools, [&](const Node* p) { return same_but_scale(*p, *pools[0]); }))
+      continue;
     const Node* distribute = common_distribution(graph, uses, pools, node.inputs[1]);
     if (distribute == nullptr) continue;
     node = fuse(node, *distribute, pools);

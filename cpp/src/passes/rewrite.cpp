@@ -26,7 +26,9 @@ class Attempt {
 
   bool node(std::size_t p, std::size_t g) {
     const Node &want = picture_.nodes[p], &have = graph_.nodes[g];
-    if (want.type != have.type || want.inputs.size() != have.inputs.size() || want.outputs.size() != have.outputs.size()) return false;
+    if (want.type != have.type || want.inputs.size() != have.inputs.size() ||
+        want.outputs.size() != have.outputs.size())
+      return false;
     if (want.args.contains("*")) {
       match.carried = have.args;
     } else if (want.args != have.args) {
@@ -71,7 +73,8 @@ class Attempt {
 };
 
 // The nodes of the picture `after` with the names of the match.
-std::vector<Node> instantiate(const Graph& after, const Match& match, std::int64_t origin, std::map<std::string, Tensor>& constants) {
+std::vector<Node> instantiate(const Graph& after, const Match& match, std::int64_t origin,
+                              std::map<std::string, Tensor>& constants) {
   std::vector<Node> made;
   for (Node n : after.nodes) {
     if (n.args.erase("*")) n.args.insert(match.carried.begin(), match.carried.end());

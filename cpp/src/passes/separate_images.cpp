@@ -1,5 +1,6 @@
 // Nets for one image, made right for several: the boxes that BoxWithNMSLimit keeps lose their image number, so what is
-// pooled for them would come from image 0. Its batch_splits give the number back, and tell the rows of the outputs apart.
+// pooled for them would come from image 0. Its batch_splits give the number back, and tell the rows of the outputs
+// apart.
 #include <algorithm>
 
 #include "passes/pass.h"
@@ -10,9 +11,7 @@ namespace {
 
 constexpr std::size_t kBoxes = 1, kSplits = 3;
 
-bool pools_boxes(const Node& node) {
-  return node.type == "RoIAlign" || node.type == "DistributeFpnProposals";
-}
+bool pools_boxes(const Node& node) { return node.type == "RoIAlign" || node.type == "DistributeFpnProposals"; }
 
 // Outputs are positional: those up to batch_splits must be there.
 void ensure_splits(Graph& graph, Node& node) {
@@ -24,7 +23,9 @@ void ensure_splits(Graph& graph, Node& node) {
 int separate_images(Graph& graph, const Log&) {
   int places = 0;
   for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
-    if (graph.nodes[i].type != "BoxWithNMSLimit" || graph.nodes[i].outputs.size() <= kBoxes || graph.nodes[i].inputs.size() < 3) continue;
+    if (graph.nodes[i].type != "BoxWithNMSLimit" || graph.nodes[i].outputs.size() <= kBoxes ||
+        graph.nodes[i].inputs.size() < 3)
+      continue;
     const std::string boxes = graph.nodes[i].outputs[kBoxes];
     std::vector<std::pair<std::size_t, std::size_t>> readings;  // node, input
     for (std::size_t n = i + 1; n < graph.nodes.size(); ++n)

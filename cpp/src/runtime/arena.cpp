@@ -23,7 +23,8 @@ std::size_t place(std::vector<Block>& blocks) {
       block.offset = std::max(block.offset, align_up(other.offset + other.bytes));
     }
     total = std::max(total, align_up(block.offset + block.bytes));
-    placed.insert(std::ranges::upper_bound(placed, block.offset, {}, [&](std::size_t j) { return blocks[j].offset; }), i);
+    placed.insert(std::ranges::upper_bound(placed, block.offset, {}, [&](std::size_t j) { return blocks[j].offset; }),
+                  i);
   }
   return total;
 }

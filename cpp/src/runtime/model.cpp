@@ -24,14 +24,16 @@ ModelInfo info_of(const Graph& graph) {
   info.meta_architecture = attribute(graph, "meta_architecture", info.meta_architecture);
   info.size_divisibility = attribute(graph, "size_divisibility", info.size_divisibility);
   constexpr std::int64_t kMost = 1 << 16;  // more would pad any image beyond what can be run
-  check<InvalidModel>(info.size_divisibility >= 0 && info.size_divisibility <= kMost, "net argument size_divisibility is ",
-                      info.size_divisibility, ", wanted 0 to ", kMost);
+  check<InvalidModel>(info.size_divisibility >= 0 && info.size_divisibility <= kMost,
+                      "net argument size_divisibility is ", info.size_divisibility, ", wanted 0 to ", kMost);
   return info;
 }
 
 ModelOptions resolved(ModelOptions options) {
-  check<Unsupported>(options.device == "cpu", "device '", options.device, "' is not available in this build; available: cpu");
-  check<Unsupported>(options.precision == "float32", "precision '", options.precision, "' is not available; available: float32");
+  check<Unsupported>(options.device == "cpu", "device '", options.device,
+                     "' is not available in this build; available: cpu");
+  check<Unsupported>(options.precision == "float32", "precision '", options.precision,
+                     "' is not available; available: float32");
   check(options.threads >= 0, "threads is ", options.threads, ", wanted 0 (all cores) or more");
   if (options.threads == 0) options.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   if (options.kernels.empty())
@@ -72,12 +74,12 @@ std::shared_ptr<const Plan> Model::Impl::plan(const TypeMap& input_types) const 
   return made;
 }
 
-std::shared_ptr<const Model> Model::load(const std::filesystem::path& predict_net, const std::filesystem::path& init_net,
-                                         const ModelOptions& options) {
+std::shared_ptr<const Model> Model::load(const std::filesystem::path& predict_net,
+                                         const std::filesystem::path& init_net, const ModelOptions& options) {
   Graph graph = read_model(predict_net, init_net, {options.max_tensor_bytes, options.log});
-  return with_context([&] { return predict_net.string(); }, [&] {
-    return std::shared_ptr<const Model>(new Model(std::make_unique<Impl>(std::move(graph), options)));
-  });
+  return with_context(
+      [&] { return predict_net.string(); },
+      [&] { return std::shared_ptr<const Model>(new Model(std::make_unique<Impl>(std::move(graph), options))); });
 }
 
 Model::Model(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

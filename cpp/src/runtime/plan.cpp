@@ -26,14 +26,16 @@ class Planner {
     while (!nodes.empty()) {
       Node node = std::move(nodes.front());
       nodes.pop_front();
-      with_context([&] { return describe(node); }, [&] {
-        if (const auto why = add_step(node); !why.empty()) {
-          auto plain = expand(node);
-          check<Unsupported>(!plain.empty(), "no kernel takes this call: ", why);
-          log(options_.log, LogLevel::debug, describe(node), " runs as its plain operators: ", why);
-          nodes.insert(nodes.begin(), std::make_move_iterator(plain.begin()), std::make_move_iterator(plain.end()));
-        }
-      });
+      with_context([&] { return describe(node); },
+                   [&] {
+                     if (const auto why = add_step(node); !why.empty()) {
+                       auto plain = expand(node);
+                       check<Unsupported>(!plain.empty(), "no kernel takes this call: ", why);
+                       log(options_.log, LogLevel::debug, describe(node), " runs as its plain operators: ", why);
+                       nodes.insert(nodes.begin(), std::make_move_iterator(plain.begin()),
+                                    std::make_move_iterator(plain.end()));
+                     }
+                   });
     }
     for (const auto& name : graph_.outputs) plan_.outputs.push_back(value(name));
     find_lives();
@@ -96,14 +98,16 @@ class Planner {
         for (const auto& t : *types) step.bytes += t.shape.known() ? static_cast<double>(t.bytes()) : 0;
     }
     if (!step.op->is(view))
-      if (auto why = choose_kernel(step, {inputs, outputs, constants, bounded, options_.threads}); !why.empty()) return why;
+      if (auto why = choose_kernel(step, {inputs, outputs, constants, bounded, options_.threads}); !why.empty())
+        return why;
     for (std::size_t i = 0; i < node.outputs.size(); ++i) {
       const auto v = add_value(node.outputs[i], outputs[i], outputs[i].shape.known() ? Place::arena : Place::heap);
       plan_.values[v].bounded = bounded;
       step.outputs.push_back(v);
     }
     for (std::size_t i = 0; i < step.inputs.size(); ++i)
-      if (constants[i] && !(step.prepared.packed >> i & 1U)) plan_.values[step.inputs[i]].constant = constants[i]->plain();
+      if (constants[i] && !(step.prepared.packed >> i & 1U))
+        plan_.values[step.inputs[i]].constant = constants[i]->plain();
     plan_.steps.push_back(std::move(step));
     return {};
   }
@@ -111,8 +115,8 @@ class Planner {
   void check_sizes(const Types& types) const {
     for (const auto& t : types)
       if (t.shape.known())
-        check(options_.max_tensor_bytes <= 0 || t.bytes() <= options_.max_tensor_bytes, "a tensor of shape ", t.shape, " takes ",
-              t.bytes(), " bytes, allowed are ", options_.max_tensor_bytes, " (max_tensor_bytes)");
+        check(options_.max_tensor_bytes <= 0 || t.bytes() <= options_.max_tensor_bytes, "a tensor of shape ", t.shape,
+              " takes ", t.bytes(), " bytes, allowed are ", options_.max_tensor_bytes, " (max_tensor_bytes)");
   }
 
   std::string choose_kernel(Step& step, const CallSite& site) {
@@ -218,7 +222,8 @@ std::map<std::string, std::string> parse_forced_kernels(const std::string& text)
     check(op != nullptr, "kernels: there is no operator '", type, "'");
     std::vector<std::string> known;
     for (const auto& k : op->kernels) known.push_back(k.name);
-    check(std::ranges::find(known, name) != known.end(), "kernels: ", type, " has no kernel '", name, "'; known: ", list_of(known));
+    check(std::ranges::find(known, name) != known.end(), "kernels: ", type, " has no kernel '", name,
+          "'; known: ", list_of(known));
     forced[op->type] = name;
   }
   return forced;

@@ -9,8 +9,8 @@
 
 #include "core/log.h"
 #include "d2deploy/model.h"
-#include "passes/pass.h"
 #include "operators/operator.h"
+#include "passes/pass.h"
 
 namespace d2deploy {
 

@@ -120,7 +120,8 @@ void Session::Impl::settle_outputs(std::size_t s) {
     if (step.op->is(view)) {
       tensor = frame.inputs[s][0]->with_type(types[i]);
     } else if (root.place == PlannedValue::Place::arena) {
-      check<InternalError>(types[i].bytes() <= value.type.bytes(), "output ", i, " has shape ", types[i].shape, ", planned was ", value.type.shape);
+      check<InternalError>(types[i].bytes() <= value.type.bytes(), "output ", i, " has shape ", types[i].shape,
+                           ", planned was ", value.type.shape);
       tensor = Tensor::view(types[i], memory() + root.offset);
     } else {
       tensor = Tensor::allocate(types[i]);
@@ -135,7 +136,8 @@ void Session::Impl::run_step(std::size_t s) {
   const bool nothing_to_do = !step.op->is(data_dependent) &&
                              std::ranges::all_of(frame.outputs[s], [](const Tensor* t) { return t->size() == 0; });
   if (nothing_to_do) return;
-  step.kernel->run(step.params, {frame.inputs[s], frame.outputs[s], memory() + step.scratch_offset, step.prepared.state.get()});
+  step.kernel->run(step.params,
+                   {frame.inputs[s], frame.outputs[s], memory() + step.scratch_offset, step.prepared.state.get()});
 }
 
 Tensors Session::Impl::collect(const Tensors& given) const {
@@ -150,7 +152,9 @@ Tensors Session::Impl::collect(const Tensors& given) const {
   return outputs;
 }
 
-Session::Session(std::shared_ptr<const Model> model) : impl_(std::make_unique<Impl>()) { impl_->model = std::move(model); }
+Session::Session(std::shared_ptr<const Model> model) : impl_(std::make_unique<Impl>()) {
+  impl_->model = std::move(model);
+}
 Session::~Session() = default;
 Session::Session(Session&&) noexcept = default;
 Session& Session::operator=(Session&&) noexcept = default;

@@ -17,7 +17,8 @@ struct ConvTail {
 /// What is added to a convolution must have exactly its shape: no broadcasting.
 inline void check_addend(const char* type, const Shape& addend, const Shape& sum) {
   for (std::size_t i = 0; i < 4; ++i)
-    check(addend[i] == sum[i] || addend[i] == kUnknown || sum[i] == kUnknown, type, ": A is ", addend, ", the sum ", sum);
+    check(addend[i] == sum[i] || addend[i] == kUnknown || sum[i] == kUnknown, type, ": A is ", addend, ", the sum ",
+          sum);
 }
 
 /// Cross-correlation of images with a bank of filters: Y[n, m] = b[m] + sum over c of X[n, c] * W[m, c], where output
@@ -26,8 +27,8 @@ struct Conv {
   using Params = ConvParams;
   static constexpr ConvTail tail{};
   static constexpr auto fields =
-      std::tuple_cat(window_fields<Params>(), std::tuple{field("group", &Params::group, Bound::positive,
-                                                               "groups that the channels fall into")});
+      std::tuple_cat(window_fields<Params>(),
+                     std::tuple{field("group", &Params::group, Bound::positive, "groups that the channels fall into")});
   static constexpr Signature signature{
       "Conv", "X: float32 (N, C, H, W) | W: float32 (M, K, kh, kw) filters, K = C / group | b?: float32 (M)",
       "Y: float32 (N, M, H2, W2)", spatial};
@@ -46,8 +47,8 @@ struct Conv {
     check(w.known(), type, ": the shape of W must be known, it is ", w);
     const Window at = window(type, p, in);
     check(w[0] % p.group == 0, type, ": the ", w[0], " filters do not fall into ", p.group, " groups");
-    check(x[1] == kUnknown || x[1] == w[1] * p.group, type, ": X has ", x[1], " channels, W takes ", w[1], " in each of ",
-          p.group, " groups");
+    check(x[1] == kUnknown || x[1] == w[1] * p.group, type, ": X has ", x[1], " channels, W takes ", w[1],
+          " in each of ", p.group, " groups");
     return {f32({x[0], w[0], at.out_h, at.out_w})};
   }
   static Types infer(const Params& p, const Inputs& in) { return infer("Conv", p, in); }

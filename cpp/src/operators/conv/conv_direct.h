@@ -14,24 +14,31 @@ inline MapView map_view(const Tensor& t) {
 /// Filters are packed once where they are constant, else in every run.
 template <class Op>
 Prepared prepare_direct(const ConvParams& p, const CallSite& site) {
-  const Shape& w = site.inputs[1].shape;
-  const auto bytes = static_cast<std::size_t>(site.inputs[1].bytes());
-  if (!site.is_constant(1)) return {.scratch_bytes = bytes};
+  Prepared prepared;
+  if (!site.is_constant(1)) {
+    prepared.scratch_bytes = static_cast<std::size_t>(site.inputs[1].bytes());
+    return prepared;
+  }
   const auto pack = [&](const Tensor& plain) -> Constant::Packed {
     auto packed = std::make_shared<Tensor>(Tensor::allocate(plain.type()));
-    pack_filters(plain.data<float>(), p.group, w[0], w[1], w[2], w[3], packed->data<float>());
+    pack_filters(map_view(plain), plain.dim(0), p.group, packed->data<float>());
     // Small nets keep both forms: nothing is gained by unpacking.
     return {packed, [plain] { return plain; }};
   };
-  return {.state = site.constants[1]->packed(join("direct, group ", p.group), pack)};
+  prepared.state = site.constants[1]->packed(join("direct, group ", p.group), pack);
+  return prepared;
 }
 
 template <class Op>
 void run_direct(const ConvParams& p, const Call& call) {
   const Tensor &x = call.input(0), &w = call.input(1);
-  const auto* packed = call.state ? static_cast<const Tensor*>(call.state)->data<float>() : static_cast<float*>(call.scratch);
-  if (!call.state)
-    pack_filters(w.data<float>(), p.group, w.dim(0), w.dim(1), w.dim(2), w.dim(3), static_cast<float*>(call.scratch));
+  const float* packed = nullptr;
+  if (call.state) {
+    packed = static_cast<const Tensor*>(call.state)->data<float>();
+  } else {
+    pack_filters(map_view(w), w.dim(0), p.group, static_cast<float*>(call.scratch));
+    packed = static_cast<float*>(call.scratch);
+  }
   Epilogue epilogue;
   if (call.has_input(2)) epilogue.bias = call.in<float>(2);
   if (Op::tail.add) epilogue.addend = call.in<float>(3);

@@ -25,19 +25,14 @@ TensorType with_rows(TensorType type, std::int64_t rows) {
   return type;
 }
 
-}  // namespace
-
-std::string reject_onednn_conv(const ConvParams&, const CallSite& site) {
-  if (!site.is_constant(1)) return "the weights are not constant";
-  if (site.inputs.size() > 2 && !site.is_constant(2)) return "the bias is not constant";
-  if (!site.outputs[0].shape.known()) return "the size of the output is not known";
-  if (site.outputs[0].shape.size() == 0) return "the output is empty";
-  return {};
+memory::desc bias_desc(const CallSite& site) {
+  if (site.inputs.size() < 3) return {};
+  return {{site.inputs[1].shape[0]}, memory::data_type::f32, memory::format_tag::x};
 }
 
-Prepared OnednnConv::prepare(const char* type, const ConvParams& p, const CallSite& site, ConvTail tail) {
-  auto conv = std::make_shared<OnednnConv>();
-  const Shape& w = site.inputs[1].shape;
+// Throws dnnl::error where oneDNN cannot do it.
+dnnl::convolution_forward::primitive_desc describe(const char* type, const ConvParams& p, const CallSite& site,
+                                                   ConvTail tail, std::int64_t rows, const memory::desc& weights) {
   const Window at = resolve(type, p, site.inputs[0].shape[2], site.inputs[0].shape[3]);
   dnnl::post_ops post;
   if (tail.add) post.append_sum();
@@ -45,19 +40,50 @@ Prepared OnednnConv::prepare(const char* type, const ConvParams& p, const CallSi
   dnnl::primitive_attr attributes;
   attributes.set_post_ops(post);
   attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-  memory::desc wanted = filters(w, p.group, memory::format_tag::any), bias;
-  if (site.inputs.size() > 2) bias = {{w[0]}, memory::data_type::f32, memory::format_tag::x};
+  return {onednn::cpu(),
+          dnnl::prop_kind::forward_inference,
+          dnnl::algorithm::convolution_direct,
+          onednn::describe(with_rows(site.inputs[0], rows)),
+          weights,
+          bias_desc(site),
+          onednn::describe(with_rows(site.outputs[0], rows)),
+          {at.stride_h, at.stride_w},
+          {at.dilation_h - 1, at.dilation_w - 1},
+          {at.pad_t, at.pad_l},
+          {at.pad_b, at.pad_r},
+          attributes};
+}
+
+memory::desc any_filters(const ConvParams& p, const CallSite& site) {
+  return filters(site.inputs[1].shape, p.group, memory::format_tag::any);
+}
+
+}  // namespace
+
+std::string reject_onednn_conv(const char* type, const ConvParams& p, const CallSite& site, ConvTail tail) {
+  if (!site.is_constant(1)) return "the weights are not constant";
+  if (site.inputs.size() > 2 && !site.is_constant(2)) return "the bias is not constant";
+  if (!site.outputs[0].shape.known()) return "the size of the output is not known";
+  if (site.outputs[0].shape.size() == 0) return "the output is empty";
+  try {
+    return onednn::refuse_slow(
+        describe(type, p, site, tail, site.inputs[0].shape[0], any_filters(p, site)).impl_info_str());
+  } catch (const dnnl::error& e) {
+    return e.what();
+  }
+}
+
+Prepared OnednnConv::prepare(const char* type, const ConvParams& p, const CallSite& site, ConvTail tail) {
+  auto conv = std::make_shared<OnednnConv>();
+  const Shape& w = site.inputs[1].shape;
+  memory::desc wanted = any_filters(p, site);
   Prepared prepared;
-  std::string implementation;
   for (const auto rows : onednn::ByRows<Sized>::sizes(site.inputs[0].shape[0], !site.bounded, kRowSizes)) {
-    const auto x = onednn::describe(with_rows(site.inputs[0], rows)), y = onednn::describe(with_rows(site.outputs[0], rows));
-    const dnnl::convolution_forward::primitive_desc desc(
-        onednn::cpu(), dnnl::prop_kind::forward_inference, dnnl::algorithm::convolution_direct, x, wanted, bias, y,
-        {at.stride_h, at.stride_w}, {at.dilation_h - 1, at.dilation_w - 1}, {at.pad_t, at.pad_l}, {at.pad_b, at.pad_r},
-        attributes);
-    if (implementation.empty()) implementation = desc.impl_info_str();
+    const auto desc = describe(type, p, site, tail, rows, wanted);
+    if (prepared.detail.empty()) prepared.detail = desc.impl_info_str();
     wanted = desc.weights_desc();  // all sizes share one packed form
-    conv->convolutions_.add(rows, {dnnl::convolution_forward(desc), x, y, desc.scratchpad_desc()});
+    conv->convolutions_.add(
+        rows, {dnnl::convolution_forward(desc), desc.src_desc(), desc.dst_desc(), desc.scratchpad_desc()});
     prepared.scratch_bytes = std::max(prepared.scratch_bytes, desc.scratchpad_desc().get_size());
   }
   const auto plain = plain_filters(w, p.group);
@@ -66,11 +92,11 @@ Prepared OnednnConv::prepare(const char* type, const ConvParams& p, const CallSi
     auto packed = onednn::pack(plain, values.raw(), wanted);
     return {packed, [packed, plain, type_of_w] { return onednn::unpack(*packed, plain, type_of_w); }};
   };
-  conv->weights_ = std::static_pointer_cast<const onednn::PackedWeights>(site.constants[1]->packed("onednn " + onednn::key(wanted), pack));
+  conv->weights_ = std::static_pointer_cast<const onednn::PackedWeights>(
+      site.constants[1]->packed("onednn " + onednn::key(wanted), pack));
   prepared.packed = 1U << 1;
   if (site.inputs.size() > 2) conv->bias_ = site.constants[2]->plain();
   prepared.state = conv;
-  prepared.detail = implementation;
   return prepared;
 }
 

@@ -25,16 +25,20 @@ class OnednnConv {
   Tensor bias_;
 };
 
-std::string reject_onednn_conv(const ConvParams& p, const CallSite& site);
+std::string reject_onednn_conv(const char* type, const ConvParams& p, const CallSite& site, ConvTail tail);
 
 template <class Op>
 std::vector<KernelOf<Op>> onednn_conv_kernels() {
   constexpr int kAddend = 3;
-  return {{"onednn_f32", reject_onednn_conv,
+  return {{"onednn_f32",
+           [](const ConvParams& p, const CallSite& site) {
+             return reject_onednn_conv(Op::signature.type, p, site, Op::tail);
+           },
            [](const ConvParams&, const Call& call) {
              // The addend lies where the sum is to be, unless its memory is still needed by others.
              if (Op::tail.add && call.output(0).raw() != call.input(kAddend).raw())
-               std::memcpy(call.output(0).raw(), call.input(kAddend).raw(), static_cast<std::size_t>(call.output(0).bytes()));
+               std::memcpy(call.output(0).raw(), call.input(kAddend).raw(),
+                           static_cast<std::size_t>(call.output(0).bytes()));
              static_cast<const OnednnConv*>(call.state)->run(call);
            },
            [](const ConvParams& p, const CallSite& site) {

@@ -8,15 +8,13 @@ struct ConvRelu {
   using Params = ConvParams;
   static constexpr ConvTail tail{.relu = true};
   static constexpr auto fields = Conv::fields;
-  static constexpr Signature signature{
-      "ConvRelu", "X: float32 (N, C, H, W) | W: float32 (M, K, kh, kw) filters | b: float32 (M)",
-      "Y: float32 (N, M, H2, W2)", spatial};
+  static constexpr Signature signature{"ConvRelu",
+                                       "X: float32 (N, C, H, W) | W: float32 (M, K, kh, kw) filters | b: float32 (M)",
+                                       "Y: float32 (N, M, H2, W2)", spatial};
   static constexpr const char* meaning =
       "conv = Conv(X, W, b) {*}\n"
       "Y = Relu(conv)\n";
-  static Types infer(const Params& p, const Inputs& in) {
-    return Conv::infer("ConvRelu", p, in);
-  }
+  static Types infer(const Params& p, const Inputs& in) { return Conv::infer("ConvRelu", p, in); }
   static double flops(const Params& p, const Inputs& in, const Types& out) { return Conv::flops(p, in, out); }
 };
 

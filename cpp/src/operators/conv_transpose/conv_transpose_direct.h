@@ -38,7 +38,8 @@ void run_transposed(const ConvTransposeParams& p, const Call& call) {
           for (std::int64_t j = 0; j < at.kernel_w; ++j) {
             const std::int64_t tx = ox + at.pad_l - j;
             if (tx < 0 || tx % at.stride_w != 0 || tx / at.stride_w >= x.dim(3)) continue;
-            add(x.data<float>() + n * sx.n + ty / at.stride_h * sx.h + tx / at.stride_w * sx.w, w.data<float>() + i * sw.h + j * sw.w, sums);
+            add(x.data<float>() + n * sx.n + ty / at.stride_h * sx.h + tx / at.stride_w * sx.w,
+                w.data<float>() + i * sw.h + j * sw.w, sums);
           }
         }
         float* out = call.out<float>(0) + n * sy.n + oy * sy.h + ox * sy.w;

@@ -23,7 +23,8 @@ TransposedWindow window(const ConvTransposeParams& p, const CallSite& site) {
 std::string reject(const CallSite& site) {
   if (!site.is_constant(1)) return "the weights are not constant";
   if (site.inputs.size() > 2 && !site.is_constant(2)) return "the bias is not constant";
-  if (!site.outputs[0].shape.known() || site.outputs[0].shape.size() == 0) return "the output is empty or of unknown size";
+  if (!site.outputs[0].shape.known() || site.outputs[0].shape.size() == 0)
+    return "the output is empty or of unknown size";
   return {};
 }
 
@@ -108,11 +109,15 @@ Prepared prepare_product(const ConvTransposeParams& p, const CallSite& site, boo
     auto packed = onednn::pack(matrix, ordered->data.get(), wanted);
     const auto unpack = [=] {
       const Tensor in_order = onednn::unpack(*packed, matrix, type_of_w);
-      return onednn::unpack({std::const_pointer_cast<void>(std::shared_ptr<const void>(in_order.raw(), [in_order](const void*) {})), cells_first}, plain, type_of_w);
+      return onednn::unpack(
+          {std::const_pointer_cast<void>(std::shared_ptr<const void>(in_order.raw(), [in_order](const void*) {})),
+           cells_first},
+          plain, type_of_w);
     };
     return {packed, unpack};
   };
-  product->weights = std::static_pointer_cast<const onednn::PackedWeights>(site.constants[1]->packed("onednn product " + onednn::key(wanted), pack));
+  product->weights = std::static_pointer_cast<const onednn::PackedWeights>(
+      site.constants[1]->packed("onednn product " + onednn::key(wanted), pack));
   prepared.packed = 1U << 1;
   prepared.state = product;
   return prepared;
@@ -123,14 +128,17 @@ void run_product(const Call& call) {
   const Tensor &x = call.input(0), &y = call.output(0);
   dnnl::stream stream(onednn::cpu());
   auto* result = static_cast<float*>(call.scratch);
-  std::unordered_map<int, memory> args{{DNNL_ARG_WEIGHTS, onednn::view(product.weights->desc, product.weights->data.get())}};
+  std::unordered_map<int, memory> args{
+      {DNNL_ARG_WEIGHTS, onednn::view(product.weights->desc, product.weights->data.get())}};
   if (product.bias.raw()) args[DNNL_ARG_BIAS] = onednn::view(product.bias_desc, product.bias.raw());
-  const std::int64_t height = x.dim(2), width = x.dim(3), filters = y.dim(1), kh = product.kernel_h, kw = product.kernel_w;
+  const std::int64_t height = x.dim(2), width = x.dim(3), filters = y.dim(1), kh = product.kernel_h,
+                     kw = product.kernel_w;
   const std::int64_t run = kw * filters;  // what stays together: the cells of one window row
   product.products.for_each(x.dim(0), [&](const Product::Sized& sized, std::int64_t first) {
     args[DNNL_ARG_SRC] = onednn::view(sized.x, x.data<float>() + first * x.shape().size(1, 4));
     args[DNNL_ARG_DST] = onednn::view(sized.y, result);
-    args[DNNL_ARG_SCRATCHPAD] = onednn::view(sized.scratch, static_cast<std::byte*>(call.scratch) + product.product_bytes);
+    args[DNNL_ARG_SCRATCHPAD] =
+        onednn::view(sized.scratch, static_cast<std::byte*>(call.scratch) + product.product_bytes);
     sized.matmul.execute(stream, args);
     stream.wait();
     float* out = call.out<float>(0) + first * y.shape().size(1, 4);
@@ -156,32 +164,65 @@ struct Deconvolution {
   Tensor bias;
 };
 
-std::string reject_deconvolution(const ConvTransposeParams&, const CallSite& site) { return reject(site); }
+namespace {
+
+// Ours are (C, M / group, kh, kw); oneDNN's dimensions are (group, M / group, C / group, kh, kw).
+memory::desc plain_filters(const ConvTransposeParams& p, const Shape& w) {
+  const std::int64_t in_group = w[0] / p.group, cells = w[2] * w[3];
+  if (p.group == 1)
+    return {{w[1], w[0], w[2], w[3]}, memory::data_type::f32, memory::dims{cells, w[1] * cells, w[3], 1}};
+  return {{p.group, w[1], in_group, w[2], w[3]},
+          memory::data_type::f32,
+          memory::dims{in_group * w[1] * cells, cells, w[1] * cells, w[3], 1}};
+}
+
+memory::desc any_filters(const ConvTransposeParams& p, const Shape& w) {
+  return {plain_filters(p, w).get_dims(), memory::data_type::f32, memory::format_tag::any};
+}
+
+// Throws dnnl::error where oneDNN cannot do it.
+dnnl::deconvolution_forward::primitive_desc describe(const ConvTransposeParams& p, const CallSite& site, bool relu,
+                                                     std::int64_t rows, const memory::desc& weights) {
+  const TransposedWindow at = window(p, site);
+  const memory::desc bias = site.inputs.size() > 2 ? onednn::describe(site.inputs[2]) : memory::desc();
+  return {onednn::cpu(),
+          dnnl::prop_kind::forward_inference,
+          dnnl::algorithm::deconvolution_direct,
+          onednn::describe(with_rows(site.inputs[0], rows)),
+          weights,
+          bias,
+          onednn::describe(with_rows(site.outputs[0], rows)),
+          {at.stride_h, at.stride_w},
+          {at.pad_t, at.pad_l},
+          {at.pad_b - at.adj_h, at.pad_r - at.adj_w},
+          attributes(relu)};
+}
+
+}  // namespace
+
+std::string reject_deconvolution(const ConvTransposeParams& p, const CallSite& site) {
+  if (auto why = reject(site); !why.empty()) return why;
+  try {
+    return onednn::refuse_slow(
+        describe(p, site, true, site.inputs[0].shape[0], any_filters(p, site.inputs[1].shape)).impl_info_str());
+  } catch (const dnnl::error& e) {
+    return e.what();
+  }
+}
 
 Prepared prepare_deconvolution(const ConvTransposeParams& p, const CallSite& site, bool relu) {
   auto state = std::make_shared<Deconvolution>();
-  const TransposedWindow at = window(p, site);
-  const Shape& w = site.inputs[1].shape;
-  const std::int64_t in_group = w[0] / p.group, cells = w[2] * w[3];
-  // Ours are (C, M / group, kh, kw); oneDNN's dimensions are (group, M / group, C / group, kh, kw).
-  const memory::dims dims = p.group == 1 ? memory::dims{w[1], w[0], w[2], w[3]} : memory::dims{p.group, w[1], in_group, w[2], w[3]};
-  const memory::dims strides = p.group == 1 ? memory::dims{cells, w[1] * cells, w[3], 1}
-                                            : memory::dims{in_group * w[1] * cells, cells, w[1] * cells, w[3], 1};
-  const memory::desc plain(dims, memory::data_type::f32, strides);
-  memory::desc wanted(dims, memory::data_type::f32, memory::format_tag::any), bias;
-  if (site.inputs.size() > 2) {
-    state->bias = site.constants[2]->plain();
-    bias = onednn::describe(state->bias.type());
-  }
+  const memory::desc plain = plain_filters(p, site.inputs[1].shape);
+  memory::desc wanted = any_filters(p, site.inputs[1].shape);
+  if (site.inputs.size() > 2) state->bias = site.constants[2]->plain();
   Prepared prepared;
-  for (const auto rows : onednn::ByRows<Deconvolution::Sized>::sizes(site.inputs[0].shape[0], !site.bounded, kRowSizes)) {
-    const auto x = onednn::describe(with_rows(site.inputs[0], rows)), y = onednn::describe(with_rows(site.outputs[0], rows));
-    const dnnl::deconvolution_forward::primitive_desc desc(
-        onednn::cpu(), dnnl::prop_kind::forward_inference, dnnl::algorithm::deconvolution_direct, x, wanted, bias, y,
-        {at.stride_h, at.stride_w}, {at.pad_t, at.pad_l}, {at.pad_b - at.adj_h, at.pad_r - at.adj_w}, attributes(relu));
+  for (const auto rows :
+       onednn::ByRows<Deconvolution::Sized>::sizes(site.inputs[0].shape[0], !site.bounded, kRowSizes)) {
+    const auto desc = describe(p, site, relu, rows, wanted);
     if (prepared.detail.empty()) prepared.detail = desc.impl_info_str();
     wanted = desc.weights_desc();
-    state->deconvolutions.add(rows, {dnnl::deconvolution_forward(desc), x, y, desc.scratchpad_desc()});
+    state->deconvolutions.add(
+        rows, {dnnl::deconvolution_forward(desc), desc.src_desc(), desc.dst_desc(), desc.scratchpad_desc()});
     prepared.scratch_bytes = std::max(prepared.scratch_bytes, desc.scratchpad_desc().get_size());
   }
   const TensorType type_of_w = site.inputs[1];
@@ -189,7 +230,8 @@ Prepared prepare_deconvolution(const ConvTransposeParams& p, const CallSite& sit
     auto packed = onednn::pack(plain, values.raw(), wanted);
     return {packed, [packed, plain, type_of_w] { return onednn::unpack(*packed, plain, type_of_w); }};
   };
-  state->weights = std::static_pointer_cast<const onednn::PackedWeights>(site.constants[1]->packed("onednn transposed " + onednn::key(wanted), pack));
+  state->weights = std::static_pointer_cast<const onednn::PackedWeights>(
+      site.constants[1]->packed("onednn transposed " + onednn::key(wanted), pack));
   prepared.packed = 1U << 1;
   prepared.state = state;
   return prepared;
@@ -199,7 +241,8 @@ void run_deconvolution(const Call& call) {
   const auto& state = *static_cast<const Deconvolution*>(call.state);
   const Tensor &x = call.input(0), &y = call.output(0);
   dnnl::stream stream(onednn::cpu());
-  std::unordered_map<int, memory> args{{DNNL_ARG_WEIGHTS, onednn::view(state.weights->desc, state.weights->data.get())}};
+  std::unordered_map<int, memory> args{
+      {DNNL_ARG_WEIGHTS, onednn::view(state.weights->desc, state.weights->data.get())}};
   if (state.bias.raw()) args[DNNL_ARG_BIAS] = onednn::view(onednn::describe(state.bias.type()), state.bias.raw());
   state.deconvolutions.for_each(x.dim(0), [&](const Deconvolution::Sized& sized, std::int64_t first) {
     args[DNNL_ARG_SRC] = onednn::view(sized.x, x.data<float>() + first * x.shape().size(1, 4));

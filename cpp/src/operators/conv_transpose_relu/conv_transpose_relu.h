@@ -7,9 +7,9 @@ namespace d2deploy {
 struct ConvTransposeRelu {
   using Params = ConvTransposeParams;
   static constexpr auto fields = ConvTranspose::fields;
-  static constexpr Signature signature{
-      "ConvTransposeRelu", "X: float32 (N, C, H, W) | W: float32 (C, K, kh, kw) filters | b: float32 (M)",
-      "Y: float32 (N, M, H2, W2)", spatial};
+  static constexpr Signature signature{"ConvTransposeRelu",
+                                       "X: float32 (N, C, H, W) | W: float32 (C, K, kh, kw) filters | b: float32 (M)",
+                                       "Y: float32 (N, M, H2, W2)", spatial};
   static constexpr const char* meaning =
       "conv = ConvTranspose(X, W, b) {*}\n"
       "Y = Relu(conv)\n";

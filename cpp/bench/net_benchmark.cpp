@@ -1,0 +1,102 @@
+// A net against its floor: the same convolutions and FC layers run bare in oneDNN, layer by layer.
+// Both are run in turn, so that a change of the machine's speed meets both; medians are compared.
+#include <gflags/gflags.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <iostream>
+#include <opencv2/imgcodecs.hpp>
+
+#include "core/threads.h"
+#include "d2deploy/detector.h"
+#include "floor.h"
+#include "runtime/model.h"
+
+DEFINE_string(predict_net, "", "model.pb");
+DEFINE_string(init_net, "", "model_init.pb");
+DEFINE_string(input, "", "image to run");
+DEFINE_int32(threads, 0, "threads; 0: all cores");
+DEFINE_int32(runs, 7, "timed runs of the net and of each bare layer");
+DEFINE_bool(layers, false, "print the median of each bare layer");
+
+using namespace d2deploy;
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+template <class F>
+double milliseconds(const F& f) {
+  const auto start = Clock::now();
+  f();
+  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+}
+
+double median(std::vector<double> values) {
+  std::ranges::nth_element(values, values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2));
+  return values[values.size() / 2];
+}
+
+double peak_megabytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) * 1024e-6;
+}
+
+int run() {
+  const cv::Mat image = cv::imread(FLAGS_input);
+  check(!image.empty(), "cannot read the image '", FLAGS_input, "'");
+  check(FLAGS_runs >= 1, "--runs must be at least 1");
+  std::shared_ptr<const Model> model;
+  ModelOptions options;
+  options.threads = FLAGS_threads;
+  const double load = milliseconds([&] { model = Model::load(FLAGS_predict_net, FLAGS_init_net, options); });
+  const ImageView view{image.data, image.rows, image.cols, static_cast<std::int64_t>(image.step)};
+  const auto [data, im_info] = to_net_inputs({&view, 1}, model->info().size_divisibility);
+  const Tensors inputs{{"data", data}, {"im_info", im_info}};
+  const ThreadScope threads(model->options().threads);
+  std::shared_ptr<const Plan> plan;
+  const double planning = milliseconds([&] { plan = model->impl().plan({{"data", data.type()}, {"im_info", im_info.type()}}); });
+  Session session(model);
+  const double first = milliseconds([&] { session.run(inputs); });
+  session.run(inputs);
+  const double peak = peak_megabytes();  // before the bare layers take memory of their own
+  std::printf("load        %8.0f ms, then %.0f ms to plan for %lld x %lld (together %.0f ms)\n", load, planning,
+              static_cast<long long>(data.dim(2)), static_cast<long long>(data.dim(3)), load + planning);
+  std::printf("first run   %8.0f ms\n", first);
+  std::printf("peak memory %8.0f MB\n", peak);
+
+  auto layers = floor_layers(*plan);
+  std::vector<double> net;
+  std::vector<std::vector<double>> bare(layers.size());
+  for (auto& l : layers) l.layer->run();
+  for (int i = 0; i < FLAGS_runs; ++i) {
+    std::fprintf(stderr, "\rrun %d of %d", i + 1, FLAGS_runs);
+    net.push_back(milliseconds([&] { session.run(inputs); }));
+    for (std::size_t k = 0; k < layers.size(); ++k) bare[k].push_back(milliseconds([&] { layers[k].layer->run(); }));
+  }
+  std::fprintf(stderr, "\r              \r");
+  double floor = 0;
+  for (std::size_t k = 0; k < layers.size(); ++k) {
+    const double m = median(bare[k]);
+    if (FLAGS_layers) std::printf("  %8.2f ms  %s\n", m, layers[k].label.c_str());
+    floor += m;
+  }
+  std::printf("net         %8.1f ms, median of %d runs with %d threads\n", median(net), FLAGS_runs, model->options().threads);
+  std::printf("floor       %8.1f ms, sum of the medians of %zu bare layers\n", floor, layers.size());
+  std::printf("ratio       %8.3f\n", median(net) / floor);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  gflags::SetUsageMessage("net_benchmark --predict_net=model.pb --init_net=model_init.pb --input=photo.png [--threads=2] [--runs=7]");
+  gflags::ParseCommandLineFlags(&argc, &argv, true);
+  return run();
+} catch (const std::exception& e) {
+  std::cerr << "net_benchmark: " << e.what() << '\n';
+  return 1;
+}

@@ -1,0 +1,157 @@
+// caffe2_mask_rcnn: runs a pair of Caffe2 files on images. `--help` has its manual.
+#include <gflags/gflags.h>
+#include <glog/logging.h>
+
+#include <algorithm>
+#include <chrono>
+#include <iostream>
+#include <new>
+
+#include "cli/detections.h"
+#include "cli/images.h"
+#include "cli/options.h"
+#include "cli/report.h"
+#include "cli/visualize.h"
+#include "core/check.h"
+#include "core/text.h"
+#include "d2deploy/detector.h"
+#include "io/npy.h"
+
+namespace d2deploy::cli {
+
+namespace {
+
+void write_log(LogLevel level, std::string_view text) {
+  if (level == LogLevel::warning)
+    LOG(WARNING) << text;
+  else
+    VLOG(1) << text;
+}
+
+void make_folder(const char* flag, const std::filesystem::path& folder) {
+  if (folder.empty()) return;  // not wanted, or the current one
+  std::error_code error, ignored;
+  std::filesystem::create_directories(folder, error);
+  check(std::filesystem::is_directory(folder, ignored), flag, ": cannot make the folder ", folder.string(), ": ",
+        error ? error.message() : "a file is in its place");
+}
+
+Tensors net_inputs(const Model& model, const std::vector<cv::Mat>& images) {
+  std::vector<ImageView> views;
+  for (const cv::Mat& image : images)
+    views.push_back({image.data, image.rows, image.cols, static_cast<std::int64_t>(image.step[0])});
+  const NetInputs made = to_net_inputs(views, model.info().size_divisibility);
+  Tensors inputs{{"data", made.data}, {"im_info", made.im_info}};
+  // What else the net wants, and that is not a detector's input, the session reports.
+  std::erase_if(inputs, [&](const auto& input) { return std::ranges::count(model.inputs(), input.first) == 0; });
+  return inputs;
+}
+
+Tensors timed_runs(Session& session, const Tensors& inputs, int count, std::vector<double>& seconds) {
+  Tensors outputs;
+  for (int i = 0; i < count; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    outputs = session.run(inputs);
+    seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  return outputs;
+}
+
+// Blob names come from the file: one must not lead out of the folder.
+void dump(const std::filesystem::path& folder, const Tensors& outputs) {
+  for (const auto& [blob, tensor] : outputs) {
+    std::string name = blob;
+    std::ranges::replace(name, '/', '_');
+    write_npy(folder / (name + ".npy"), tensor);
+  }
+}
+
+void report(const Options& options, const Model& model, const std::vector<cv::Mat>& images, const Tensors& outputs) {
+  print_shapes(std::cout, model.outputs(), outputs);
+  if (!options.dump_dir.empty()) dump(options.dump_dir, outputs);
+  const auto found = find_detections(outputs, images.size());
+  if (found) {
+    print_predictions(std::cout, *found, options.images, options.score_threshold);
+    write_masks(*found, options.output_dir, options.score_threshold);
+  }
+  if (options.visualize.empty()) return;
+  check(found.has_value(), "--visualize draws detections, but this net has none: its outputs are ",
+        list_of(model.outputs()));
+  for (std::size_t i = 0; i < images.size(); ++i)
+    write_image(numbered(options.visualize, i, images.size()), draw(images[i], *found, i, options.score_threshold));
+}
+
+void run(const Options& options) {
+  if (!options.visualize.empty()) check_writable(options.visualize);
+  const auto images = read_images(options.images);
+  ModelOptions model_options = options.model;
+  model_options.log = write_log;
+  const auto model = Model::load(options.predict_net, options.init_net, model_options);
+  if (options.print_graph) {
+    std::cout << model->graph_text();
+    return;
+  }
+  make_folder("--output_dir", options.output_dir);
+  make_folder("--dump_dir", options.dump_dir);
+  make_folder("--visualize", options.visualize.parent_path());
+
+  Session session(model);
+  const Tensors inputs = net_inputs(*model, images);
+  (void)session.run(inputs);  // to warm up: plans are made and pages touched in the first run
+  constexpr int kRuns = 3;    // what the original program makes
+  const int runs = options.benchmark > 0 ? options.benchmark : kRuns;
+  std::vector<double> seconds;
+  Tensors outputs = timed_runs(session, inputs, runs, seconds);
+  print_latency(std::cout, seconds, options.benchmark > 0);
+  if (options.profile) {  // in runs of its own: the clock readings per node would be in the latency
+    session.set_profiling(true);
+    outputs = timed_runs(session, inputs, runs, seconds);
+  }
+  report(options, *model, images, outputs);
+  if (options.profile) print_profile(std::cout, session.profile());
+}
+
+// One line, whatever the message holds.
+int complain(int code, std::string_view message) {
+  std::string line;
+  for (std::size_t start = 0; start < message.size();) {
+    const auto end = std::min(message.find('\n', start), message.size());
+    if (const auto part = strip(message.substr(start, end - start)); !part.empty())
+      line += (line.empty() ? "" : line.back() == ':' ? " " : "; ") + std::string(part);
+    start = end + 1;
+  }
+  std::cout.flush();
+  std::cerr << "caffe2_mask_rcnn: " << line << '\n';
+  return code;
+}
+
+int guarded_main(int argc, char** argv) {
+  enum ExitCode { kOk = 0, kWrongUse = 1, kWrongModel = 2, kFailure = 3 };
+  try {
+    // Messages belong on stderr, not into files of their own, unless the command line says so.
+    gflags::SetCommandLineOptionWithMode("logtostderr", "true", gflags::SET_FLAGS_DEFAULT);
+    const auto options = parse_options(argc, argv);
+    google::InitGoogleLogging(argv[0]);
+    if (options) run(*options);
+    check<DeviceError>(std::cout.flush().good(), "cannot write to standard output");
+    return kOk;
+  } catch (const InvalidArgument& e) {
+    return complain(kWrongUse, e.what());
+  } catch (const InvalidModel& e) {
+    return complain(kWrongModel, e.what());
+  } catch (const Unsupported& e) {
+    return complain(kWrongModel, e.what());
+  } catch (const std::bad_alloc&) {
+    return complain(kFailure, "out of memory");
+  } catch (const std::exception& e) {
+    return complain(kFailure, e.what());
+  } catch (...) {
+    return complain(kFailure, "an error of unknown type; please report it");
+  }
+}
+
+}  // namespace
+
+}  // namespace d2deploy::cli
+
+int main(int argc, char** argv) { return d2deploy::cli::guarded_main(argc, argv); }

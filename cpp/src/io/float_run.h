@@ -1,0 +1,28 @@
+// The fast way through a fill: its one long list of floats is copied straight from the file.
+#pragma once
+#include <string>
+
+#include "io/bytes.h"
+
+namespace d2deploy {
+
+/// A list of float32 on the wire.
+struct FloatRun {
+  Bytes bytes;
+  std::size_t stride = 0;  ///< 4: packed; 5: a tag before each value; 0: there is no run
+
+  std::size_t size() const { return stride == 0 ? 0 : bytes.size() / stride; }
+  void copy_to(float* values) const;
+};
+
+/// An operator of which the values of argument `values` are kept out, if they are many floats in one run.
+struct SplitOperator {
+  std::string rest;  ///< the OperatorDef without them; meaningless where there is no run
+  FloatRun run;
+};
+
+/// Finds the run. Where anything is unusual (few floats, another order, another argument) there is none, and protobuf's
+/// parser should read the operator. `bytes` has passed index_net.
+SplitOperator split_floats(Bytes file, Bytes bytes);
+
+}  // namespace d2deploy

@@ -1,0 +1,108 @@
+#include "kernels/reorder.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/check.h"
+#include "core/threads.h"
+
+namespace d2deploy {
+
+namespace {
+
+// One image is a matrix, (C, H*W) in row-major and (H*W, C) in channels-last layout, to be transposed.
+struct Images {
+  std::int64_t count, channels, pixels;
+};
+
+constexpr std::int64_t kTile = 16;           // 16 floats are a cache line
+constexpr std::int64_t kPixels = 4 * kTile;  // per part: reads of several lines in a row are cheaper
+
+// x is rows x columns with `x_step` elements from row to row; y is its transpose. Goes through a buffer so that
+// each cache line of x and y is touched once, however unlucky the steps are (powers of two share cache sets).
+template <class T>
+void transpose_tile(const T* x, std::int64_t x_step, std::int64_t rows, std::int64_t columns, T* y,
+                    std::int64_t y_step) {
+  T buffer[kTile][kTile];
+  if (rows == kTile && columns == kTile) {
+    for (std::int64_t r = 0; r < kTile; ++r)
+      for (std::int64_t c = 0; c < kTile; ++c) buffer[c][r] = x[r * x_step + c];
+    for (std::int64_t c = 0; c < kTile; ++c) std::memcpy(y + c * y_step, buffer[c], sizeof buffer[c]);
+    return;
+  }
+  for (std::int64_t r = 0; r < rows; ++r)
+    for (std::int64_t c = 0; c < columns; ++c) buffer[c][r] = x[r * x_step + c];
+  for (std::int64_t c = 0; c < columns; ++c) std::copy_n(buffer[c], rows, y + c * y_step);
+}
+
+template <class T>
+void transpose(const T* x, std::int64_t rows, std::int64_t columns, T* y, std::int64_t x_step, std::int64_t y_step) {
+  for (std::int64_t r = 0; r < rows; r += kTile)
+    for (std::int64_t c = 0; c < columns; c += kTile)
+      transpose_tile(x + r * x_step + c, x_step, std::min(kTile, rows - r), std::min(kTile, columns - c),
+                     y + c * y_step + r, y_step);
+}
+
+// Few channels, as of a photo: a tile would be almost empty, and a loop over pixels keeps all lines in use.
+template <class T>
+void few_to_channels_last(const T* x, const Images& s, std::int64_t pixels, T* y) {
+  for (std::int64_t c = 0; c < s.channels; ++c)
+    for (std::int64_t i = 0; i < pixels; ++i) y[i * s.channels + c] = x[c * s.pixels + i];
+}
+template <class T>
+void few_to_row_major(const T* x, const Images& s, std::int64_t pixels, T* y) {
+  for (std::int64_t c = 0; c < s.channels; ++c)
+    for (std::int64_t i = 0; i < pixels; ++i) y[c * s.pixels + i] = x[i * s.channels + c];
+}
+
+template <class T>
+void reorder_images(const Images& s, const void* from, Layout to, void* out) {
+  const auto* x = static_cast<const T*>(from);
+  auto* y = static_cast<T*>(out);
+  constexpr std::int64_t kGrain = 1 << 15, kFew = kTile / 2;
+  const std::int64_t block = s.channels < kFew ? 1024 : kPixels, blocks = (s.pixels + block - 1) / block;
+  parallel_for(s.count * blocks, 1 + kGrain / (s.channels * block), [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const std::int64_t image = i / blocks * s.channels * s.pixels, first = i % blocks * block;
+      const std::int64_t pixels = std::min(block, s.pixels - first);
+      const std::int64_t row_major = image + first, channels_last = image + first * s.channels;
+      if (to == Layout::channels_last) {
+        if (s.channels < kFew)
+          few_to_channels_last(x + row_major, s, pixels, y + channels_last);
+        else
+          transpose(x + row_major, s.channels, pixels, y + channels_last, s.pixels, s.channels);
+      } else {
+        if (s.channels < kFew)
+          few_to_row_major(x + channels_last, s, pixels, y + row_major);
+        else
+          transpose(x + channels_last, pixels, s.channels, y + row_major, s.channels, s.pixels);
+      }
+    }
+  });
+}
+
+void copy(const void* x, void* y, std::int64_t bytes) {
+  parallel_for(bytes, 1 << 17, [&](std::int64_t begin, std::int64_t end) {
+    std::memcpy(static_cast<std::byte*>(y) + begin, static_cast<const std::byte*>(x) + begin,
+                static_cast<std::size_t>(end - begin));
+  });
+}
+
+}  // namespace
+
+void reorder(const TensorType& from, const void* x, Layout to, void* y) {
+  const std::int64_t bytes = from.bytes();
+  if (bytes == 0) return;
+  const Shape& s = from.shape;
+  const bool same = s.rank() != 4 || from.layout == to || s[1] == 1 || s[2] * s[3] == 1;
+  if (same) return copy(x, y, bytes);
+  const Images images{s[0], s[1], s[2] * s[3]};
+  switch (size_of(from.dtype)) {
+    case 1: return reorder_images<std::uint8_t>(images, x, to, y);
+    case 4: return reorder_images<std::uint32_t>(images, x, to, y);
+    case 8: return reorder_images<std::uint64_t>(images, x, to, y);
+    default: fail<InternalError>("reorder: no loop for ", from.dtype);
+  }
+}
+
+}  // namespace d2deploy

@@ -1,0 +1,11 @@
+// Changes the physical layout of images.
+#pragma once
+#include "d2deploy/tensor.h"
+
+namespace d2deploy {
+
+/// Writes the elements of x, of type `from`, to y in layout `to`. Only rank 4 has two layouts: other
+/// ranks, and images that are in `to` already, are copied. x and y must not overlap.
+void reorder(const TensorType& from, const void* x, Layout to, void* y);
+
+}  // namespace d2deploy

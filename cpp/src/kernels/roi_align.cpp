@@ -1,0 +1,223 @@
+#include "kernels/roi_align.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/threads.h"
+#include "kernels/scratch.h"
+
+namespace d2deploy {
+
+namespace {
+
+// Where the samples lie along one axis, in cells of the map.
+struct Axis {
+  float start = 0, bin = 0;  // of the RoI; of one bin
+  std::int64_t grid = 0;     // samples per bin
+  std::int64_t size = 0;     // cells of the map
+
+  float position(std::int64_t in_bin, std::int64_t sample) const {
+    return start + static_cast<float>(in_bin) * bin +
+           (static_cast<float>(sample) + 0.5F) * bin / static_cast<float>(grid);
+  }
+};
+
+struct Range {
+  std::int64_t begin, end;
+};
+
+// A superset of the samples that count, small whatever the RoI is.
+Range samples_near_map(const Axis& axis, std::int64_t in_bin) {
+  constexpr double kMargin = 2;  // for rounding
+  const double base = static_cast<double>(axis.start) + static_cast<double>(in_bin) * axis.bin;
+  const double step = static_cast<double>(axis.bin) / static_cast<double>(axis.grid);
+  if (axis.grid == 0 || axis.size == 0 || !std::isfinite(base) || !std::isfinite(step)) return {0, 0};
+  if (step == 0) return {0, axis.grid};
+  const auto clamp = [&](double sample) { return std::clamp(sample, 0.0, static_cast<double>(axis.grid)); };
+  const double first = std::floor((-1 - base) / step - 0.5) - kMargin;
+  const double last = std::ceil((static_cast<double>(axis.size) - base) / step - 0.5) + kMargin;
+  return {static_cast<std::int64_t>(clamp(first)), static_cast<std::int64_t>(clamp(last + 1))};
+}
+
+// A sample along one axis: (1 - fraction) of cell `low` and `fraction` of cell `high`.
+struct Sample {
+  std::int64_t low, high;
+  float fraction;
+};
+
+// False where the sample does not count.
+bool locate(float position, std::int64_t size, Sample& s) {
+  if (!(position >= -1.0F && position <= static_cast<float>(size))) return false;
+  const float inside = std::max(position, 0.0F);
+  s.low = std::min(static_cast<std::int64_t>(inside), size - 1);
+  s.high = std::min(s.low + 1, size - 1);
+  s.fraction = s.low == size - 1 ? 0.0F : inside - static_cast<float>(s.low);
+  return true;
+}
+
+Axis make_axis(const RoiAlignJob& job, std::int64_t row, float from, float to, float scale, std::int64_t pooled,
+               std::int64_t size) {
+  const float offset = job.grid.aligned ? 0.5F : 0.0F;
+  const float start = from * scale - offset;
+  float length = to * scale - offset - start;
+  if (!job.grid.aligned) length = std::max(length, 1.0F);
+  check(!(length < 0), job.op, ": row ", row, " of rois runs from ", from, " to ", to,
+        ", must not end before it starts when aligned=1");
+  Axis axis{start, length / static_cast<float>(pooled), job.grid.sampling_ratio, size};
+  if (job.grid.sampling_ratio <= 0) {
+    constexpr float kMostSamples = 0x1p24F;  // counted exactly in float32; far more than any map has cells
+    const float wanted = std::ceil(axis.bin);
+    axis.grid = wanted > 0 ? static_cast<std::int64_t>(std::min(wanted, kMostSamples)) : 0;
+  }
+  return axis;
+}
+
+// One RoI, ready to be pooled.
+struct Target {
+  const FeatureMap* map;
+  const float* image;
+  Axis vertical, horizontal;
+};
+
+Target make_target(const RoiAlignJob& job, std::int64_t row) {
+  const float* p = job.rois + row * job.columns;
+  const Box box = load_box(p + job.columns - 4);
+  const bool pyramid = job.maps.size() > 1;
+  const FeatureMap& map = job.maps[pyramid ? static_cast<std::size_t>(job.levels.index(job.op, row, box)) : 0];
+  const std::int64_t image = image_index(job.op, row, job.columns == 5 ? p[0] : 0.0F, map.images);
+  return {&map, map.data + image * map.stride_n,
+          make_axis(job, row, box.y1, box.y2, map.scale, job.grid.pooled_h, map.height),
+          make_axis(job, row, box.x1, box.x2, map.scale, job.grid.pooled_w, map.width)};
+}
+
+float* bin_output(const RoiAlignJob& job, std::int64_t row, std::int64_t ph, std::int64_t pw) {
+  return job.y + row * job.y_stride_n + ph * job.y_stride_h + pw * job.y_stride_w;
+}
+
+// y[c] += the bilinear sample at (v, h).
+void add_sample(const Target& t, const Sample& v, const Sample& h, float* y, std::int64_t y_stride_c) {
+  const FeatureMap& m = *t.map;
+  const std::int64_t low = v.low * m.stride_h, high = v.high * m.stride_h;
+  const std::int64_t left = h.low * m.stride_w, right = h.high * m.stride_w;
+  const float w1 = (1 - v.fraction) * (1 - h.fraction), w2 = (1 - v.fraction) * h.fraction,
+              w3 = v.fraction * (1 - h.fraction), w4 = v.fraction * h.fraction;
+  for (std::int64_t c = 0; c < m.channels; ++c) {
+    const float* x = t.image + c * m.stride_c;
+    y[c * y_stride_c] += w1 * x[low + left] + w2 * x[low + right] + w3 * x[high + left] + w4 * x[high + right];
+  }
+}
+
+void sample_bin(const Target& t, std::int64_t ph, std::int64_t pw, float* y, std::int64_t y_stride_c) {
+  const std::int64_t channels = t.map->channels;
+  for (std::int64_t c = 0; c < channels; ++c) y[c * y_stride_c] = 0;
+  if (t.vertical.grid == 0 || t.horizontal.grid == 0) return;
+  const Range rows = samples_near_map(t.vertical, ph), columns = samples_near_map(t.horizontal, pw);
+  Sample v{}, h{};
+  for (std::int64_t i = rows.begin; i < rows.end; ++i) {
+    if (!locate(t.vertical.position(ph, i), t.vertical.size, v)) continue;
+    for (std::int64_t j = columns.begin; j < columns.end; ++j)
+      if (locate(t.horizontal.position(pw, j), t.horizontal.size, h)) add_sample(t, v, h, y, y_stride_c);
+  }
+  const float count = static_cast<float>(t.vertical.grid) * static_cast<float>(t.horizontal.grid);
+  for (std::int64_t c = 0; c < channels; ++c) y[c * y_stride_c] /= count;
+}
+
+// The weights of one bin along one axis, their sum 1 where all samples count. `weights` has room for the axis.
+Taps make_taps(const Axis& axis, std::int64_t in_bin, float* weights) {
+  Taps taps{weights, 0, 0};
+  const Range samples = samples_near_map(axis, in_bin);
+  const auto add = [&](std::int64_t cell, float weight) {
+    if (taps.count == 0) taps.first = cell;
+    while (taps.first + taps.count <= cell) weights[taps.count++] = 0;
+    weights[cell - taps.first] += weight;
+  };
+  Sample s{};
+  for (std::int64_t i = samples.begin; i < samples.end; ++i) {
+    if (!locate(axis.position(in_bin, i), axis.size, s)) continue;
+    add(s.low, 1 - s.fraction);  // positions ascend, and so do cells
+    add(s.high, s.fraction);
+  }
+  for (std::int64_t k = 0; k < taps.count; ++k) weights[k] /= static_cast<float>(axis.grid);
+  return taps;
+}
+
+// What one thread works in.
+struct Workspace {
+  Taps *rows, *columns;
+  float *row_weights, *column_weights;
+
+  Workspace(Scratch& scratch, const RoiGrid& grid, std::int64_t height, std::int64_t width)
+      : rows(scratch.take<Taps>(grid.pooled_h)),
+        columns(scratch.take<Taps>(grid.pooled_w)),
+        row_weights(scratch.take<float>(grid.pooled_h * height)),
+        column_weights(scratch.take<float>(grid.pooled_w * width)) {}
+};
+
+void pool_row(const RoiAlignJob& job, std::int64_t row, PoolBin pool_bin, const Workspace& work) {
+  const Target t = make_target(job, row);
+  for (std::int64_t ph = 0; ph < job.grid.pooled_h; ++ph)
+    work.rows[ph] = make_taps(t.vertical, ph, work.row_weights + ph * t.map->height);
+  for (std::int64_t pw = 0; pw < job.grid.pooled_w; ++pw)
+    work.columns[pw] = make_taps(t.horizontal, pw, work.column_weights + pw * t.map->width);
+  for (std::int64_t ph = 0; ph < job.grid.pooled_h; ++ph)
+    for (std::int64_t pw = 0; pw < job.grid.pooled_w; ++pw)
+      pool_bin(*t.map, t.image, work.rows[ph], work.columns[pw], bin_output(job, row, ph, pw), job.y_stride_c);
+}
+
+// RoIs differ much in cost, so there are many more tasks than threads. Their number must not depend on the
+// threads: the scratch memory is asked for before they are known.
+std::int64_t task_count(std::int64_t rows) { return std::min<std::int64_t>(rows, 64); }
+
+}  // namespace
+
+void pool_bin_any_layout(const FeatureMap& map, const float* image, const Taps& rows, const Taps& columns, float* y,
+                         std::int64_t y_stride_c) {
+  const float* corner = image + rows.first * map.stride_h + columns.first * map.stride_w;
+  for (std::int64_t c = 0; c < map.channels; ++c) {
+    float sum = 0;
+    for (std::int64_t r = 0; r < rows.count; ++r) {
+      const float* x = corner + c * map.stride_c + r * map.stride_h;
+      float row_sum = 0;
+      for (std::int64_t k = 0; k < columns.count; ++k) row_sum += columns.weights[k] * x[k * map.stride_w];
+      sum += rows.weights[r] * row_sum;
+    }
+    y[c * y_stride_c] = sum;
+  }
+}
+
+void roi_align_direct(const RoiAlignJob& job) {
+  parallel_for(job.rows, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t row = begin; row < end; ++row) {
+      const Target t = make_target(job, row);
+      for (std::int64_t ph = 0; ph < job.grid.pooled_h; ++ph)
+        for (std::int64_t pw = 0; pw < job.grid.pooled_w; ++pw)
+          sample_bin(t, ph, pw, bin_output(job, row, ph, pw), job.y_stride_c);
+    }
+  });
+}
+
+void roi_align_separable(const RoiAlignJob& job, PoolBin pool_bin, void* scratch) {
+  std::int64_t height = 0, width = 0;
+  for (const FeatureMap& map : job.maps) {
+    height = std::max(height, map.height);
+    width = std::max(width, map.width);
+  }
+  const std::int64_t tasks = task_count(job.rows);
+  const std::size_t bytes = roi_align_scratch(job.grid, 1, height, width);
+  parallel_for(tasks, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t task = begin; task < end; ++task) {
+      Scratch part(static_cast<std::byte*>(scratch) + static_cast<std::size_t>(task) * bytes);
+      const Workspace work(part, job.grid, height, width);
+      for (std::int64_t row = job.rows * task / tasks; row < job.rows * (task + 1) / tasks; ++row)
+        pool_row(job, row, pool_bin, work);
+    }
+  });
+}
+
+std::size_t roi_align_scratch(const RoiGrid& grid, std::int64_t rows, std::int64_t height, std::int64_t width) {
+  Scratch scratch;
+  const Workspace work(scratch, grid, height, width);
+  return scratch.bytes() * static_cast<std::size_t>(task_count(rows));
+}
+
+}  // namespace d2deploy

@@ -1,0 +1,62 @@
+// RoIAlign from one feature map or from a pyramid of them (He et al., Mask R-CNN).
+//
+// Each RoI is cut into pooled_h x pooled_w bins. A bin is the mean of grid_h x grid_w bilinear samples, which
+// count as 0 further than one cell outside of the map. Both the samples' weights and whether they count are
+// products of one factor per axis, so a bin is also one weighted sum over a rectangle of cells, each read once:
+//   y[bin] = sum over cells (r, c) of row_weight[r] * column_weight[c] * x[r, c].
+// The "direct" loop samples, the "separable" one sums. They differ by rounding alone.
+#pragma once
+#include <cstdint>
+#include <span>
+
+#include "kernels/fpn_levels.h"
+
+namespace d2deploy {
+
+struct RoiGrid {
+  std::int64_t pooled_h = 1, pooled_w = 1;
+  std::int64_t sampling_ratio = -1;  ///< samples per bin and axis; <= 0: one per started cell
+  bool aligned = false;              ///< whether coordinates are shifted by half a cell
+};
+
+/// Feature maps of all images at one scale; strides in elements.
+struct FeatureMap {
+  const float* data;
+  std::int64_t images, channels, height, width;
+  std::int64_t stride_n, stride_c, stride_h, stride_w;
+  float scale;  ///< map cells per image pixel
+};
+
+struct RoiAlignJob {
+  const char* op;  ///< for messages
+  RoiGrid grid;
+  std::span<const FeatureMap> maps;  ///< one per level
+  FpnLevels levels;                  ///< picks the level where there are several
+  const float* rois;                 ///< rows of [image,] x1, y1, x2, y2 in image pixels
+  std::int64_t rows, columns;
+  float* y;  ///< (rows, channels, pooled_h, pooled_w); strides in elements
+  std::int64_t y_stride_n, y_stride_c, y_stride_h, y_stride_w;
+};
+
+/// Weights of the cells [first, first + count) of one bin along one axis.
+struct Taps {
+  const float* weights;
+  std::int64_t first, count;
+};
+
+/// All channels of one bin. `image` is the map of the RoI's image.
+using PoolBin = void (*)(const FeatureMap& map, const float* image, const Taps& rows, const Taps& columns, float* y,
+                         std::int64_t y_stride_c);
+void pool_bin_any_layout(const FeatureMap& map, const float* image, const Taps& rows, const Taps& columns, float* y,
+                         std::int64_t y_stride_c);
+
+/// Both throw InvalidArgument, with the row, where an image index is out of range, the area of a box to be given
+/// a level is negative, or, if aligned, a side is. RoIs of size zero or with coordinates that are not finite get
+/// zeros, and samples beyond the map cost nothing.
+void roi_align_direct(const RoiAlignJob& job);
+void roi_align_separable(const RoiAlignJob& job, PoolBin pool_bin, void* scratch);
+
+/// Bytes that `roi_align_separable` wants for maps up to this size.
+std::size_t roi_align_scratch(const RoiGrid& grid, std::int64_t rows, std::int64_t height, std::int64_t width);
+
+}  // namespace d2deploy

@@ -1,0 +1,47 @@
+// RoIAlign's inner loop over channels-last maps, in vectors of a chosen width. Everything here is in an unnamed
+// namespace, deliberately: files compiled for different instruction sets include it, and each must keep its own
+// code. For the same reason nothing of the standard library is used.
+#pragma once
+#include "kernels/roi_align.h"
+
+namespace d2deploy {
+namespace {
+
+// `vectors` vectors of `bytes` bytes of channels of one bin.
+template <int bytes, int vectors>
+inline void pool_channels(const FeatureMap& map, const float* corner, const Taps& rows, const Taps& columns, float* y) {
+  typedef float Vector __attribute__((vector_size(bytes)));
+  constexpr int lanes = bytes / 4;
+  Vector sum[vectors] = {};
+  for (std::int64_t r = 0; r < rows.count; ++r) {
+    const float* x = corner + r * map.stride_h;
+    for (std::int64_t k = 0; k < columns.count; ++k, x += map.stride_w) {
+      const float weight = rows.weights[r] * columns.weights[k];
+#pragma GCC unroll 16
+      for (int v = 0; v < vectors; ++v) {
+        Vector cell;
+        __builtin_memcpy(&cell, x + v * lanes, bytes);
+        sum[v] += cell * weight;
+      }
+    }
+  }
+  __builtin_memcpy(y, sum, sizeof sum);
+}
+
+/// A PoolBin for stride_c = y_stride_c = 1.
+template <int bytes>
+void pool_bin_channels_last(const FeatureMap& map, const float* image, const Taps& rows, const Taps& columns, float* y,
+                            std::int64_t /*y_stride_c*/) {
+  constexpr int lanes = bytes / 4;
+  constexpr int most = bytes >= 64 ? 16 : 8;  // sums that stay in registers: AVX-512 has 32 of them
+  const float* corner = image + rows.first * map.stride_h + columns.first * map.stride_w;
+  std::int64_t c = 0;
+  for (; c + most * lanes <= map.channels; c += most * lanes)
+    pool_channels<bytes, most>(map, corner + c, rows, columns, y + c);
+  for (; c + 4 * lanes <= map.channels; c += 4 * lanes) pool_channels<bytes, 4>(map, corner + c, rows, columns, y + c);
+  for (; c + lanes <= map.channels; c += lanes) pool_channels<bytes, 1>(map, corner + c, rows, columns, y + c);
+  for (; c < map.channels; ++c) pool_channels<4, 1>(map, corner + c, rows, columns, y + c);
+}
+
+}  // namespace
+}  // namespace d2deploy

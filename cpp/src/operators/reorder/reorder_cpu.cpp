@@ -1,0 +1,14 @@
+#include "operators/reorder/reorder.h"
+
+#include "kernels/reorder.h"
+
+namespace d2deploy {
+
+template <>
+std::vector<KernelOf<Reorder>> kernels<Reorder, Backend::cpu>() {
+  return {{"transpose", accepts_all<Reorder>, [](const Reorder::Params& p, const Call& call) {
+             reorder(call.input(0).type(), call.input(0).raw(), Reorder::layout(p), call.output(0).raw());
+           }}};
+}
+
+}  // namespace d2deploy

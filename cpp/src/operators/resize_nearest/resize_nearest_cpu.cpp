@@ -1,0 +1,84 @@
+#include "operators/resize_nearest/resize_nearest.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/threads.h"
+
+namespace d2deploy {
+
+namespace {
+
+std::int64_t source(std::int64_t i, float scale, std::int64_t size) {
+  return std::min(static_cast<std::int64_t>(static_cast<float>(i) / scale), size - 1);
+}
+
+struct Sizes {
+  std::int64_t h, w, out_h, out_w, cell;  // cell: floats that lie together at one place
+  const std::int32_t* columns;            // source column of each output column
+  bool doubles;                           // width is exactly doubled
+};
+
+void copy_cell(const float* x, std::int64_t n, float* y) { std::memcpy(y, x, static_cast<std::size_t>(n) * sizeof *x); }
+
+void resize_row(const Sizes& s, const float* x, float* y) {
+  if (s.cell == 1 && s.doubles) {
+    for (std::int64_t i = 0; i < s.w; ++i) y[2 * i] = y[2 * i + 1] = x[i];
+  } else if (s.cell == 1) {
+    for (std::int64_t i = 0; i < s.out_w; ++i) y[i] = x[s.columns[i]];
+  } else if (s.doubles) {
+    for (std::int64_t i = 0; i < s.w; ++i, x += s.cell, y += 2 * s.cell) {
+      copy_cell(x, s.cell, y);
+      copy_cell(x, s.cell, y + s.cell);
+    }
+  } else {
+    for (std::int64_t i = 0; i < s.out_w; ++i) copy_cell(x + s.columns[i] * s.cell, s.cell, y + i * s.cell);
+  }
+}
+
+Prepared prepare(const ResizeNearest::Params&, const CallSite& site) {
+  const std::int64_t width = std::max<std::int64_t>(site.outputs[0].shape[3], 0);
+  Prepared prepared;
+  prepared.scratch_bytes = static_cast<std::size_t>(width) * sizeof(std::int32_t);
+  return prepared;
+}
+
+void run(const ResizeNearest::Params& p, const Call& call) {
+  const TensorType &in = call.input(0).type(), &out = call.output(0).type();
+  const auto scale = ResizeNearest::scale(p, call.has_input(1) ? &call.input(1) : nullptr);
+  check<InternalError>(out.shape[2] == ResizeNearest::resized(in.shape[2], scale.h) &&
+                           out.shape[3] == ResizeNearest::resized(in.shape[3], scale.w),
+                       "ResizeNearest: planned for ", out.shape, ", but the scales are ", scale.h, " and ", scale.w);
+  if (out.shape.size() == 0) return;
+  auto* columns = static_cast<std::int32_t*>(call.scratch);
+  Sizes s{in.shape[2], in.shape[3], out.shape[2], out.shape[3], 1, columns, scale.w == 2.0F};
+  for (std::int64_t i = 0; i < s.out_w; ++i) columns[i] = static_cast<std::int32_t>(source(i, scale.w, s.w));
+  std::int64_t planes = in.shape[0] * in.shape[1];
+  if (in.layout == Layout::channels_last) {
+    s.cell = in.shape[1];
+    planes = in.shape[0];
+  }
+  const float* x = call.in<float>(0);
+  float* y = call.out<float>(0);
+  const std::int64_t in_row = s.w * s.cell, out_row = s.out_w * s.cell;
+  parallel_for(planes * s.out_h, 1 + (1 << 15) / out_row, [&](std::int64_t begin, std::int64_t end) {
+    std::int64_t before = -1;  // source row of the output row before, if that is this part's
+    for (std::int64_t i = begin; i < end; ++i) {
+      const std::int64_t row = i / s.out_h * s.h + source(i % s.out_h, scale.h, s.h);
+      if (row == before)
+        copy_cell(y + (i - 1) * out_row, out_row, y + i * out_row);
+      else
+        resize_row(s, x + row * in_row, y + i * out_row);
+      before = row;
+    }
+  });
+}
+
+}  // namespace
+
+template <>
+std::vector<KernelOf<ResizeNearest>> kernels<ResizeNearest, Backend::cpu>() {
+  return {{"rows_f32", accepts_all<ResizeNearest>, run, prepare}};
+}
+
+}  // namespace d2deploy

@@ -1,0 +1,46 @@
+#pragma once
+#include "kernels/roi_align.h"
+#include "operators/operator.h"
+
+namespace d2deploy {
+
+/// Features of each RoI, resampled to pooled_h x pooled_w bins; a bin is the mean of bilinear samples.
+/// Differs from Caffe2 where that gives NaN or is undefined: a RoI of size zero with sampling_ratio <= 0, or with
+/// coordinates that are not finite, gets zeros; a negative size with aligned=1 and an image index that is out of
+/// range are errors.
+struct RoIAlign {
+  struct Params {
+    std::string order = "NCHW";
+    float spatial_scale = 1;
+    std::int64_t pooled_h = 1, pooled_w = 1;
+    std::int64_t sampling_ratio = -1;
+    bool aligned = false;
+
+    RoiGrid grid() const { return {pooled_h, pooled_w, sampling_ratio, aligned}; }
+  };
+  static constexpr auto fields = std::tuple{
+      field("order", &Params::order, Bound::any, "logical order of dimensions: NCHW"),
+      field("spatial_scale", &Params::spatial_scale, Bound::positive, "feature map cells per image pixel"),
+      field("pooled_h", &Params::pooled_h, Bound::positive, "output height, in bins"),
+      field("pooled_w", &Params::pooled_w, Bound::positive, "output width, in bins"),
+      field("sampling_ratio", &Params::sampling_ratio, Bound::any,
+            "samples per bin and axis, at most 1024; <= 0: one per started cell"),
+      field("aligned", &Params::aligned, Bound::any, "shift coordinates by half a cell; 0: do not, least size 1 cell"),
+  };
+  static constexpr Signature signature{
+      "RoIAlign", "X: float32 (N, C, H, W) | rois: float32 (R, 4|5) [image,] x1, y1, x2, y2 in image pixels",
+      "Y: float32 (R, C, pooled_h, pooled_w)", spatial};
+
+  static void check_params(const char* type, const std::string& order, std::int64_t sampling_ratio) {
+    constexpr std::int64_t kMostSamples = 1024;  // bounds the work that one argument of a file can ask for
+    check<Unsupported>(order == "NCHW", type, ": order must be NCHW, got ", order);
+    check<Unsupported>(sampling_ratio <= kMostSamples, type, ": sampling_ratio must be at most ", kMostSamples,
+                       ", got ", sampling_ratio);
+  }
+  static Types infer(const Params& p, const Inputs& in) {
+    check_params(signature.type, p.order, p.sampling_ratio);
+    return {f32({in[1][0], in[0][1], p.pooled_h, p.pooled_w})};
+  }
+};
+
+}  // namespace d2deploy

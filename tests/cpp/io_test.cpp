@@ -1,0 +1,285 @@
+// What the reader makes of nets that are right. Those that are wrong: io_error_test.cpp.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <numeric>
+
+#include "net_builder.h"
+
+namespace d2deploy::testing {
+namespace {
+
+// The value that an init net of one operator (after `before`) gives to blob "w".
+template <class T>
+std::vector<T> values_of(const Net& init, const ReadOptions& options = {}) {
+  const Tensor w = read(small_predict_net(), init, options).constants.at("w");
+  return {w.values<T>().begin(), w.values<T>().end()};
+}
+
+Tensor fill(const std::string& type, std::initializer_list<NamedArg> args) {
+  Net init;
+  init.op(type, {}, {"w"}, args);
+  return read(small_predict_net(), init).constants.at("w");
+}
+
+template <class T>
+std::vector<T> list(const Tensor& t) {
+  return {t.values<T>().begin(), t.values<T>().end()};
+}
+
+TEST(ReadModel, GivesGraph) {
+  Net predict = small_predict_net();
+  predict.def.set_name("net");
+  predict.inputs({"im_info"});
+  const Graph graph = read(predict, small_init_net());
+  EXPECT_EQ(to_text(graph),
+            "input data float32 ?x?x?x?\n"
+            "input im_info float32 ?x3\n"
+            "const w float32 2 = 1.0 2.0\n"
+            "y = Mul(data, w)\n"
+            "output y\n");
+  EXPECT_EQ(graph.name, "net");
+}
+
+TEST(ReadModel, ArgumentsKeepTheirTypes) {
+  Net predict = small_predict_net();
+  predict.op("Op", {"y"}, {"z"},
+             {{"i", std::int64_t{-7}},
+              {"f", 0.25F},
+              {"s", std::string("NCHW")},
+              {"ints", Ints{1, -2}},
+              {"floats", Floats{1.5F}},
+              {"strings", Strings{"a", "b"}},
+              {"empty", Ints{}}});
+  const Graph graph = read(predict, small_init_net());
+  const Args want{{"i", std::int64_t{-7}},    {"f", 0.25F},
+                  {"s", std::string("NCHW")}, {"ints", Ints{1, -2}},
+                  {"floats", Floats{1.5F}},   {"strings", Strings{"a", "b"}},
+                  {"empty", Ints{}}};
+  EXPECT_EQ(graph.nodes[1].args, want);
+  EXPECT_EQ(graph.nodes[1].origin, 1);
+}
+
+TEST(ReadModel, NetArgumentsAreAttributes) {
+  Net predict = small_predict_net();
+  proto::Argument& arg = *predict.def.add_arg();
+  arg.set_name("size_divisibility");
+  arg.set_i(32);
+  EXPECT_EQ(read(predict, small_init_net()).attributes, (Args{{"size_divisibility", std::int64_t{32}}}));
+}
+
+TEST(ReadModel, IgnoresDevicesEnginesAndUnknownFields) {
+  Net predict = small_predict_net();
+  predict.def.mutable_op(0)->mutable_device_option()->set_device_type(1);
+  predict.def.mutable_op(0)->set_engine("CUDNN");
+  predict.def.set_type("dag");
+  predict.def.mutable_op(0)->mutable_unknown_fields()->append("\x42\x01x\xa0\x06\x05");  // control_input, field 100
+  const std::string bytes = predict.bytes() + "\x4a\x02\x0a\x01" + "\xa5\x06" + "abcd";  // partition_info, field 100
+  EXPECT_EQ(to_text(read(bytes, small_init_net().bytes())), to_text(read(small_predict_net(), small_init_net())));
+}
+
+TEST(ReadModel, KeepsOnlyConstantsInUse) {
+  Net init = small_init_net();
+  init.weight("unused", {3}, {1, 2, 3});
+  EXPECT_EQ(read(small_predict_net(), init).constants.size(), 1U);
+}
+
+TEST(ReadModel, UnreadInputIsDroppedWithAWarning) {
+  std::string warnings;
+  Net predict = small_predict_net();
+  predict.inputs({"left_over"});
+  const Graph graph = read(predict, small_init_net(), {.log = [&](LogLevel, std::string_view m) { warnings += m; }});
+  EXPECT_EQ(graph.inputs, Names{"data"});
+  EXPECT_EQ(warnings, "model.pb: external input 'left_over' has no value and is not read");
+}
+
+TEST(ReadModel, InputMayBeOutput) {
+  Net predict = small_predict_net();
+  predict.inputs({"im_info"}).outputs({"im_info"});
+  EXPECT_EQ(read(predict, small_init_net()).outputs, (Names{"y", "im_info"}));
+}
+
+// ---- Single assignment -----------------------------------------------------------------------------
+
+TEST(SingleAssignment, LaterValuesAreNumbered) {
+  Net predict;
+  predict.op("Mul", {"data", "w"}, {"x"}).op("Relu", {"x"}, {"x"}).op("Relu", {"x"}, {"x"}).op("Neg", {"x"}, {"y"});
+  predict.inputs({"data", "w"}).outputs({"y"});
+  EXPECT_EQ(to_text(read(predict, small_init_net())),
+            "input data float32 ?x?x?x?\n"
+            "const w float32 2 = 1.0 2.0\n"
+            "x = Mul(data, w)\nx.1 = Relu(x)\nx.2 = Relu(x.1)\ny = Neg(x.2)\n"
+            "output y\n");
+}
+
+TEST(SingleAssignment, OutputIsTheLastValue) {
+  Net predict;
+  predict.op("Mul", {"data", "w"}, {"y"}).op("Relu", {"y"}, {"y"}).inputs({"data", "w"}).outputs({"y"});
+  EXPECT_EQ(to_text(read(predict, small_init_net())),
+            "input data float32 ?x?x?x?\n"
+            "const w float32 2 = 1.0 2.0\n"
+            "y.1 = Mul(data, w)\ny = Relu(y.1)\n"
+            "output y\n");
+}
+
+TEST(SingleAssignment, NewNamesAreNew) {
+  Net predict;
+  predict.op("Mul", {"data", "w"}, {"x"}).op("Relu", {"x"}, {"x"}).op("Relu", {"x"}, {"x.1"});
+  predict.op("Add", {"x", "x.1"}, {"y"}).inputs({"data", "w"}).outputs({"y"});
+  const Graph graph = read(predict, small_init_net());
+  EXPECT_EQ(graph.nodes[1].outputs, Names{"x.2"});
+  EXPECT_EQ(graph.nodes[3].inputs, (Names{"x.2", "x.1"}));
+}
+
+TEST(SingleAssignment, ConstantsAndInputsMayBeOverwritten) {
+  Net predict;
+  predict.op("Mul", {"data", "w"}, {"w"}).op("Add", {"w", "data"}, {"data"}).op("Relu", {"data"}, {"y"});
+  predict.inputs({"data", "w"}).outputs({"w", "y"});
+  EXPECT_EQ(to_text(read(predict, small_init_net())),
+            "input data float32 ?x?x?x?\n"
+            "const w.1 float32 2 = 1.0 2.0\n"
+            "w = Mul(data, w.1)\ndata.1 = Add(w, data)\ny = Relu(data.1)\n"
+            "output w\noutput y\n");
+}
+
+// ---- Init nets -------------------------------------------------------------------------------------
+
+TEST(InitNet, EveryFillOfValues) {
+  EXPECT_EQ(list<float>(fill("GivenTensorFill", {{"values", Floats{1, -2}}, {"shape", Ints{2}}})), (Floats{1, -2}));
+  EXPECT_EQ(list<float>(fill("GivenTensorDoubleFill", {{"values", Floats{1, -2}}, {"shape", Ints{2}}})),
+            (Floats{1, -2}));
+  EXPECT_EQ(list<std::int32_t>(fill("GivenTensorIntFill", {{"values", Ints{1, -2}}, {"shape", Ints{2}}})),
+            (std::vector<std::int32_t>{1, -2}));
+  EXPECT_EQ(list<std::int64_t>(fill("GivenTensorInt64Fill", {{"values", Ints{1, -(1LL << 40)}}, {"shape", Ints{2}}})),
+            (Ints{1, -(1LL << 40)}));
+  EXPECT_EQ(list<bool>(fill("GivenTensorBoolFill", {{"values", Ints{1, 0}}, {"shape", Ints{2}}})),
+            (std::vector<bool>{true, false}));
+  EXPECT_EQ(list<std::int32_t>(
+                fill("GivenTensorFill", {{"values", Ints{3}}, {"shape", Ints{1}}, {"dtype", std::int64_t{2}}})),
+            (std::vector<std::int32_t>{3}));
+}
+
+TEST(InitNet, ScalarsAndEmptyTensors) {
+  EXPECT_EQ(fill("GivenTensorFill", {{"values", Floats{2}}}).shape(), Shape());
+  EXPECT_EQ(fill("GivenTensorFill", {{"values", Floats{2}}, {"shape", Ints{}}}).shape(), Shape());
+  EXPECT_EQ(fill("GivenTensorFill", {{"values", Floats{}}, {"shape", Ints{0, 4}}}).shape(), (Shape{0, 4}));
+}
+
+TEST(InitNet, ConstantFill) {
+  EXPECT_EQ(list<float>(fill("ConstantFill", {{"shape", Ints{2}}})), (Floats{0, 0}));
+  EXPECT_EQ(list<float>(fill("ConstantFill", {{"shape", Ints{2}}, {"value", 1.5F}})), (Floats{1.5F, 1.5F}));
+  EXPECT_EQ(list<std::int64_t>(fill("ConstantFill", {{"shape", Ints{1}}, {"value", std::int64_t{7}}})), Ints{7});
+  EXPECT_EQ(list<std::uint8_t>(
+                fill("ConstantFill", {{"shape", Ints{1}}, {"value", std::int64_t{7}}, {"dtype", std::int64_t{3}}})),
+            std::vector<std::uint8_t>{7});
+}
+
+TEST(InitNet, ConstantFillTakesItsShapeFromAnInput) {
+  Net like;
+  like.weight("t", {3, 1}, {1, 2, 3}).op("ConstantFill", {"t"}, {"w"}, {{"extra_shape", Ints{2}}});
+  EXPECT_EQ(read(small_predict_net(), like).constants.at("w").shape(), (Shape{3, 1, 2}));
+  Net as_shape;
+  as_shape.op("GivenTensorInt64Fill", {}, {"t"}, {{"values", Ints{4, 5}}, {"shape", Ints{2}}});
+  as_shape.op("ConstantFill", {"t"}, {"w"}, {{"input_as_shape", std::int64_t{1}}});
+  EXPECT_EQ(read(small_predict_net(), as_shape).constants.at("w").shape(), (Shape{4, 5}));
+}
+
+TEST(InitNet, CopiesAndLaterValuesWin) {
+  std::string warnings;
+  Net init;
+  init.weight("a", {1}, {1}).op("Copy", {"a"}, {"b"}).weight("a", {1}, {2}).op("CopyCPUToGPU", {"b"}, {"w"});
+  EXPECT_EQ(values_of<float>(init, {.log = [&](LogLevel, std::string_view m) { warnings += m; }}), Floats{1});
+  EXPECT_EQ(warnings, "model_init.pb: node 2 (GivenTensorFill -> a): blob 'a' is made again; the last one counts");
+  EXPECT_EQ(values_of<float>(small_init_net().weight("w", {1}, {9})), Floats{9});
+}
+
+TEST(InitNet, SameArgumentTwiceIsAWarning) {
+  std::string warnings;
+  Net init;
+  init.op("ConstantFill", {}, {"w"}, {{"shape", Ints{1}}, {"shape", Ints{1}}});
+  EXPECT_EQ(values_of<float>(init, {.log = [&](LogLevel, std::string_view m) { warnings += m; }}), Floats{0});
+  EXPECT_EQ(warnings, "model_init.pb: node 0 (ConstantFill -> w): argument 'shape' is there twice");
+}
+
+// ---- Long lists of floats, however they are written ------------------------------------------------
+
+class LongFloats : public ::testing::Test {
+ protected:
+  static constexpr std::int64_t kCount = 1001;
+  LongFloats() : values_(kCount) { std::iota(values_.begin(), values_.end(), -500.25F); }
+
+  static std::string field(int number, const std::string& payload) {
+    std::string out(1, static_cast<char>(number << 3 | 2));
+    std::size_t n = payload.size();
+    for (; n > 0x7F; n >>= 7) out += static_cast<char>((n & 0x7F) | 0x80);
+    return out + static_cast<char>(n) + payload;
+  }
+  std::string packed(std::size_t begin, std::size_t end) const {
+    return field(5, {reinterpret_cast<const char*>(values_.data() + begin), (end - begin) * sizeof(float)});
+  }
+  std::string unpacked(std::size_t begin, std::size_t end) const {
+    std::string out;
+    for (std::size_t i = begin; i < end; ++i)
+      out += '\x2d' + std::string(reinterpret_cast<const char*>(&values_[i]), sizeof(float));
+    return out;
+  }
+  // The values that are read where argument `values` is made of `argument`.
+  static Floats read_back(const std::string& argument) {
+    proto::Argument shape;
+    shape.set_name("shape");
+    shape.add_ints(kCount);
+    const std::string op = field(2, "w") + field(4, "GivenTensorFill") + field(5, argument) +
+                           field(5, shape.SerializeAsString()) + field(6, "\x08\x01");
+    return list<float>(read(small_predict_net().bytes(), field(2, op)).constants.at("w"));
+  }
+
+  Floats values_;
+};
+
+TEST_F(LongFloats, Unpacked) { EXPECT_EQ(read_back(field(1, "values") + unpacked(0, kCount)), values_); }
+TEST_F(LongFloats, Packed) { EXPECT_EQ(read_back(field(1, "values") + packed(0, kCount)), values_); }
+TEST_F(LongFloats, NameLast) { EXPECT_EQ(read_back(unpacked(0, kCount) + field(1, "values")), values_); }
+TEST_F(LongFloats, PackedInParts) {
+  EXPECT_EQ(read_back(field(1, "values") + packed(0, 500) + packed(500, kCount)), values_);
+}
+TEST_F(LongFloats, HalfPacked) {
+  EXPECT_EQ(read_back(field(1, "values") + unpacked(0, 500) + packed(500, kCount)), values_);
+}
+TEST_F(LongFloats, WithAnUnknownField) {
+  EXPECT_EQ(read_back(field(1, "values") + unpacked(0, 500) + "\xa0\x06\x05" + unpacked(500, kCount)), values_);
+}
+
+// ---- Files -----------------------------------------------------------------------------------------
+
+TEST(ReadFiles, EqualMemory) {
+  const auto folder = std::filesystem::temp_directory_path() / ("io_test_" + std::to_string(::getpid()));
+  std::filesystem::create_directory(folder);
+  std::ofstream(folder / "model.pb", std::ios::binary) << small_predict_net().bytes();
+  std::ofstream(folder / "model_init.pb", std::ios::binary) << small_init_net().bytes();
+  EXPECT_EQ(to_text(read_model(folder / "model.pb", folder / "model_init.pb")),
+            to_text(read(small_predict_net(), small_init_net())));
+  std::filesystem::remove_all(folder);
+}
+
+// A predict net as Detectron2's exporter writes it, with weights of one element.
+TEST(ReadFiles, ExportedMaskRcnn) {
+  std::ifstream in(D2DEPLOY_TEST_DATA "/shapes_mask_rcnn.pb", std::ios::binary);
+  const std::string predict{std::istreambuf_iterator<char>(in), {}};
+  proto::NetDef def;
+  ASSERT_TRUE(def.ParseFromString(predict));
+  Net init;
+  for (const auto& blob : def.external_input())
+    if (blob != "data" && blob != "im_info") init.op("ConstantFill", {}, {blob}, {{"shape", Ints{1}}});
+  const Graph graph = read(predict, init.bytes());
+  EXPECT_EQ(graph.inputs, (Names{"data", "im_info"}));
+  EXPECT_EQ(graph.outputs, (Names{"bbox_nms", "score_nms", "class_nms", "mask_fcn_probs"}));
+  EXPECT_EQ(graph.nodes.size(), 199U);
+  EXPECT_EQ(graph.constants.size(), 155U);
+  EXPECT_EQ(std::get<std::int64_t>(graph.attributes.at("size_divisibility")), 32);
+  EXPECT_EQ(std::get<std::string>(graph.attributes.at("meta_architecture")), "GeneralizedRCNN");
+  EXPECT_EQ(to_text(graph.nodes[0]), "402 = Sub(data, 401)");
+}
+
+}  // namespace
+}  // namespace d2deploy::testing

@@ -1,0 +1,30 @@
+"""What the tests of the built programs share: where the programs and the example model are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def find_program(name: str) -> Path:
+    """The program in $D2DEPLOY_BIN_DIR, or else the one of build/dev and build/release that was built last."""
+    folder = os.environ.get("D2DEPLOY_BIN_DIR")
+    if folder:
+        program = Path(folder).resolve() / name
+        if not program.is_file():
+            pytest.fail(f"D2DEPLOY_BIN_DIR is {folder}, but {name} is not there")
+        return program
+    built = [p for p in (ROOT / "build" / preset / "bin" / name for preset in ("dev", "release")) if p.is_file()]
+    if not built:
+        pytest.skip(f"{name} is not built: cmake --preset dev && cmake --build --preset dev")
+    return max(built, key=lambda p: p.stat().st_mtime)
+
+
+@pytest.fixture(scope="session")
+def example() -> Path:
+    """The folder of the small trained Mask R-CNN: model.pb, model_init.pb, input.png."""
+    return ROOT / "examples" / "mask_rcnn"
