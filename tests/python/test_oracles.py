@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ROOT, find_program
 from oracles import ORACLES, Array, Expectation
-from oracles.program import ROOT, Computed, compute, find_program, listed_operators
+from oracles.program import Computed, compute, listed_operators
 from oracles.sorting import descending
 
 CASE_FILES = sorted((ROOT / "tests" / "cases").glob("*.cases"))
@@ -17,10 +18,7 @@ WITHOUT_ORACLE: dict[str, str] = {}  # type -> why nothing but a layout in memor
 
 @pytest.fixture(scope="session")
 def program() -> Path:
-    found = find_program()
-    if found is None:
-        pytest.skip("operator_test is not built: cmake --preset dev && cmake --build --preset dev")
-    return found
+    return find_program("operator_test")
 
 
 def gap(have: Array, want: Array, roundings: int, of_largest: bool = False) -> str:
