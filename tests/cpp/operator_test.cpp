@@ -212,7 +212,8 @@ void dump(const std::filesystem::path& folder, const std::vector<Case>& cases) {
     const Case& c = cases[n];
     if (c.error) continue;
     const auto write = [&](const char* kind, const std::vector<Tensor>& tensors) {
-      for (std::size_t i = 0; i < tensors.size(); ++i) write_npy(folder / join(n, '.', kind, i, ".npy"), tensors[i]);
+      for (std::size_t i = 0; i < tensors.size(); ++i)
+        write_npy(folder / join(n, '.', kind, i, ".npy"), in_layout(tensors[i], Layout::row_major));
     };
     write("in", c.inputs);
     write("out", evaluate(*c.op, c.args, c.inputs));

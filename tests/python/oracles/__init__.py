@@ -18,16 +18,19 @@ __all__ = ["ORACLES", "Arguments", "Array", "Expectation", "Oracle"]
 
 @dataclass(frozen=True)
 class Expectation:
-    """An oracle, and how many float32 roundings of max(1, |value|) the kernel may be away from it.
+    """An oracle, and how many float32 roundings the kernel may be away from it; 0 demands the same bits.
 
-    0 is for results that are moved, chosen, or rounded once; sums differ by their length.
+    A rounding is that of max(1, |value|), or of the largest value of the output where `of_largest` is set, as in
+    coordinates, which are differences of others.
     """
 
     oracle: Oracle
     roundings: int
+    of_largest: bool = False
 
 
-_exact = {
+# Values that are moved, chosen, or rounded once.
+_EXACT: dict[str, Oracle] = {
     "Add": binary(np.add),
     "BatchBoxes": proposals.batch_boxes,
     "BatchPermutation": elementwise.batch_permutation,
@@ -46,17 +49,21 @@ _exact = {
     "Sub": binary(np.subtract),
 }
 
-# A handful of float32 operations each; boxes decode by a product and an exponential.
-_short = {
-    "BBoxTransform": detections.bbox_transform,
+# A handful of float32 operations each. The scores that soft suppression lowers take one product per kept box.
+_SHORT: dict[str, Oracle] = {
     "BoxWithNMSLimit": detections.box_with_nms_limit,
-    "GenerateProposals": proposals.generate_proposals,
     "Sigmoid": elementwise.sigmoid,
     "Softmax": dense.softmax,
 }
 
+# Boxes that are decoded: a product and an exponential, and differences of the corners.
+_BOXES: dict[str, Oracle] = {
+    "BBoxTransform": detections.bbox_transform,
+    "GenerateProposals": proposals.generate_proposals,
+}
+
 # Sums over channels, windows or samples, in whatever order the kernel takes: some hundred roundings of values near 1.
-_sums = {
+_SUMS: dict[str, Oracle] = {
     "Conv": windows.conv,
     "ConvAdd": conv_add,
     "ConvAddRelu": then_relu(conv_add),
@@ -71,7 +78,15 @@ _sums = {
 }
 
 ORACLES: dict[str, Expectation] = {
-    type_: Expectation(oracle, roundings)
-    for group, roundings in ((_exact, 0), (_short, 8), (_sums, 256))
-    for type_, oracle in group.items()
+    **{type_: Expectation(oracle, 0) for type_, oracle in _EXACT.items()},
+    **{type_: Expectation(oracle, 8) for type_, oracle in _SHORT.items()},
+    **{type_: Expectation(oracle, 8, of_largest=True) for type_, oracle in _BOXES.items()},
+    **{type_: Expectation(oracle, 256) for type_, oracle in _SUMS.items()},
 }
+
+# Other names in files. Between devices, as copies, or as marks of training, these all keep the value.
+_ALIASES = {
+    "Copy": "Alias AliasWithName CopyCPUToGPU CopyFromCPUInput CopyGPUToCPU EnsureCPUOutput Identity StopGradient",
+    "GenerateProposals": "GenerateProposalsCPP",
+}
+ORACLES |= {alias: ORACLES[type_] for type_, aliases in _ALIASES.items() for alias in aliases.split()}

@@ -38,7 +38,7 @@ def _value(text: str) -> Value:
 
 
 class Arguments:
-    """Typed look-up with defaults. A value of the wrong type raises TypeError; integers never stand for floats."""
+    """Typed look-up with defaults. A value of the wrong type raises TypeError."""
 
     def __init__(self, values: Mapping[str, Value]) -> None:
         self.values = dict(values)
@@ -62,11 +62,11 @@ class Arguments:
         return bool(self.integer(name, int(default)))
 
     def number(self, name: str, default: float) -> float:
-        """A float32 value, held in a Python float; so is the default."""
-        value = self.values.get(name, float(np.float32(default)))
-        if not isinstance(value, float):
-            raise TypeError(f"argument {name} is {value!r}, wanted a float")
-        return value
+        """A float32 value, held in a Python float; so is the default. Texts may write 2 for 2.0."""
+        value = self.values.get(name, default)
+        if not isinstance(value, (int, float)):
+            raise TypeError(f"argument {name} is {value!r}, wanted a number")
+        return float(np.float32(value))
 
     def string(self, name: str, default: str) -> str:
         value = self.values.get(name, default)

@@ -37,7 +37,9 @@ def softmax(args: Arguments, inputs: list[Array]) -> list[Array]:
 
 
 def reduce_mean(args: Arguments, inputs: list[Array]) -> list[Array]:
-    """Mean over `axes`, over all of them where none is named; they stay as 1 unless `keepdims` is 0."""
+    """Mean over `axes`, over all of them where none is named; they stay as 1 unless `keepdims` is 0. Of none NaN."""
     x = inputs[0].astype(np.float64)
     axes = tuple(args.integers("axes", [])) or tuple(range(x.ndim))
-    return [float32(np.asarray(x.mean(axis=axes, keepdims=args.flag("keepdims", True))))]
+    count = int(np.prod([x.shape[axis] for axis in axes]))
+    with np.errstate(invalid="ignore"):
+        return [float32(np.asarray(x.sum(axis=axes, keepdims=args.flag("keepdims", True)) / np.float64(count)))]

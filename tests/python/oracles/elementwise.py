@@ -70,11 +70,28 @@ def divide(a: Array, b: Array) -> Array:
     return np.asarray(np.sign(a) * np.sign(b) * (np.abs(a) // np.abs(b)))
 
 
+def _to_integers(x: Array, dtype: type[np.generic]) -> Array:
+    """Truncation toward zero.
+
+    C leaves undefined what does not fit. Deliberately it is the nearest end of the range, and 0 for NaN; uint8 has the
+    low 8 bits of the int32.
+    """
+    if dtype is np.uint8:
+        return _to_integers(x, np.int32).astype(np.uint8)
+    bits = 8 * np.dtype(dtype).itemsize
+    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    whole = [0 if np.isnan(v) else high if v >= high else low if v <= low else int(v) for v in x.flat]
+    return np.array(whole, dtype).reshape(x.shape)
+
+
 def cast(args: Arguments, inputs: list[Array]) -> list[Array]:
-    """Float to integer truncates toward zero; a boolean is 0 or 1. `to` is a number or a name in either case."""
+    """Another element type; a boolean is 0 or 1. `to` is Caffe2's number of the type, or its name in either case."""
     to = args.values["to"]
-    number = DTYPE_NUMBERS[to.lower()] if isinstance(to, str) else args.integer("to", 0)
-    return [inputs[0].astype(DTYPES[number])]
+    dtype = DTYPES[DTYPE_NUMBERS[to.lower()] if isinstance(to, str) else args.integer("to", 0)]
+    x = inputs[0]
+    if np.issubdtype(x.dtype, np.floating) and np.issubdtype(dtype, np.integer):
+        return [_to_integers(x, dtype)]
+    return [x.astype(dtype)]
 
 
 def copy(_: Arguments, inputs: list[Array]) -> list[Array]:

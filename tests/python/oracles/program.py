@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -25,17 +24,6 @@ class Computed:
     args: Arguments
     inputs: list[Array]
     outputs: list[Array]
-
-
-def find_program() -> Path | None:
-    """`operator_test` in the folder that D2DEPLOY_BIN names, else the one that was built last; None without any."""
-    if folder := os.environ.get("D2DEPLOY_BIN"):
-        program = Path(folder) / "operator_test"
-        if not program.is_file():
-            raise FileNotFoundError(f"D2DEPLOY_BIN is {folder}, which has no operator_test; build it or unset this")
-        return program
-    built = ROOT.glob("build/*/bin/operator_test")
-    return max(built, key=lambda path: path.stat().st_mtime, default=None)
 
 
 def listed_operators() -> list[str]:

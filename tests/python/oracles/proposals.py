@@ -71,7 +71,8 @@ def fpn_levels(args: Arguments, boxes: Array) -> Array:
     """Pyramid level of each box (n, 4), by its size against the canonical one (Lin et al., FPN, equation 1)."""
     plus_one = np.float32(args.flag("legacy_plus_one", True))
     boxes = boxes.astype(np.float32)
-    area = (boxes[:, 2] - boxes[:, 0] + plus_one) * (boxes[:, 3] - boxes[:, 1] + plus_one)
+    with np.errstate(over="ignore"):  # an infinite area belongs to the coarsest level
+        area = (boxes[:, 2] - boxes[:, 0] + plus_one) * (boxes[:, 3] - boxes[:, 1] + plus_one)
     if not (area >= 0).all():
         raise ValueError("a box has a negative area")
     size = np.sqrt(area) / np.float32(args.integer("roi_canonical_scale", 224))

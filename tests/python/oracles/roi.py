@@ -17,9 +17,14 @@ def _weights(start: np.float32, bin_size: float, bins: int, grid: int, size: int
     A sample beyond one cell outside of the map counts as 0; nearer ones are moved to the map's first or last cell.
     """
     weights = np.zeros((bins, size))
+    step = bin_size / max(grid, 1)
     for b in range(bins):
-        for k in range(grid):
-            at = float(start) + b * bin_size + (k + 0.5) * bin_size / grid
+        first = float(start) + b * bin_size
+        near = range(grid)
+        if step > 0:  # of a box that reaches far out only the samples near the map are visited
+            near = range(max(0, math.floor((-1 - first) / step) - 1), min(grid, math.ceil((size - first) / step) + 1))
+        for k in near:
+            at = first + (k + 0.5) * step
             if at < -1 or at > size:
                 continue
             at = min(max(at, 0.0), size - 1.0)
@@ -30,10 +35,15 @@ def _weights(start: np.float32, bin_size: float, bins: int, grid: int, size: int
 
 
 def _pool(args: Arguments, feature: Array, box: Array, scale: float) -> Array:
-    """One box (4) over one image's map (C, H, W). Whole samples per bin follow from float32 arithmetic."""
+    """One box (4) over one image's map (C, H, W). Whole samples per bin follow from float32 arithmetic.
+
+    Deliberately 0 where Caffe2's answer is undefined, for a box that is not finite, or 0 / 0, for one without samples.
+    """
     pooled = (args.integer("pooled_h", 1), args.integer("pooled_w", 1))
     ratio, aligned = args.integer("sampling_ratio", -1), args.flag("aligned", False)
     edges = box.astype(np.float32) * np.float32(scale) - np.float32(0.5 if aligned else 0)
+    if not np.isfinite(edges).all():
+        return np.zeros((feature.shape[0], *pooled))
     axes = []
     for axis, bins in ((1, pooled[0]), (0, pooled[1])):
         start, length = edges[axis], edges[axis + 2] - edges[axis]
@@ -45,7 +55,7 @@ def _pool(args: Arguments, feature: Array, box: Array, scale: float) -> Array:
         axes.append((_weights(start, float(length) / bins, bins, grid, feature.shape[2 - axis]), grid))
     (rows, grid_h), (columns, grid_w) = axes
     if grid_h * grid_w == 0:
-        return np.zeros((feature.shape[0], *pooled))  # no sample: deliberately 0 where Caffe2 divides 0 by 0
+        return np.zeros((feature.shape[0], *pooled))
     sums = np.einsum("ih,chw,jw->cij", rows, feature.astype(np.float64), columns, optimize=True)
     return np.asarray(sums / (grid_h * grid_w))
 
