@@ -39,7 +39,7 @@ class Bare : public BareLayer {
       : primitive_(desc),
         args_{{DNNL_ARG_SRC, random_memory(desc.src_desc())},
               {DNNL_ARG_WEIGHTS, random_memory(desc.weights_desc())},
-              {DNNL_ARG_BIAS, random_memory(desc.weights_desc(1))},
+              {DNNL_ARG_BIAS, random_memory(desc.query_md(dnnl::query::weights_md, 1))},
               {DNNL_ARG_DST, random_memory(desc.dst_desc())}} {}
   void run() override {
     primitive_.execute(stream_, args_);

@@ -36,8 +36,8 @@ void run(benchmark::State& state, const Case& c, const Kernel& kernel, Layout la
   const double flops = c.op->flops(c.op->parse(c.args), {types, {}}, evaluation.output_types());
   if (flops > 0) state.counters["FLOP/s"] = benchmark::Counter(flops, benchmark::Counter::kIsIterationInvariantRate);
   double bytes = 0;
-  for (const auto* list : {&types, &evaluation.output_types()})
-    for (const auto& t : *list) bytes += static_cast<double>(t.bytes());
+  for (const auto& t : types) bytes += static_cast<double>(t.bytes());
+  for (const auto& t : evaluation.output_types()) bytes += static_cast<double>(t.bytes());
   state.counters["B/s"] = benchmark::Counter(bytes, benchmark::Counter::kIsIterationInvariantRate);
 }
 
