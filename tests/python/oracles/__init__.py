@@ -60,6 +60,7 @@ _SHORT: dict[str, Oracle] = {
 _BOXES: dict[str, Oracle] = {
     "BBoxTransform": detections.bbox_transform,
     "GenerateProposals": proposals.generate_proposals,
+    "PyramidProposals": proposals.pyramid_proposals,
 }
 
 # Sums over channels, windows or samples, in whatever order the kernel takes: some hundred roundings of values near 1.
