@@ -92,11 +92,7 @@ class Planner {
     check_sizes(outputs);
     const bool known = std::ranges::all_of(outputs, [](const TensorType& t) { return t.shape.known(); });
     step.infer_at_run = bounded || !known;
-    if (known) {
-      step.flops = step.op->flops(step.params, {inputs, values}, outputs);
-      for (const auto* types : {&inputs, &outputs})
-        for (const auto& t : *types) step.bytes += t.shape.known() ? static_cast<double>(t.bytes()) : 0;
-    }
+    if (known) step.work = work_of(*step.op, step.params, {inputs, values}, outputs);
     if (!step.op->is(view))
       if (auto why = choose_kernel(step, {inputs, outputs, constants, bounded, options_.threads}); !why.empty())
         return why;
@@ -227,6 +223,13 @@ std::map<std::string, std::string> parse_forced_kernels(const std::string& text)
     forced[op->type] = name;
   }
   return forced;
+}
+
+Work work_of(const Operator& op, const std::any& params, const Inputs& inputs, const Types& outputs) {
+  Work work{op.flops(params, inputs, outputs), 0};
+  for (const auto types : {inputs.types, std::span<const TensorType>(outputs)})
+    for (const auto& t : types) work.bytes += t.shape.known() ? static_cast<double>(t.bytes()) : 0;
+  return work;
 }
 
 Plan make_plan(const Graph& graph, const TypeMap& input_types, const Constants& constants, const PlanOptions& options) {

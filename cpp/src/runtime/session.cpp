@@ -37,6 +37,7 @@ struct Session::Impl {
   TypeMap check_inputs(const Tensors& given) const;
   void bind(std::shared_ptr<const Plan> plan);
   void start_profile();
+  void note_profile(std::size_t s, double milliseconds);
   void run_step(std::size_t s);
   void settle_outputs(std::size_t s);
   Tensors collect(const Tensors& given) const;
@@ -101,10 +102,25 @@ void Session::Impl::start_profile() {
     p.output = frame.plan->values[step.outputs[0]].name;
     p.kernel = step.kernel ? step.kernel->name : "view";
     if (!step.prepared.detail.empty()) p.kernel += "/" + step.prepared.detail;
-    p.flops = step.flops;
-    p.bytes = step.bytes;
+    p.flops = step.work.flops;
+    p.bytes = step.work.bytes;
     profile.push_back(std::move(p));
   }
+}
+
+void Session::Impl::note_profile(std::size_t s, double milliseconds) {
+  const Step& step = frame.plan->steps[s];
+  NodeProfile& p = profile[s];
+  p.milliseconds += milliseconds;
+  p.shape = to_string(frame.outputs[s][0]->shape());
+  ++p.runs;
+  if (!step.infer_at_run) return;
+  Types inputs, outputs;
+  for (const auto* t : frame.inputs[s]) inputs.push_back(t->type());
+  for (const auto* t : frame.outputs[s]) outputs.push_back(t->type());
+  const Work work = work_of(*step.op, step.params, {inputs, frame.inputs[s]}, outputs);
+  p.flops = work.flops;
+  p.bytes = work.bytes;
 }
 
 // Shapes of the outputs where they depend on data, and memory where its size does.
@@ -173,10 +189,7 @@ Tensors Session::run(const Tensors& inputs) {
       rethrow_with_context(frame.plan->steps[s].label);
     }
     if (!impl.profiling) continue;
-    NodeProfile& p = impl.profile[s];
-    p.milliseconds += std::chrono::duration<double, std::milli>(Clock::now() - start).count();
-    p.shape = to_string(frame.outputs[s][0]->shape());
-    ++p.runs;
+    impl.note_profile(s, std::chrono::duration<double, std::milli>(Clock::now() - start).count());
   }
   return impl.collect(inputs);
 }
