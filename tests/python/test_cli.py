@@ -292,7 +292,7 @@ FAILURES: dict[str, tuple[list[str], int, str]] = {
     "no_such_model": (["--predict_net=none.pb"], 1, r"none\.pb: "),
     "no_such_weights": (["--init_net=none.pb"], 1, r"none\.pb: "),
     "precision": (["--precision=float7"], 2, r"float7"),
-    "swapped_nets": (["--predict_net={init}", "--init_net={predict}"], 2, r"model(_init)?\.pb"),
+    "swapped_nets": (["--predict_net={init}", "--init_net={predict}"], 1, r"give them the other way round"),
     "half_a_model": (["--predict_net=half.pb"], 2, r"half\.pb"),
     "half_the_weights": (["--init_net=half_init.pb"], 2, r"half_init\.pb"),
     "empty_model": (["--predict_net=empty.pb"], 2, r"empty\.pb"),

@@ -16,7 +16,8 @@ def bbox_transform(args: Arguments, inputs: list[Array]) -> list[Array]:
     """Boxes (n, 4K) of K classes in pixels of the input or of the original image, and rows per image (B).
 
     Rois are divided by the image's scale, decoded, clipped to the original size, which is the input's over the scale,
-    rounded, and with `apply_scale` multiplied back. Rows are grouped by image, in ascending order.
+    rounded, and with `apply_scale` multiplied back. Each row belongs to the image that its first column names;
+    deliberately not as in Caffe2, which takes the rows of each image one after the other without looking.
     """
     rois, deltas, infos = inputs
     if args.flag("rotated", False):
@@ -25,10 +26,9 @@ def bbox_transform(args: Arguments, inputs: list[Array]) -> list[Array]:
     weights = args.numbers("weights", [1, 1, 1, 1])
     images = rois[:, 0].astype(np.int64) if rois.shape[1] == 5 else np.zeros(len(rois), np.int64)
     splits = np.array([(images == image).sum() for image in range(len(infos))], np.float32)
-    out, start = np.zeros(deltas.shape), 0
-    for info, count in zip(infos, splits.astype(int)):
-        rows = slice(start, start + count)
-        start += count
+    out = np.zeros(deltas.shape)
+    for image, info in enumerate(infos):
+        rows = images == image
         # In float32, as the sum is truncated.
         height, width = (int(side / info[2] + np.float32(0.5)) for side in info[:2])
         scale = float(info[2])
