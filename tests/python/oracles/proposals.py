@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .arguments import Arguments, Array
-from .boxes import clip, decode, nms
+from .boxes import clip, decode, nms, upright
 from .elementwise import float32
 from .sorting import descending
 
@@ -30,7 +30,7 @@ def _proposals(args: Arguments, scores: Array, deltas: Array, info: Array, ancho
     good &= np.isfinite(boxes).all(axis=1)
     boxes, chosen = boxes[good], chosen[good]
     threshold, limit = args.number("nms_thresh", 0.7), args.integer("post_nms_topN", 300)
-    kept = nms(boxes, range(len(boxes)), threshold, limit, plus_one)
+    kept = nms(boxes, range(len(boxes)), threshold, limit, upright(plus_one))
     return boxes[kept], flat[chosen[kept]]
 
 
