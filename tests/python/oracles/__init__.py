@@ -60,6 +60,7 @@ _SHORT: dict[str, Oracle] = {
 _BOXES: dict[str, Oracle] = {
     "BBoxTransform": detections.bbox_transform,
     "GenerateProposals": proposals.generate_proposals,
+    "PyramidProposals": proposals.pyramid_proposals,
 }
 
 # A division by a determinant that may be small, of a few differences.

@@ -67,6 +67,28 @@ def collect_rpn_proposals(args: Arguments, inputs: list[Array]) -> list[Array]:
     return [rois[chosen]]
 
 
+def pyramid_proposals(args: Arguments, inputs: list[Array]) -> list[Array]:
+    """The best rois (m, 5) of all levels of a feature pyramid. Each level proposes by itself, one image at a time.
+
+    Inputs are im_info, then the scores of all levels, then their deltas, then their anchors. Per image: the
+    rpn_post_nms_topN with the highest scores, equal ones in the order of levels and within a level as proposed.
+    """
+    infos, levels = inputs[0], len(inputs) // 3
+    scales, limit = args.numbers("spatial_scales", []), args.integer("rpn_post_nms_topN", 2000)
+    rows = [np.zeros((0, 5), np.float32)]
+    for image, info in enumerate(infos):
+        found = []
+        for level, scale in enumerate(scales):
+            maps = [inputs[1 + port * levels + level] for port in range(3)]
+            own = Arguments({**args.values, "spatial_scale": scale})
+            boxes, scores = _proposals(own, maps[0][image], maps[1][image], info, maps[2])
+            found += [(float(score), box) for box, score in zip(boxes, scores)]
+        found.sort(key=lambda item: np.inf if np.isnan(item[0]) else -item[0])  # stable
+        best = found[:limit] if limit > 0 else found
+        rows += [np.array([[image, *box]], np.float32) for _, box in best]
+    return [np.concatenate(rows)]
+
+
 def fpn_levels(args: Arguments, boxes: Array) -> Array:
     """Pyramid level of each box (n, 4), by its size against the canonical one (Lin et al., FPN, equation 1)."""
     plus_one = np.float32(args.flag("legacy_plus_one", True))

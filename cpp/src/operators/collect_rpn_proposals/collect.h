@@ -1,0 +1,18 @@
+// The choice among the RoIs of all levels, shared with PyramidProposals. Defined in collect_rpn_proposals_cpu.cpp.
+#pragma once
+#include <cstdint>
+
+namespace d2deploy {
+
+struct RpnCandidate {
+  const float* roi;  ///< image, x1, y1, x2, y2
+  float score;
+  std::int32_t image, place;  ///< place: in the order of levels, which decides between equal scores
+};
+
+/// Writes the RoIs of the `limit` best candidates of each image (<= 0: of all), grouped by ascending image, in
+/// descending score; a NaN score ranks last. `candidates` end up in another order, and `rois` (n, 5) must not overlap
+/// theirs. Returns: n.
+std::int64_t collect(RpnCandidate* candidates, std::int64_t count, std::int64_t limit, float* rois);
+
+}  // namespace d2deploy
