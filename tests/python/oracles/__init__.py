@@ -35,6 +35,7 @@ _EXACT: dict[str, Oracle] = {
     "BatchBoxes": proposals.batch_boxes,
     "BatchPermutation": elementwise.batch_permutation,
     "Cast": elementwise.cast,
+    "CollectAndDistributeFpnRpnProposals": proposals.collect_and_distribute,
     "CollectRpnProposals": proposals.collect_rpn_proposals,
     "Concat": elementwise.concat,
     "Copy": elementwise.copy,
