@@ -49,7 +49,8 @@ def _proposals(args: Arguments, scores: Array, deltas: Array, info: Array, ancho
 def generate_proposals(args: Arguments, inputs: list[Array]) -> list[Array]:
     """Rois (n, 5), or (n, 6) of rotated boxes, with the image first, and their scores (n).
 
-    Images are independent and follow in order. Per image: the best scores, their anchors at their cells, decoded, clipped, filtered, suppressed.
+    Images are independent and follow in order. Per image: the best scores, their anchors at their cells, decoded,
+    clipped, filtered, suppressed.
     """
     scores, deltas, infos, anchors = inputs
     rois, probabilities = [np.zeros((0, anchors.shape[1] + 1), np.float32)], [np.zeros(0, np.float32)]

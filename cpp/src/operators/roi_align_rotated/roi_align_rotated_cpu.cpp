@@ -156,6 +156,7 @@ void pool_bin(const Target& t, const Shape& x, std::int64_t ph, std::int64_t pw,
   const Range rows = samples_within(t.down, ph, reach);
   for (std::int64_t i = rows.begin; i < rows.end; ++i) {
     const float v = t.down.position(ph, i);
+    if (!std::isfinite(v)) continue;  // it would not limit the columns
     Interval inside;
     inside.limit(static_cast<double>(v * t.sin) + t.x, t.cos, -1, width);
     inside.limit(static_cast<double>(v * t.cos) + t.y, -t.sin, -1, height);
