@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import dense, detections, elementwise, proposals, roi, windows
+from . import dense, detections, elementwise, keypoints, proposals, roi, windows
 from .arguments import Arguments, Array
 from .elementwise import binary
 from .fused import Oracle, conv_add, then_relu
@@ -35,6 +35,7 @@ _EXACT: dict[str, Oracle] = {
     "BatchBoxes": proposals.batch_boxes,
     "BatchPermutation": elementwise.batch_permutation,
     "Cast": elementwise.cast,
+    "CollectAndDistributeFpnRpnProposals": proposals.collect_and_distribute,
     "CollectRpnProposals": proposals.collect_rpn_proposals,
     "Concat": elementwise.concat,
     "Copy": elementwise.copy,
@@ -63,6 +64,9 @@ _BOXES: dict[str, Oracle] = {
     "PyramidProposals": proposals.pyramid_proposals,
 }
 
+# A division by a determinant that may be small, of a few differences.
+_REFINED: dict[str, Oracle] = {"HeatmapMaxKeypoint": keypoints.heatmap_max_keypoint}
+
 # Sums over channels, windows or samples, in whatever order the kernel takes: some hundred roundings of values near 1.
 _SUMS: dict[str, Oracle] = {
     "Conv": windows.conv,
@@ -76,12 +80,14 @@ _SUMS: dict[str, Oracle] = {
     "PyramidRoIAlign": roi.pyramid_roi_align,
     "ReduceMean": dense.reduce_mean,
     "RoIAlign": roi.roi_align,
+    "RoIAlignRotated": roi.roi_align_rotated,
 }
 
 ORACLES: dict[str, Expectation] = {
     **{type_: Expectation(oracle, 0) for type_, oracle in _EXACT.items()},
     **{type_: Expectation(oracle, 8) for type_, oracle in _SHORT.items()},
     **{type_: Expectation(oracle, 8, of_largest=True) for type_, oracle in _BOXES.items()},
+    **{type_: Expectation(oracle, 64, of_largest=True) for type_, oracle in _REFINED.items()},
     **{type_: Expectation(oracle, 256) for type_, oracle in _SUMS.items()},
 }
 

@@ -11,22 +11,6 @@ namespace d2deploy {
 
 namespace {
 
-std::int32_t gather(const Call& call, RpnCandidate* candidates) {
-  const std::size_t levels = call.inputs.size() / 2;
-  std::int32_t count = 0;
-  for (std::size_t l = 0; l < levels; ++l) {
-    const float* roi = call.in<float>(l);
-    const float* scores = call.in<float>(levels + l);
-    for (std::int64_t r = 0; r < call.input(l).dim(0); ++r, roi += 5) {
-      check(*roi > -1.0F && *roi < 0x1p31F, "CollectRpnProposals: row ", r, " of rois_", l, " has image index ", *roi,
-            ", must not be negative");
-      candidates[count] = {roi, scores[r], static_cast<std::int32_t>(*roi), count};
-      ++count;
-    }
-  }
-  return count;
-}
-
 // Image, then score from high to low, then place: total, so any sort gives the same answer.
 bool before(const RpnCandidate& a, const RpnCandidate& b) {
   if (a.image != b.image) return a.image < b.image;
@@ -36,11 +20,27 @@ bool before(const RpnCandidate& a, const RpnCandidate& b) {
 
 void run(const CollectRpnProposals::Params& p, const Call& call) {
   auto* candidates = static_cast<RpnCandidate*>(call.scratch);
-  const std::int32_t count = gather(call, candidates);
+  const std::int64_t count = gather("CollectRpnProposals", call.inputs, candidates);
   call.set_rows(0, collect(candidates, count, p.rpn_post_nms_topN, call.out<float>(0)));
 }
 
 }  // namespace
+
+std::int64_t gather(const char* op, std::span<const Tensor* const> inputs, RpnCandidate* candidates) {
+  const std::size_t levels = inputs.size() / 2;
+  std::int32_t count = 0;
+  for (std::size_t l = 0; l < levels; ++l) {
+    const float* roi = inputs[l]->data<float>();
+    const float* scores = inputs[levels + l]->data<float>();
+    for (std::int64_t r = 0; r < inputs[l]->dim(0); ++r, roi += 5) {
+      check(*roi > -1.0F && *roi < 0x1p31F, op, ": row ", r, " of rois_", l, " has image index ", *roi,
+            ", must not be negative");
+      candidates[count] = {roi, scores[r], static_cast<std::int32_t>(*roi), count};
+      ++count;
+    }
+  }
+  return count;
+}
 
 std::int64_t collect(RpnCandidate* candidates, std::int64_t count, std::int64_t limit, float* rois) {
   for (std::int64_t i = 0; i < count; ++i)

@@ -10,10 +10,11 @@ struct RpnLevel {
   const Tensor &scores, &deltas, &im_info, &anchors;
 };
 
-/// Bytes of scratch memory that `propose` wants for an image whose scores are one of `scores` (N, A, H, W).
-std::size_t propose_scratch_bytes(const GenerateProposals::Params& p, const Shape& scores);
+/// Bytes of scratch memory that `propose` wants for an image whose scores are one of `scores` (N, A, H, W), and
+/// whose boxes have 4 columns, or 5 if rotated.
+std::size_t propose_scratch_bytes(const GenerateProposals::Params& p, const Shape& scores, std::int64_t box = 4);
 
-/// Writes the proposals of one image, best first: rois (n, 5) and their scores, probs (n).
+/// Writes the proposals of one image, best first: rois (n, 5), or (n, 6) if rotated, and their scores, probs (n).
 /// Returns: n, at most GenerateProposals::most.
 std::int64_t propose(const GenerateProposals::Params& p, const RpnLevel& level, std::int64_t image, void* scratch,
                      float* rois, float* probs);
