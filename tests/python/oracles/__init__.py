@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import dense, detections, elementwise, proposals, roi, windows
+from . import dense, detections, elementwise, maps, proposals, roi, windows
 from .arguments import Arguments, Array
 from .elementwise import binary
 from .fused import Oracle, conv_add, then_relu
@@ -72,6 +72,8 @@ _SUMS: dict[str, Oracle] = {
     "ConvTransposeRelu": then_relu(windows.conv_transpose),
     "FC": dense.fc,
     "FCRelu": then_relu(dense.fc),
+    "GroupNorm": maps.group_norm,
+    "GroupNormRelu": maps.group_norm_relu,
     "PyramidRoIAlign": roi.pyramid_roi_align,
     "ReduceMean": dense.reduce_mean,
     "RoIAlign": roi.roi_align,
