@@ -50,6 +50,7 @@ int canonical_names(Graph& graph, const Log& log);
 int drop_copies(Graph& graph, const Log& log);
 int fold_constants(Graph& graph, const Log& log);
 int add_bias(Graph& graph, const Log& log);
+int fold_scale(Graph& graph, const Log& log);
 int separate_images(Graph& graph, const Log& log);
 int pyramid_proposals(Graph& graph, const Log& log);
 int pyramid_roi_align(Graph& graph, const Log& log);

@@ -20,6 +20,7 @@ const std::vector<Pass>& optimize_passes() {
     std::vector<Pass> all{
         {"fold-constants", fold_constants},  // first: others look for constants
         {"add-bias", add_bias},
+        {"fold-scale", fold_scale},
         {"pyramid-proposals", pyramid_proposals},
         {"pyramid-roi-align", pyramid_roi_align},
         {"flatten-into-fc", flatten_into_fc},
