@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <set>
 #include <sstream>
 
 #include "core/check.h"
@@ -206,15 +205,17 @@ void replace_uses(Graph& graph, const std::string& from, const std::string& to) 
   std::ranges::replace(graph.outputs, from, to);
 }
 
-std::string unused_name(const Graph& graph, const std::string& base) {
-  const auto used = [&](const std::string& name) {
-    return std::ranges::find(graph.inputs, name) != graph.inputs.end() || graph.constants.contains(name) ||
-           std::ranges::any_of(graph.nodes,
-                               [&](const Node& n) { return std::ranges::find(n.outputs, name) != n.outputs.end(); });
-  };
+UnusedNames::UnusedNames(const Graph& graph) : used_(graph.inputs.begin(), graph.inputs.end()) {
+  for (const auto& [name, tensor] : graph.constants) used_.insert(name);
+  for (const auto& node : graph.nodes) used_.insert(node.outputs.begin(), node.outputs.end());
+}
+
+std::string UnusedNames::make(const std::string& base) {
   std::string name = base;
-  for (int i = 1; used(name); ++i) name = base + '_' + std::to_string(i);
+  for (int i = 1; !used_.insert(name).second; ++i) name = base + '_' + std::to_string(i);
   return name;
 }
+
+std::string unused_name(const Graph& graph, const std::string& base) { return UnusedNames(graph).make(base); }
 
 }  // namespace d2deploy
