@@ -70,7 +70,8 @@ void fill_rois(Tensor& t) {
   for (std::int64_t r = 0; r < rows; ++r) {
     float* row = t.data<float>() + r * columns;
     if (first == 1) row[0] = 0;
-    const float x = static_cast<float>(r % 5) * 2.0F, side = 3.0F + 13.0F * static_cast<float>(r + 1) / static_cast<float>(rows);
+    const float x = static_cast<float>(r % 5) * 2.0F,
+                side = 3.0F + 13.0F * static_cast<float>(r + 1) / static_cast<float>(rows);
     for (std::int64_t c = first; c < columns; c += 4) {
       row[c] = x + static_cast<float>(c);
       row[c + 1] = x;
