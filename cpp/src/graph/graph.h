@@ -36,7 +36,8 @@ struct Graph {
 
 /// Throws InvalidModel, with the line.
 Graph parse_graph(std::string_view text);
-/// `parse_graph(to_text(g))` equals g, but for attributes, and constants over 64 elements, whose values are left out.
+/// `parse_graph(to_text(g))` equals g, but for its name and attributes, origins of nodes, and the values of constants
+/// with more than 64 elements, which are left out.
 std::string to_text(const Graph& graph);
 std::string to_text(const Node& node);
 

@@ -29,8 +29,9 @@ int drop_copies(Graph& graph, const Log&) {
     const Uses uses(graph);
     const Node node = graph.nodes[i];
     // An output stays where its source has a name to keep itself: as an input, a constant, or another output.
-    const bool must_stay = !is_copy(node, uses) || (uses.is_output(node.outputs[0]) &&
-                                                    (uses.producer(node.inputs[0]) < 0 || uses.is_output(node.inputs[0])));
+    const bool must_stay =
+        !is_copy(node, uses) ||
+        (uses.is_output(node.outputs[0]) && (uses.producer(node.inputs[0]) < 0 || uses.is_output(node.inputs[0])));
     if (must_stay) {
       ++i;
       continue;

@@ -18,7 +18,9 @@ bool small(const Types& types) {
 // Whether all inputs are constants, and they and the outputs, which are no outputs of the net, are small.
 bool worth_folding(const Graph& graph, const Node& node) {
   const auto is_constant = [&](const std::string& x) { return graph.constants.contains(x); };
-  const auto is_output = [&](const std::string& y) { return std::ranges::find(graph.outputs, y) != graph.outputs.end(); };
+  const auto is_output = [&](const std::string& y) {
+    return std::ranges::find(graph.outputs, y) != graph.outputs.end();
+  };
   if (node.inputs.empty() || !std::ranges::all_of(node.inputs, is_constant) ||
       std::ranges::any_of(node.outputs, is_output))
     return false;

@@ -18,8 +18,7 @@ struct ConvTail {
 /// most likely be spread.
 inline void check_addend(const char* type, const Shape& addend, const Shape& sum) {
   for (std::size_t i = 0; i < 4; ++i) {
-    const bool may_fit =
-        (addend[i] == kUnknown && sum[i] != 1) || (sum[i] == kUnknown && addend[i] != 1);
+    const bool may_fit = (addend[i] == kUnknown && sum[i] != 1) || (sum[i] == kUnknown && addend[i] != 1);
     check(addend[i] == sum[i] || may_fit, type, ": A is ", addend, ", the sum ", sum);
   }
 }
