@@ -45,11 +45,10 @@ ModelOptions resolved(ModelOptions options) {
 
 Model::Impl::Impl(Graph g, const ModelOptions& o) : options(resolved(o)), graph(std::move(g)) {
   verify(graph);
+  outputs = graph.outputs;
   run_passes(graph, import_passes(), options.log);
   info = info_of(graph);
   splits = attribute(graph, "batch_splits_output", std::string());
-  for (const auto& name : graph.outputs)
-    if (name != splits) outputs.push_back(name);
   (void)infer_types(graph);  // faults of the file show now, not in the first run
   if (options.optimize) run_passes(graph, optimize_passes(), options.log);
   remove_dead(graph);
@@ -74,12 +73,14 @@ std::shared_ptr<const Plan> Model::Impl::plan(const TypeMap& input_types) const 
   return made;
 }
 
+std::shared_ptr<const Model> Model::Impl::make(Graph graph, const ModelOptions& options) {
+  return std::shared_ptr<const Model>(new Model(std::make_unique<Impl>(std::move(graph), options)));
+}
+
 std::shared_ptr<const Model> Model::load(const std::filesystem::path& predict_net,
                                          const std::filesystem::path& init_net, const ModelOptions& options) {
   Graph graph = read_model(predict_net, init_net, {options.max_tensor_bytes, options.log});
-  return with_context(
-      [&] { return predict_net.string(); },
-      [&] { return std::shared_ptr<const Model>(new Model(std::make_unique<Impl>(std::move(graph), options))); });
+  return with_context([&] { return predict_net.string(); }, [&] { return Impl::make(std::move(graph), options); });
 }
 
 Model::Model(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -64,6 +64,9 @@ struct Plan {
 /// Which kernels must be used, from "Conv=direct_f32,FC=...". Throws InvalidArgument for what does not exist.
 std::map<std::string, std::string> parse_forced_kernels(const std::string& text);
 
+/// Throws InvalidArgument where a tensor of this type is larger than allowed; <= 0: any size is.
+void check_size(const TensorType& type, std::int64_t max_tensor_bytes);
+
 struct PlanOptions {
   std::map<std::string, std::string> forced_kernels;
   int threads = 1;

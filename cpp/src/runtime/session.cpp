@@ -50,8 +50,8 @@ TypeMap Session::Impl::check_inputs(const Tensors& given) const {
     check(it != given.end(), "input '", name, "' is missing; wanted: ", list_of(net().graph.inputs));
     const TensorType& declared = net().graph.input_types.at(name);
     const TensorType& type = it->second.type();
-    const bool image = type.dtype == DType::uint8 || type.dtype == DType::float32;
-    check(image, "input '", name, "' is ", type.dtype, ", wanted float32");
+    const bool image = type.dtype == DType::uint8 && declared.dtype == DType::float32;  // images may come as bytes
+    check(type.dtype == declared.dtype || image, "input '", name, "' is ", type.dtype, ", wanted ", declared.dtype);
     check(type.layout == Layout::row_major, "input '", name, "' must be row-major");
     bool fits = type.shape.rank() == declared.shape.rank();
     for (std::size_t i = 0; fits && i < type.shape.rank(); ++i)
@@ -69,6 +69,7 @@ void Session::Impl::bind(std::shared_ptr<const Plan> plan) {
   if (plan->arena_bytes > arena_bytes) {
     frame = {};
     arena.reset();  // before the new one is taken: never both at once
+    arena_bytes = 0;
     arena = allocate(plan->arena_bytes);
     arena_bytes = plan->arena_bytes;
   }
@@ -140,6 +141,7 @@ void Session::Impl::settle_outputs(std::size_t s) {
                            ", planned was ", value.type.shape);
       tensor = Tensor::view(types[i], memory() + root.offset);
     } else {
+      check_size(types[i], net().options.max_tensor_bytes);
       tensor = Tensor::allocate(types[i]);
     }
   }
@@ -162,7 +164,7 @@ Tensors Session::Impl::collect(const Tensors& given) const {
   for (std::size_t i = 0; i < net().graph.outputs.size(); ++i) {
     const auto& name = net().graph.outputs[i];
     const Tensor& tensor = frame.values[frame.plan->outputs[i]];
-    if (name != net().splits || std::ranges::find(net().outputs, name) != net().outputs.end()) outputs[name] = tensor;
+    if (std::ranges::find(net().outputs, name) != net().outputs.end()) outputs[name] = tensor;
     if (name == net().splits && images > 1) outputs["batch_splits"] = tensor;
   }
   return outputs;
