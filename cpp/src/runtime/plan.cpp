@@ -97,7 +97,7 @@ class Planner {
       for (const auto* types : {&inputs, &outputs})
         for (const auto& t : *types) step.bytes += t.shape.known() ? static_cast<double>(t.bytes()) : 0;
     }
-    if (!step.op->is(view))
+    if (!step.op->is(view) || outputs.size() > 1)
       if (auto why = choose_kernel(step, {inputs, outputs, constants, bounded, options_.threads}); !why.empty())
         return why;
     for (std::size_t i = 0; i < node.outputs.size(); ++i) {

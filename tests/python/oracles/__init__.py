@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import dense, detections, elementwise, proposals, roi, windows
+from . import dense, detections, elementwise, proposals, roi, shapes, windows
 from .arguments import Arguments, Array
 from .elementwise import binary
 from .fused import Oracle, conv_add, then_relu
@@ -37,16 +37,30 @@ _EXACT: dict[str, Oracle] = {
     "Cast": elementwise.cast,
     "CollectRpnProposals": proposals.collect_rpn_proposals,
     "Concat": elementwise.concat,
+    "ConstantFill": shapes.constant_fill,
     "Copy": elementwise.copy,
     "DistributeFpnProposals": proposals.distribute_fpn_proposals,
     "Div": binary(elementwise.divide),
+    "ExpandDims": shapes.expand_dims,
     "Flatten": elementwise.flatten,
+    "Gather": shapes.gather,
+    "GivenTensorBoolFill": shapes.given_tensor_fill(np.bool_),
+    "GivenTensorFill": shapes.given_tensor_fill(None),
+    "GivenTensorInt64Fill": shapes.given_tensor_fill(np.int64),
+    "GivenTensorIntFill": shapes.given_tensor_fill(np.int32),
     "MaxPool": windows.max_pool,
     "Mul": binary(np.multiply),
     "Relu": elementwise.relu,
     "Reorder": elementwise.copy,  # another layout in memory, the same logical values
+    "Reshape": shapes.reshape,
     "ResizeNearest": windows.resize_nearest,
+    "ScatterAssign": shapes.scatter_assign,
+    "Shape": shapes.shape,
+    "Slice": shapes.slice_,
+    "Split": shapes.split,
+    "Squeeze": shapes.squeeze,
     "Sub": binary(np.subtract),
+    "Transpose": shapes.transpose,
 }
 
 # A handful of float32 operations each. The scores that soft suppression lowers take one product per kept box.
@@ -64,6 +78,7 @@ _BOXES: dict[str, Oracle] = {
 
 # Sums over channels, windows or samples, in whatever order the kernel takes: some hundred roundings of values near 1.
 _SUMS: dict[str, Oracle] = {
+    "BatchMatMul": dense.batch_mat_mul,
     "Conv": windows.conv,
     "ConvAdd": conv_add,
     "ConvAddRelu": then_relu(conv_add),
@@ -72,6 +87,8 @@ _SUMS: dict[str, Oracle] = {
     "ConvTransposeRelu": then_relu(windows.conv_transpose),
     "FC": dense.fc,
     "FCRelu": then_relu(dense.fc),
+    "FCTransposed": dense.fc_transposed,
+    "MatMul": dense.mat_mul,
     "PyramidRoIAlign": roi.pyramid_roi_align,
     "ReduceMean": dense.reduce_mean,
     "RoIAlign": roi.roi_align,
@@ -88,5 +105,6 @@ ORACLES: dict[str, Expectation] = {
 _ALIASES = {
     "Copy": "Alias AliasWithName CopyCPUToGPU CopyFromCPUInput CopyGPUToCPU EnsureCPUOutput Identity StopGradient",
     "GenerateProposals": "GenerateProposalsCPP",
+    "GivenTensorFill": "GivenTensorDoubleFill",
 }
 ORACLES |= {alias: ORACLES[type_] for type_, aliases in _ALIASES.items() for alias in aliases.split()}
