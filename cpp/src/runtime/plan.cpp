@@ -100,7 +100,7 @@ class Planner {
     const bool known = std::ranges::all_of(outputs, [](const TensorType& t) { return t.shape.known(); });
     step.infer_at_run = bounded || !known;
     if (known) step.work = work_of(*step.op, step.params, {inputs, values}, outputs);
-    if (!step.op->is(view))
+    if (!step.op->is(view) || outputs.size() > 1)
       if (auto why = choose_kernel(step, {inputs, outputs, constants, bounded, options_.threads}); !why.empty())
         return why;
     for (std::size_t i = 0; i < node.outputs.size(); ++i) {

@@ -134,7 +134,7 @@ void Session::Impl::settle_outputs(std::size_t s) {
     const PlannedValue& value = frame.plan->values[step.outputs[i]];
     const PlannedValue& root = frame.plan->values[value.root];
     Tensor& tensor = *frame.outputs[s][i];
-    if (step.op->is(view)) {
+    if (step.op->is(view) && i == 0) {
       tensor = frame.inputs[s][0]->with_type(types[i]);
     } else if (root.place == PlannedValue::Place::arena) {
       check<InternalError>(types[i].bytes() <= value.type.bytes(), "output ", i, " has shape ", types[i].shape,
