@@ -6,12 +6,15 @@
 #include <vector>
 
 #include "d2deploy/model.h"
+#include "reference/caffe2_model.h"
 #include "runtime/plan.h"
 
 namespace d2deploy {
 
 struct Model::Impl {
   Impl(Graph graph, const ModelOptions& options);
+  /// A model that the real Caffe2 runs: `outline` is its graph without weights.
+  Impl(Graph outline, const ModelOptions& options, std::unique_ptr<Caffe2Model> caffe2);
 
   /// The plan for inputs of these types: made at the first call, then taken from the cache.
   std::shared_ptr<const Plan> plan(const TypeMap& input_types) const;
@@ -24,8 +27,10 @@ struct Model::Impl {
   std::string splits;                ///< output that counts the detections of each image; empty where there is none
   Constants constants;
   PlanOptions plan_options;
+  std::unique_ptr<Caffe2Model> caffe2;  ///< engine caffe2: everything else here only describes it
 
  private:
+
   static constexpr std::size_t kMostPlans = 8;  // a plan holds no weights: a few hundred kilobytes
   mutable std::mutex plans_mutex;
   mutable std::vector<std::pair<TypeMap, std::shared_ptr<const Plan>>> plans;  // most recently used first
