@@ -18,6 +18,11 @@
 namespace d2deploy {
 
 struct ModelOptions {
+  /// "native": this library. "caffe2": the real Caffe2 inside libtorch, on the CPU in float32, to compare with; it
+  /// needs the library that scripts/build_caffe2_engine builds.
+  std::string engine = "native";
+  /// Engine caffe2: its library. Empty: the environment variable D2DEPLOY_CAFFE2_LIBRARY, else where the script puts it.
+  std::filesystem::path caffe2_library;
   std::string device = "cpu";         ///< "cpu"
   std::string precision = "float32";  ///< "float32"
   int threads = 0;                    ///< threads of one run; 0: as many as there are cores
@@ -71,6 +76,9 @@ class Model {
 
  private:
   explicit Model(std::unique_ptr<Impl> impl);
+  static std::shared_ptr<const Model> load_in_caffe2(const std::filesystem::path& predict_net,
+                                                     const std::filesystem::path& init_net,
+                                                     const ModelOptions& options);
   std::unique_ptr<Impl> impl_;
 };
 

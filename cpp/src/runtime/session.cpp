@@ -180,7 +180,9 @@ Session& Session::operator=(Session&&) noexcept = default;
 Tensors Session::run(const Tensors& inputs) {
   Impl& impl = *impl_;
   const ThreadScope threads(impl.net().options.threads);
-  impl.bind(impl.net().plan(impl.check_inputs(inputs)));
+  const TypeMap types = impl.check_inputs(inputs);
+  if (impl.net().caffe2) return impl.net().caffe2->run(inputs, impl.net().outputs);
+  impl.bind(impl.net().plan(types));
   Frame& frame = impl.frame;
   for (const auto& [name, v] : frame.plan->inputs) frame.values[v] = inputs.at(name);
   for (std::size_t s = 0; s < frame.plan->steps.size(); ++s) {
