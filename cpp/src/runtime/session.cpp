@@ -39,6 +39,7 @@ struct Session::Impl {
   void start_profile();
   void note_profile(std::size_t s, double milliseconds);
   void run_step(std::size_t s);
+  void prepare_and_run(std::size_t s);
   void settle_outputs(std::size_t s);
   Tensors collect(const Tensors& given) const;
 };
@@ -154,8 +155,28 @@ void Session::Impl::run_step(std::size_t s) {
   const bool nothing_to_do = !step.op->is(data_dependent) &&
                              std::ranges::all_of(frame.outputs[s], [](const Tensor* t) { return t->size() == 0; });
   if (nothing_to_do) return;
+  if (step.prepare_at_run) return prepare_and_run(s);
   step.kernel->run(step.params,
                    {frame.inputs[s], frame.outputs[s], memory() + step.scratch_offset, step.prepared.state.get()});
+}
+
+// A step whose shapes have no bound: state and scratch are made for those of this run.
+void Session::Impl::prepare_and_run(std::size_t s) {
+  const Step& step = frame.plan->steps[s];
+  Types inputs, outputs;
+  std::vector<Constant*> constants;
+  for (const auto* t : frame.inputs[s]) inputs.push_back(t->type());
+  for (const auto* t : frame.outputs[s]) outputs.push_back(t->type());
+  for (const auto v : step.inputs) {
+    const PlannedValue& value = frame.plan->values[v];
+    constants.push_back(value.place == PlannedValue::Place::constant ? net().constants.at(value.name).get() : nullptr);
+  }
+  const CallSite site{inputs, outputs, constants, false, net().options.threads};
+  const auto why = step.kernel->reject(step.params, site);
+  check<Unsupported>(why.empty(), "kernel ", step.kernel->name, " does not take this call: ", why);
+  const Prepared prepared = step.kernel->prepare(step.params, site);
+  const auto scratch = allocate(prepared.scratch_bytes);
+  step.kernel->run(step.params, {frame.inputs[s], frame.outputs[s], scratch.get(), prepared.state.get()});
 }
 
 Tensors Session::Impl::collect(const Tensors& given) const {
