@@ -60,6 +60,10 @@ Model::Impl::Impl(Graph g, const ModelOptions& o) : options(resolved(o)), graph(
   plan_options = {parse_forced_kernels(options.kernels), options.threads, options.max_tensor_bytes, options.log};
 }
 
+std::shared_ptr<const Model> Model::Impl::make(Graph graph, const ModelOptions& options) {
+  return std::shared_ptr<const Model>(new Model(std::make_unique<Impl>(std::move(graph), options)));
+}
+
 std::shared_ptr<const Plan> Model::Impl::plan(const TypeMap& input_types) const {
   const std::lock_guard lock(plans_mutex);
   const auto it = std::ranges::find(plans, input_types, &std::pair<TypeMap, std::shared_ptr<const Plan>>::first);
@@ -77,9 +81,7 @@ std::shared_ptr<const Plan> Model::Impl::plan(const TypeMap& input_types) const 
 std::shared_ptr<const Model> Model::load(const std::filesystem::path& predict_net,
                                          const std::filesystem::path& init_net, const ModelOptions& options) {
   Graph graph = read_model(predict_net, init_net, {options.max_tensor_bytes, options.log});
-  return with_context(
-      [&] { return predict_net.string(); },
-      [&] { return std::shared_ptr<const Model>(new Model(std::make_unique<Impl>(std::move(graph), options))); });
+  return with_context([&] { return predict_net.string(); }, [&] { return Impl::make(std::move(graph), options); });
 }
 
 Model::Model(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

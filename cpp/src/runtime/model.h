@@ -13,6 +13,9 @@ namespace d2deploy {
 struct Model::Impl {
   Impl(Graph graph, const ModelOptions& options);
 
+  /// A model of a graph that comes from no file, for tests.
+  static std::shared_ptr<const Model> make(Graph graph, const ModelOptions& options);
+
   /// The plan for inputs of these types: made at the first call, then taken from the cache.
   std::shared_ptr<const Plan> plan(const TypeMap& input_types) const;
 
