@@ -24,7 +24,7 @@ struct ModelOptions {
   /// Kernels to use, as "Conv=direct_f32,RoIAlign=direct_f32", instead of the best that takes the call.
   /// Empty: the environment variable D2DEPLOY_KERNELS, which is read when the model is loaded.
   std::string kernels;
-  std::int64_t max_tensor_bytes = std::int64_t{4} << 30;  ///< no tensor of a model may be larger
+  std::int64_t max_tensor_bytes = std::int64_t{4} << 30;  ///< no tensor may be larger, nor the memory of a session 16 times this
   bool optimize = true;                                   ///< false: the nodes run as they stand in the file
   Log log;                                                ///< null: silence
 };

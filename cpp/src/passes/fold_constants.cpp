@@ -15,6 +15,17 @@ bool small(const std::vector<Tensor>& tensors) {
   return std::ranges::all_of(tensors, [](const Tensor& t) { return t.size() <= kMostElements; });
 }
 
+// Small inputs can ask for outputs of any size; those are the plan's to bound.
+bool makes_small(const Node& node, const std::vector<Tensor>& inputs) {
+  return with_context([&] { return describe(node); },
+                      [&] {
+                        const Evaluation evaluation(*find_operator(node.type), node.args, inputs);
+                        return std::ranges::all_of(evaluation.output_types(), [](const TensorType& t) {
+                          return !t.shape.known() || t.shape.size() <= kMostElements;
+                        });
+                      });
+}
+
 }  // namespace
 
 int fold_constants(Graph& graph, const Log&) {
@@ -29,7 +40,7 @@ int fold_constants(Graph& graph, const Log&) {
     std::vector<Tensor> inputs;
     if (constant)
       for (const auto& x : node.inputs) inputs.push_back(graph.constants.at(x));
-    if (!constant || is_output || !small(inputs)) {
+    if (!constant || is_output || !small(inputs) || !makes_small(node, inputs)) {
       kept.push_back(std::move(node));
       continue;
     }

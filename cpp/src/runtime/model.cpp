@@ -35,6 +35,9 @@ ModelOptions resolved(ModelOptions options) {
   check<Unsupported>(options.precision == "float32", "precision '", options.precision,
                      "' is not available; available: float32");
   check(options.threads >= 0, "threads is ", options.threads, ", wanted 0 (all cores) or more");
+  constexpr std::int64_t kMostBytes = std::int64_t{1} << 40;  // so that sums of sizes cannot overflow
+  check(options.max_tensor_bytes > 0 && options.max_tensor_bytes <= kMostBytes, "max_tensor_bytes is ",
+        options.max_tensor_bytes, ", wanted 1 to ", kMostBytes);
   if (options.threads == 0) options.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   if (options.kernels.empty())
     if (const char* text = std::getenv("D2DEPLOY_KERNELS")) options.kernels = text;

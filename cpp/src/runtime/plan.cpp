@@ -115,8 +115,14 @@ class Planner {
   void check_sizes(const Types& types) const {
     for (const auto& t : types)
       if (t.shape.known())
-        check(options_.max_tensor_bytes <= 0 || t.bytes() <= options_.max_tensor_bytes, "a tensor of shape ", t.shape,
-              " takes ", t.bytes(), " bytes, allowed are ", options_.max_tensor_bytes, " (max_tensor_bytes)");
+        check(t.bytes() <= options_.max_tensor_bytes, "a tensor of shape ", t.shape, " takes ", t.bytes(),
+              " bytes, allowed are ", options_.max_tensor_bytes, " (max_tensor_bytes)");
+  }
+
+  void check_memory(const char* what, std::size_t bytes, std::size_t times) const {
+    const std::size_t most = static_cast<std::size_t>(options_.max_tensor_bytes) * times;
+    check<DeviceError>(bytes <= most, "needs ", bytes, " bytes of ", what, " for these inputs, allowed are ", most,
+                       " (", times, " x max_tensor_bytes); give smaller images, or raise max_tensor_bytes");
   }
 
   std::string choose_kernel(Step& step, const CallSite& site) {
@@ -128,6 +134,7 @@ class Planner {
       if (why.empty()) {
         step.kernel = &kernel;
         step.prepared = kernel.prepare(step.params, site);
+        check_memory("scratch memory", step.prepared.scratch_bytes, 1);
         return {};
       }
       log(options_.log, LogLevel::debug, step.label, ": kernel ", kernel.name, " refused: ", why);
@@ -199,6 +206,8 @@ class Planner {
       offsets.push_back(&plan_.steps[s].scratch_offset);
     }
     plan_.arena_bytes = place(blocks);
+    constexpr std::size_t kMostTensorsAtOnce = 16;  // of the largest size; detectors hold less than two at a time
+    check_memory("memory at once", plan_.arena_bytes, kMostTensorsAtOnce);
     for (std::size_t i = 0; i < blocks.size(); ++i) *offsets[i] = blocks[i].offset;
   }
 

@@ -124,6 +124,9 @@ void Session::Impl::settle_outputs(std::size_t s) {
                            ", planned was ", value.type.shape);
       tensor = Tensor::view(types[i], memory() + root.offset);
     } else {
+      const std::int64_t most = net().options.max_tensor_bytes;
+      check(types[i].bytes() <= most, "output ", i, " of shape ", types[i].shape, " takes ", types[i].bytes(),
+            " bytes, allowed are ", most, " (max_tensor_bytes)");
       tensor = Tensor::allocate(types[i]);
     }
   }
