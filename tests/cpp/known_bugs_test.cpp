@@ -2,8 +2,8 @@
 // single operator may be asked is in the first table, what a file may hold in the second.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
-#include <cmath>
 #include <functional>
 #include <limits>
 
@@ -146,10 +146,10 @@ TEST_P(OperatorBugs, IsNotHere) {
       << "found " << y.shape() << ", wanted " << want.size() << " values";
 }
 INSTANTIATE_TEST_SUITE_P(All, OperatorBugs, ::testing::ValuesIn(kOperatorBugs),
-                         [](const auto& info) { return std::string(info.param.bug); });
+                         [](const auto& test) { return std::string(test.param.bug); });
 
-// The range of NaN scores: nothing is kept, whatever the order.
-TEST(OperatorBugs, CastOfWhatNoIntegerHolds) {
+// What a NaN becomes as an integer is any value, but it is no undefined behaviour: the sanitizers watch this.
+TEST(Cast, OfWhatNoIntegerHolds) {
   const Tensor x = Tensor::of<float>({3}, {kNan, 1e30F, -std::numeric_limits<float>::infinity()});
   EXPECT_NO_THROW((void)evaluate(*find_operator("Cast"), {{"to", std::int64_t{2}}}, {x}));
 }
@@ -265,7 +265,21 @@ TEST_P(FileBugs, IsNotHere) {
   }
 }
 INSTANTIATE_TEST_SUITE_P(All, FileBugs, ::testing::ValuesIn(file_bugs()),
-                         [](const auto& info) { return std::string(info.param.bug); });
+                         [](const auto& test) { return std::string(test.param.bug); });
+
+// Constants that stand among feature maps; found by the fuzzers.
+TEST(Layouts, ConstantAmongFeatureMaps) {
+  const auto model = Model::Impl::make(parse_graph("input data float32 ?x1x?x?\n"
+                                                   "const w float32 2x1x1x1 = 1 -1\n"
+                                                   "const c float32 1x2x2x1 = 5 6 7 8\n"
+                                                   "x = Conv(data, w) {kernels=[1,1]}\n"
+                                                   "y, sizes = Concat(x, c) {axis=3}\n"
+                                                   "output y\n"),
+                                       {});
+  const Tensor data = Tensor::of<float>({1, 1, 2, 1}, {1, 2});
+  const Tensor y = Session(model).run({{"data", data}}).at("y").clone();
+  EXPECT_TRUE(std::ranges::equal(y.values<float>(), Floats{1, 5, 2, 6, -1, 7, -2, 8}));
+}
 
 // ---- Memory ----------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 //
 //   operators_page cpp/src/operators                      prints the page
 //   operators_page cpp/src/operators docs/operators.md    exit status 1 where that file is not the page
+#include <algorithm>
 #include <array>
 #include <filesystem>
 #include <fstream>
@@ -96,11 +97,21 @@ void print_kernels(std::ostream& out, const Operator& op) {
   out << ".\n";
 }
 
-// Fused operators stand for plain ones; that text needs arguments, and all defaults may not do.
+// The defaults, and two levels where an operator takes a pyramid: it has no meaning without any.
+Args example_arguments(const Operator& op) {
+  Args args;
+  const auto takes = [&](const char* name) {
+    return std::ranges::find(op.fields, name, &FieldInfo::name) != op.fields.end();
+  };
+  if (takes("spatial_scales")) args = {{"spatial_scales", Floats{0.25F, 0.125F}}, {"roi_max_level", std::int64_t{3}}};
+  return args;
+}
+
+// The plain operators that a fused one stands for.
 std::optional<std::string> meaning(const Operator& op) {
   std::size_t inputs = 0;
   for (const Port& p : op.inputs) inputs += p.optional ? 0 : p.repeated ? 2 : 1;
-  const auto text = op.meaning(op.parse({}), inputs);
+  const auto text = op.meaning(op.parse(example_arguments(op)), inputs);
   return text.empty() ? std::nullopt : std::optional(std::string(strip(text)));
 }
 
@@ -109,7 +120,8 @@ void print_operator(std::ostream& out, const Operator& op, const std::filesystem
   if (const auto text = description(folder, op.type); !text.empty()) out << '\n' << text;
   if (!op.aliases.empty()) out << "\nOther names in files: " << list_of(op.aliases) << ".\n";
   if (const auto text = meaning(op))
-    out << "\nInternal: the passes make it, no file has it. It stands for\n\n```\n" << *text << "\n```\n";
+    out << "\nFused, made by the passes and never in a file. It stands for (`{*}`: with all its arguments)\n\n```\n"
+        << *text << "\n```\n";
   print_ports(out, "Input", op.inputs);
   print_ports(out, "Output", op.outputs);
   print_arguments(out, op.fields);

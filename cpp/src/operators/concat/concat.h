@@ -19,7 +19,8 @@ struct Concat {
             "dimension to join; negative counts from the end, -100 leaves it to order"),
       field("add_axis", &Params::add_axis, Bound::any, "1: stack along a new dimension (not available)"),
       field("order", &Params::order, Bound::any, "NCHW joins dimension 1, NHWC dimension 3, where axis is not given")};
-  static constexpr Signature signature{"Concat", "inputs*: any any", "Y: any any | split_info?: int32 (n)", spatial};
+  static constexpr Signature signature{"Concat", "inputs*: any any", "Y: any any | split_info?: int32 (n)",
+                                       spatial | one_layout};
 
   /// The joined dimension of tensors of this rank, from 0.
   static std::size_t axis(const Params& p, std::size_t rank) {
