@@ -64,6 +64,52 @@ def test_suppression_is_idempotent(kernel: Kernel, seed: int) -> None:
     np.testing.assert_array_equal(again[1], first[1])
 
 
+def draw_rotated_boxes(random: np.random.Generator, count: int, angle: float = 180) -> Array:
+    """Boxes (count, 5): centre, size, degrees, that overlap a lot."""
+    centres, sizes = random.uniform(0, 30, (count, 2)), random.uniform(2, 20, (count, 2))
+    return np.hstack([centres, sizes, random.uniform(-angle, angle, (count, 1))]).astype(np.float32)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_rotated_boxes_at_no_angle_are_upright_ones(kernel: Kernel, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    scores, rotated = draw_scores(random, 40, 1), np.round(draw_rotated_boxes(random, 40, 0))
+    upright = np.hstack([rotated[:, :2] - rotated[:, 2:4] / 2, rotated[:, :2] + rotated[:, 2:4] / 2])
+    for more in ("", "soft_nms_enabled=1", "soft_nms_enabled=1 soft_nms_method=gaussian"):
+        plain = kernel(f"BoxWithNMSLimit {DETECTRON2} {more}", scores, upright)
+        turned = kernel(f"BoxWithNMSLimit {DETECTRON2} {more} rotated=1", scores, rotated)
+        assert len(plain[0]) > 1
+        np.testing.assert_allclose(turned[0], plain[0], atol=1e-6)
+        np.testing.assert_array_equal(turned[4], plain[4])
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_turning_the_image_changes_no_suppression(kernel: Kernel, seed: int) -> None:
+    """Boxes that are turned together overlap as before; so does a box with its sides swapped and a quarter turn."""
+    random = np.random.default_rng(seed)
+    scores, boxes = draw_scores(random, 40, 1), draw_rotated_boxes(random, 40)
+    plain = kernel(f"BoxWithNMSLimit {DETECTRON2} rotated=1", scores, boxes)
+    assert 1 < len(plain[0]) < 40
+    turn = np.radians(37)
+    turned = boxes + np.array([0, 0, 0, 0, 37], np.float32)
+    turned[:, :2] = boxes[:, :2] @ np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    swapped = np.column_stack([boxes[:, :2], boxes[:, 3], boxes[:, 2], boxes[:, 4] + 90])
+    for same in (turned, swapped):
+        again = kernel(f"BoxWithNMSLimit {DETECTRON2} rotated=1", scores, same.astype(np.float32))
+        np.testing.assert_array_equal(again[4], plain[4])
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_rotated_rois_at_no_angle_pool_as_upright_ones(kernel: Kernel, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    x = random.uniform(-1, 1, (1, 3, 10, 12)).astype(np.float32)
+    rotated = np.round(draw_rotated_boxes(random, 8, 0)) / 2
+    upright = np.hstack([rotated[:, :2] - rotated[:, 2:4] / 2, rotated[:, :2] + rotated[:, 2:4] / 2])
+    args = "pooled_h=3 pooled_w=2 aligned=1 spatial_scale=0.5"
+    [want], [have] = kernel(f"RoIAlign {args}", x, upright), kernel(f"RoIAlignRotated {args}", x, rotated)
+    np.testing.assert_allclose(have, want, atol=2e-6)
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_far_box_of_low_score_changes_nothing(kernel: Kernel, seed: int) -> None:
     random = np.random.default_rng(seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from oracles import ORACLES, Arguments, Array
+from oracles.rotated import rotated_iou, shared_area
 
 
 def run(call: str, *inputs: object) -> list[Array]:
@@ -122,3 +123,15 @@ def test_roi_align_by_hand() -> None:
     assert (shifted - aligned == 3).all()
     empty = run("RoIAlign pooled_h=2 pooled_w=2 aligned=1", x, [[0, 1, 1, 1, 3]])[0]
     assert (empty == 0).all()
+
+
+def test_a_square_and_itself_turned_by_45_degrees_share_an_octagon() -> None:
+    square, turned = np.array([5, 5, 2, 2, 0], np.float32), np.array([5, 5, 2, 2, 45], np.float32)
+    assert shared_area(square, turned) == pytest.approx(8 * (np.sqrt(2) - 1), rel=1e-12)
+    assert rotated_iou(square, turned[None])[0] == np.float32(np.sqrt(0.5))
+
+
+def test_rotated_boxes_are_clipped_where_they_are_almost_upright() -> None:
+    rois = [[0, 2, 3, 10, 4, 0.5], [0, 2, 3, 10, 4, 1.5]]
+    boxes, _ = run("BBoxTransform rotated=1 legacy_plus_one=0", rois, np.zeros((2, 5), np.float32), [[20, 30, 1]])
+    assert boxes.tolist() == [[3.5, 3, 7, 4, 0.5], [2, 3, 10, 4, 1.5]]

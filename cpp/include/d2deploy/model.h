@@ -35,8 +35,8 @@ struct NodeProfile {
   std::string shape;                 ///< of the first output in the last run
   std::int64_t runs = 0;
   double milliseconds = 0;  ///< of all runs together
-  double flops = 0;         ///< of one run, by the planned shapes
-  double bytes = 0;         ///< read and written by one run, by the planned shapes
+  double flops = 0;         ///< of the last run, by the shapes that it had
+  double bytes = 0;         ///< read and written by the last run, by the shapes that it had
 };
 
 /// Tensors by blob name.

@@ -16,7 +16,7 @@ bool is_number(std::string_view text) {
 }
 
 std::string quoted(const std::string& text) {
-  const bool plain = !text.empty() && text.find_first_of(" \t\",[]{}=:") == std::string::npos && !is_number(text);
+  const bool plain = !text.empty() && text.find_first_of(" \t\",[]{}()=:") == std::string::npos && !is_number(text);
   return plain ? text : '"' + text + '"';
 }
 

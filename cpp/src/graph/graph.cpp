@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
-#include <set>
+#include <span>
 #include <sstream>
 
 #include "core/check.h"
@@ -15,7 +15,10 @@ namespace {
 Shape parse_dims(std::string_view text) {
   Shape shape;
   if (text == "scalar") return shape;
-  for (const auto d : split(text, 'x')) shape.push_back(d == "?" ? kUnknown : parse_int(d));
+  for (const auto d : split(text, 'x')) {
+    shape.push_back(d == "?" ? kUnknown : parse_int(d));
+    check(d == "?" || shape[shape.rank() - 1] >= 0, "dimension ", d, " must be 0 or more, or ? where it is not known");
+  }
   return shape;
 }
 
@@ -29,10 +32,13 @@ std::string dims_text(const Shape& shape) {
 template <class T>
 void fill(Tensor& tensor, const std::vector<std::string_view>& values) {
   for (std::size_t i = 0; i < values.size(); ++i) {
-    if constexpr (std::is_same_v<T, float>)
+    if constexpr (std::is_same_v<T, float>) {
       tensor.data<T>()[i] = parse_float(values[i]);
-    else
-      tensor.data<T>()[i] = static_cast<T>(parse_int(values[i]));
+    } else {
+      const std::int64_t value = parse_int(values[i]);
+      tensor.data<T>()[i] = static_cast<T>(value);
+      check(static_cast<std::int64_t>(tensor.data<T>()[i]) == value, value, " is no ", tensor.dtype());
+    }
   }
 }
 
@@ -47,42 +53,49 @@ void for_dtype(DType dtype, F&& f) {
   }
 }
 
-TensorType parse_type(const std::vector<std::string_view>& words) {
-  check<InvalidModel>(words.size() >= 4, "wanted 'name dtype dims'");
+// Of "input name dtype dims [channels_last]", with which `words` must end.
+TensorType parse_type(std::span<const std::string_view> words) {
+  check(words.size() >= 4, "wanted 'name dtype dims'");
   TensorType type;
-  check<InvalidModel>(parse(words[2], type.dtype), "'", words[2], "' is no element type");
+  check(parse(words[2], type.dtype), "'", words[2], "' is no element type");
   type.shape = parse_dims(words[3]);
-  if (words.size() > 4 && words[4] == "channels_last") type.layout = Layout::channels_last;
+  if (words.size() == 4) return type;
+  check(words.size() == 5 && words[4] == name(Layout::channels_last), "'", words.back(),
+        "' is not known behind the dims");
+  check(type.shape.rank() == 4, "only tensors of rank 4 can be channels_last");
+  type.layout = Layout::channels_last;
   return type;
 }
 
 void parse_constant(Graph& graph, const std::vector<std::string_view>& words) {
-  const TensorType type = parse_type(words);
+  const auto mark = std::ranges::find(words, "=");
+  const TensorType type = parse_type({words.begin(), mark});
   Tensor tensor = Tensor::allocate(type);
   std::memset(tensor.raw(), 0, static_cast<std::size_t>(type.bytes()));
-  const auto mark = std::ranges::find(words, "=");
   if (mark != words.end()) {
     const std::vector<std::string_view> values(mark + 1, words.end());
-    check<InvalidModel>(static_cast<std::int64_t>(values.size()) == type.shape.size(), values.size(),
-                        " values for shape ", type.shape);
+    check(static_cast<std::int64_t>(values.size()) == type.shape.size(), values.size(), " values for shape ",
+          type.shape);
     for_dtype(type.dtype, [&](auto zero) { fill<decltype(zero)>(tensor, values); });
   }
-  graph.constants[std::string(words[1])] = tensor;
+  check(graph.constants.emplace(words[1], tensor).second, "'", words[1], "' is there already");
 }
 
 Node parse_node(std::string_view line) {
   const auto brace = line.find('{');
   const std::string_view call = line.substr(0, brace);
   const auto eq = call.find('='), open = call.find('('), close = call.rfind(')');
-  check<InvalidModel>(
-      eq != std::string_view::npos && open != std::string_view::npos && close != std::string_view::npos && eq < open,
-      "wanted 'y = Type(x, ...) {name=value ...}'");
+  const bool has_all = eq < open && open < close && close != std::string_view::npos;
   Node node;
-  for (const auto y : split(call.substr(0, eq), ',')) node.outputs.emplace_back(y);
-  node.type = strip(call.substr(eq + 1, open - eq - 1));
+  if (has_all) {
+    for (const auto y : split(call.substr(0, eq), ',')) node.outputs.emplace_back(y);
+    node.type = strip(call.substr(eq + 1, open - eq - 1));
+  }
+  check(!node.outputs.empty() && !node.type.empty() && strip(call.substr(close + 1)).empty(),
+        "wanted 'y = Type(x, ...) {name=value ...}'");
   for (const auto x : split(call.substr(open + 1, close - open - 1), ',')) node.inputs.emplace_back(x);
   if (brace == std::string_view::npos) return node;
-  check<InvalidModel>(line.ends_with('}'), "'{' without '}' at the end");
+  check(line.ends_with('}'), "'{' without '}' at the end");
   std::string_view args = strip(line.substr(brace + 1, line.size() - brace - 2));
   if (args.starts_with('*')) {  // patterns: carry all arguments over
     node.args["*"] = std::int64_t{0};
@@ -95,12 +108,14 @@ Node parse_node(std::string_view line) {
 void parse_line(Graph& graph, std::string_view line) {
   const auto words = split(line, ' ');
   if (words[0] == "input") {
-    graph.inputs.emplace_back(words.at(1));
-    graph.input_types[std::string(words[1])] = parse_type(words);
+    const TensorType type = parse_type(words);
+    graph.inputs.emplace_back(words[1]);
+    graph.input_types[graph.inputs.back()] = type;
   } else if (words[0] == "const") {
     parse_constant(graph, words);
   } else if (words[0] == "output") {
-    for (std::size_t i = 1; i < words.size(); ++i) graph.outputs.emplace_back(words[i]);
+    check(words.size() > 1, "wanted 'output name ...'");
+    graph.outputs.insert(graph.outputs.end(), words.begin() + 1, words.end());
   } else {
     graph.nodes.push_back(parse_node(line));
   }
@@ -135,7 +150,11 @@ Graph parse_graph(std::string_view text) {
     ++number;
     const auto stripped = strip(line);
     if (stripped.empty() || stripped.front() == '#') continue;
-    with_context([&] { return join("line ", number, " '", stripped, "'"); }, [&] { parse_line(graph, stripped); });
+    try {
+      parse_line(graph, stripped);
+    } catch (const Error& e) {
+      fail<InvalidModel>("line ", number, " '", stripped, "': ", e.what());
+    }
   }
   return graph;
 }
@@ -206,15 +225,17 @@ void replace_uses(Graph& graph, const std::string& from, const std::string& to) 
   std::ranges::replace(graph.outputs, from, to);
 }
 
-std::string unused_name(const Graph& graph, const std::string& base) {
-  const auto used = [&](const std::string& name) {
-    return std::ranges::find(graph.inputs, name) != graph.inputs.end() || graph.constants.contains(name) ||
-           std::ranges::any_of(graph.nodes,
-                               [&](const Node& n) { return std::ranges::find(n.outputs, name) != n.outputs.end(); });
-  };
+UnusedNames::UnusedNames(const Graph& graph) : used_(graph.inputs.begin(), graph.inputs.end()) {
+  for (const auto& [name, tensor] : graph.constants) used_.insert(name);
+  for (const auto& node : graph.nodes) used_.insert(node.outputs.begin(), node.outputs.end());
+}
+
+std::string UnusedNames::make(const std::string& base) {
   std::string name = base;
-  for (int i = 1; used(name); ++i) name = base + '_' + std::to_string(i);
+  for (int i = 1; !used_.insert(name).second; ++i) name = base + '_' + std::to_string(i);
   return name;
 }
+
+std::string unused_name(const Graph& graph, const std::string& base) { return UnusedNames(graph).make(base); }
 
 }  // namespace d2deploy

@@ -8,6 +8,7 @@
 // A `const` without values has zeros. `#` starts a comment line.
 #pragma once
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -35,7 +36,8 @@ struct Graph {
 
 /// Throws InvalidModel, with the line.
 Graph parse_graph(std::string_view text);
-/// `parse_graph(to_text(g))` equals g, but for attributes, and constants over 64 elements, whose values are left out.
+/// `parse_graph(to_text(g))` equals g, but for its name and attributes, origins of nodes, and the values of constants
+/// with more than 64 elements, which are left out.
 std::string to_text(const Graph& graph);
 std::string to_text(const Node& node);
 
@@ -66,7 +68,17 @@ class Uses {
 
 /// Makes every reader of `from`, outputs included, read `to` instead.
 void replace_uses(Graph& graph, const std::string& from, const std::string& to);
-/// A value name that the graph does not use yet: `base`, or base_1, base_2, ...
+/// Makes value names that the graph does not use and that it has not made before.
+class UnusedNames {
+ public:
+  explicit UnusedNames(const Graph& graph);
+  /// `base`, or base_1, base_2, ...
+  std::string make(const std::string& base);
+
+ private:
+  std::set<std::string> used_;
+};
+/// One such name.
 std::string unused_name(const Graph& graph, const std::string& base);
 
 }  // namespace d2deploy

@@ -30,16 +30,19 @@ struct DeltaWeights {
   float x = 1, y = 1, w = 1, h = 1;
 };
 
-/// The box that `deltas` (dx, dy, dw, dh) make of `b`. dw and dh are limited from above only: a box grows at
-/// most 1000 / 16 times.
-inline Box decode_box(const Box& b, const float* deltas, const DeltaWeights& weights, float plus_one) {
+/// What dw or dh, divided by its weight, multiplies a side with. Limited from above only: at most 1000 / 16.
+inline float growth(float delta) {
   constexpr float kMostLogGrowth = 4.135166556742356F;  // log(1000 / 16)
+  return std::exp(std::min(delta, kMostLogGrowth));
+}
+
+/// The box that `deltas` (dx, dy, dw, dh) make of `b`.
+inline Box decode_box(const Box& b, const float* deltas, const DeltaWeights& weights, float plus_one) {
   const float w = width(b, plus_one), h = height(b, plus_one);
-  const float dw = std::min(deltas[2] / weights.w, kMostLogGrowth);
-  const float dh = std::min(deltas[3] / weights.h, kMostLogGrowth);
   const float x = deltas[0] / weights.x * w + (b.x1 + 0.5F * w);
   const float y = deltas[1] / weights.y * h + (b.y1 + 0.5F * h);
-  const float half_w = 0.5F * (std::exp(dw) * w), half_h = 0.5F * (std::exp(dh) * h);
+  const float half_w = 0.5F * (growth(deltas[2] / weights.w) * w);
+  const float half_h = 0.5F * (growth(deltas[3] / weights.h) * h);
   return {x - half_w, y - half_h, x + half_w - plus_one, y + half_h - plus_one};
 }
 

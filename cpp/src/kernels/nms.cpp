@@ -4,7 +4,7 @@
 #include <cmath>
 #include <utility>
 
-#include "kernels/boxes.h"
+#include "kernels/rotated_boxes.h"
 
 namespace d2deploy {
 
@@ -45,6 +45,32 @@ bool suppressed(const Kept& kept, const Box& b, float box_area, float threshold,
   return false;
 }
 
+// `overlap_with(row)` gives a function: the IoU of that candidate with another.
+template <class OverlapWith>
+std::int64_t soft_nms_by(std::int32_t* order, float* scores, std::int64_t count, const SoftNms& rule,
+                         const OverlapWith& overlap_with) {
+  std::int64_t kept = 0;
+  for (std::int64_t left = count; kept < left; ++kept) {
+    const auto best = std::max_element(scores + kept, scores + left) - scores;
+    std::swap(order[kept], order[best]);
+    std::swap(scores[kept], scores[best]);
+    const auto overlap_of = overlap_with(order[kept]);
+    std::int64_t stay = kept + 1;
+    for (std::int64_t i = kept + 1; i < left; ++i) {
+      const float overlap = overlap_of(order[i]);
+      float weight = overlap > rule.threshold ? 1.0F - overlap : 1.0F;
+      if (rule.gaussian) weight = std::exp(-overlap * overlap / rule.sigma);
+      const float score = scores[i] * weight;
+      if (!(score >= rule.least_score)) continue;
+      order[stay] = order[i];
+      scores[stay] = score;
+      ++stay;
+    }
+    left = stay;
+  }
+  return kept;
+}
+
 }  // namespace
 
 std::int64_t greedy_nms(const float* boxes, std::int64_t stride, std::int32_t* order, std::int64_t count,
@@ -61,31 +87,39 @@ std::int64_t greedy_nms(const float* boxes, std::int64_t stride, std::int32_t* o
   return kept.count;
 }
 
+std::int64_t greedy_nms_rotated(const float* boxes, std::int64_t stride, std::int32_t* order, std::int64_t count,
+                                float threshold, std::int64_t limit, float* scratch) {
+  static_assert(sizeof(RotatedFrame) == nms_scratch_floats(1, true) * sizeof(float));
+  auto* kept = reinterpret_cast<RotatedFrame*>(scratch);
+  std::int64_t rows = 0;
+  for (std::int64_t i = 0; i < count && (limit <= 0 || rows < limit); ++i) {
+    const RotatedFrame b = rotated_frame(load_rotated_box(boxes + order[i] * stride));
+    if (std::any_of(kept, kept + rows, [&](const RotatedFrame& k) { return !(iou(k, b) <= threshold); })) continue;
+    order[rows] = order[i];
+    kept[rows++] = b;
+  }
+  return rows;
+}
+
 std::int64_t soft_nms(const float* boxes, std::int64_t stride, std::int32_t* order, float* scores, std::int64_t count,
                       const SoftNms& rule, bool plus_one) {
   const float p = plus_one ? 1.0F : 0.0F;
-  std::int64_t kept = 0;
-  for (std::int64_t left = count; kept < left; ++kept) {
-    const auto best = std::max_element(scores + kept, scores + left) - scores;
-    std::swap(order[kept], order[best]);
-    std::swap(scores[kept], scores[best]);
-    const Box b = load_box(boxes + order[kept] * stride);
-    const float box_area = area(b, p);
-    std::int64_t stay = kept + 1;
-    for (std::int64_t i = kept + 1; i < left; ++i) {
-      const Box other = load_box(boxes + order[i] * stride);
-      const float overlap = iou(b, box_area, other, area(other, p), p);
-      float weight = overlap > rule.threshold ? 1.0F - overlap : 1.0F;
-      if (rule.gaussian) weight = std::exp(-overlap * overlap / rule.sigma);
-      const float score = scores[i] * weight;
-      if (!(score >= rule.least_score)) continue;
-      order[stay] = order[i];
-      scores[stay] = score;
-      ++stay;
-    }
-    left = stay;
-  }
-  return kept;
+  return soft_nms_by(order, scores, count, rule, [&](std::int32_t row) {
+    const Box b = load_box(boxes + row * stride);
+    return [=, area_b = area(b, p)](std::int32_t other) {
+      const Box c = load_box(boxes + other * stride);
+      return iou(b, area_b, c, area(c, p), p);
+    };
+  });
+}
+
+std::int64_t soft_nms_rotated(const float* boxes, std::int64_t stride, std::int32_t* order, float* scores,
+                              std::int64_t count, const SoftNms& rule) {
+  return soft_nms_by(order, scores, count, rule, [&](std::int32_t row) {
+    return [=, b = rotated_frame(load_rotated_box(boxes + row * stride))](std::int32_t other) {
+      return iou(b, rotated_frame(load_rotated_box(boxes + other * stride)));
+    };
+  });
 }
 
 }  // namespace d2deploy

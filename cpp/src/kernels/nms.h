@@ -1,12 +1,14 @@
-// Non-maximum suppression of upright boxes.
+// Non-maximum suppression of upright boxes (x1, y1, x2, y2) and of rotated ones (x, y, w, h, angle).
 #pragma once
 #include <cstdint>
 #include <string_view>
 
 namespace d2deploy {
 
-/// Floats of scratch memory that `greedy_nms` wants for `count` candidates.
-constexpr std::int64_t nms_scratch_floats(std::int64_t count) { return 5 * count; }
+/// Floats of scratch memory, aligned to 8 bytes, that `greedy_nms` wants for `count` candidates.
+constexpr std::int64_t nms_scratch_floats(std::int64_t count, bool rotated = false) {
+  return (rotated ? 16 : 5) * count;
+}
 
 /// Keeps the first candidate, drops all others whose IoU with it is not <= `threshold` (so that NaN, two boxes
 /// without area, drops), and goes on with the next one left, until `limit` are kept (<= 0: no limit).
@@ -14,6 +16,8 @@ constexpr std::int64_t nms_scratch_floats(std::int64_t count) { return 5 * count
 /// Returns: how many are kept; they are moved to the front of `order`, in order.
 std::int64_t greedy_nms(const float* boxes, std::int64_t stride, std::int32_t* order, std::int64_t count,
                         float threshold, bool plus_one, std::int64_t limit, float* scratch);
+std::int64_t greedy_nms_rotated(const float* boxes, std::int64_t stride, std::int32_t* order, std::int64_t count,
+                                float threshold, std::int64_t limit, float* scratch);
 
 /// What happens to the score of a box with this IoU with a kept one.
 struct SoftNms {
@@ -27,5 +31,7 @@ struct SoftNms {
 /// Returns: how many are kept; they are moved to the front of `order`, with their lowered scores in `scores`.
 std::int64_t soft_nms(const float* boxes, std::int64_t stride, std::int32_t* order, float* scores, std::int64_t count,
                       const SoftNms& rule, bool plus_one);
+std::int64_t soft_nms_rotated(const float* boxes, std::int64_t stride, std::int32_t* order, float* scores,
+                              std::int64_t count, const SoftNms& rule);
 
 }  // namespace d2deploy

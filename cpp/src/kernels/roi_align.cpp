@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/threads.h"
+#include "kernels/bilinear.h"
 #include "kernels/scratch.h"
 
 namespace d2deploy {
@@ -37,22 +38,6 @@ Range samples_near_map(const Axis& axis, std::int64_t in_bin) {
   const double first = std::floor((-1 - base) / step - 0.5) - kMargin;
   const double last = std::ceil((static_cast<double>(axis.size) - base) / step - 0.5) + kMargin;
   return {static_cast<std::int64_t>(clamp(first)), static_cast<std::int64_t>(clamp(last + 1))};
-}
-
-// A sample along one axis: (1 - fraction) of cell `low` and `fraction` of cell `high`.
-struct Sample {
-  std::int64_t low, high;
-  float fraction;
-};
-
-// False where the sample does not count.
-bool locate(float position, std::int64_t size, Sample& s) {
-  if (!(position >= -1.0F && position <= static_cast<float>(size))) return false;
-  const float inside = std::max(position, 0.0F);
-  s.low = std::min(static_cast<std::int64_t>(inside), size - 1);
-  s.high = std::min(s.low + 1, size - 1);
-  s.fraction = s.low == size - 1 ? 0.0F : inside - static_cast<float>(s.low);
-  return true;
 }
 
 Axis make_axis(const RoiAlignJob& job, std::int64_t row, float from, float to, float scale, std::int64_t pooled,

@@ -11,7 +11,7 @@ namespace {
 
 class LayoutAssigner {
  public:
-  explicit LayoutAssigner(Graph& graph) : graph_(graph) {
+  explicit LayoutAssigner(Graph& graph) : graph_(graph), names_(graph) {
     for (const auto& [name, type] : graph.input_types) types_[name] = type;
     for (const auto& [name, tensor] : graph.constants) types_[name] = tensor.type();
   }
@@ -49,18 +49,19 @@ class LayoutAssigner {
 
   bool is_map(const std::string& value) const { return types_.at(value).shape.rank() == 4; }
 
+  // Constants take the layout that the others have.
   Layout wanted(const Operator& op, const Node& node) const {
-    if (op.is(spatial)) return Layout::channels_last;
     const bool any = std::ranges::any_of(node.inputs, [&](const std::string& x) {
-      return is_map(x) && !graph_.constants.contains(x) && types_.at(x).layout == Layout::channels_last;
+      return is_map(x) && !graph_.constants.contains(x) &&
+             (op.is(spatial) || types_.at(x).layout == Layout::channels_last);
     });
-    return op.is(elementwise) && any ? Layout::channels_last : Layout::row_major;
+    return (op.is(spatial) || op.is(elementwise)) && any ? Layout::channels_last : Layout::row_major;
   }
 
-  // Weights of convolutions stay as they are: kernels pack them in a layout of their own.
+  // Weights of convolutions, their second input, stay as they are: kernels pack them in a layout of their own.
   bool must_follow(const Operator& op, const Node& node, std::size_t i) const {
     if (!is_map(node.inputs[i])) return false;
-    const bool weights = graph_.constants.contains(node.inputs[i]) && op.is(spatial) && !op.is(one_layout);
+    const bool weights = i == 1 && graph_.constants.contains(node.inputs[i]) && op.is(spatial) && !op.is(one_layout);
     return !weights;
   }
 
@@ -68,7 +69,7 @@ class LayoutAssigner {
     if (types_.at(value).layout == layout) return value;
     const auto key = std::pair{value, layout};
     if (const auto it = copies_.find(key); it != copies_.end()) return it->second;
-    const auto name = value + (layout == Layout::channels_last ? ".channels_last" : ".row_major");
+    const auto name = names_.make(value + (layout == Layout::channels_last ? ".channels_last" : ".row_major"));
     if (const auto it = graph_.constants.find(value); it != graph_.constants.end()) {
       graph_.constants[name] = in_layout(it->second, layout);
     } else {
@@ -85,7 +86,7 @@ class LayoutAssigner {
     if (types_.at(value).layout == Layout::row_major ||
         std::ranges::find(graph_.outputs, value) == graph_.outputs.end())
       return;
-    const auto name = value + ".channels_last";
+    const auto name = names_.make(value + ".channels_last");
     std::ranges::replace(nodes_[maker].outputs, value, name);
     types_[name] = types_.at(value);
     nodes_.push_back(Node{"Reorder", {{"to", std::string("row_major")}}, {name}, {value}});
@@ -95,6 +96,7 @@ class LayoutAssigner {
   }
 
   Graph& graph_;
+  UnusedNames names_;
   TypeMap types_;
   std::vector<Node> nodes_;
   std::map<std::pair<std::string, Layout>, std::string> copies_;

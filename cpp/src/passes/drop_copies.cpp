@@ -8,10 +8,11 @@ namespace d2deploy {
 namespace {
 
 bool is_copy(const Node& node, const Uses& uses) {
+  if (node.inputs.size() != 1 || node.outputs.empty()) return false;  // types are not checked yet
   if (node.type == "Copy") return true;
   const bool sizes_unread =
       node.outputs.size() < 2 || (uses.readers(node.outputs[1]).empty() && !uses.is_output(node.outputs[1]));
-  return node.type == "Concat" && node.inputs.size() == 1 && sizes_unread;
+  return node.type == "Concat" && sizes_unread;
 }
 
 // The output must keep its name, so the value that is copied takes it, where it has no name to keep itself.
@@ -27,10 +28,11 @@ int drop_copies(Graph& graph, const Log&) {
   for (std::size_t i = 0; i < graph.nodes.size();) {
     const Uses uses(graph);
     const Node node = graph.nodes[i];
-    const bool made_here = uses.producer(node.inputs.empty() ? "" : node.inputs[0]) >= 0;
-    const bool keeps =
-        is_copy(node, uses) && uses.is_output(node.outputs[0]) && (!made_here || uses.is_output(node.inputs[0]));
-    if (!is_copy(node, uses) || keeps) {
+    // An output stays where its source has a name to keep itself: as an input, a constant, or another output.
+    const bool must_stay =
+        !is_copy(node, uses) ||
+        (uses.is_output(node.outputs[0]) && (uses.producer(node.inputs[0]) < 0 || uses.is_output(node.inputs[0])));
+    if (must_stay) {
       ++i;
       continue;
     }

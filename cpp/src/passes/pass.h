@@ -34,6 +34,11 @@ TypeMap infer_types(const Graph& graph);
 /// Removes nodes and constants that no output depends on; returns how many nodes.
 int remove_dead(Graph& graph);
 
+/// The node of this type that makes `value`, where only one node reads it and it is no output; else null.
+const Node* sole_producer(const Graph& graph, const Uses& uses, const std::string& value, std::string_view type);
+/// Whether two nodes have the same arguments, apart from this one.
+bool equal_but(const Node& a, const Node& b, const std::string& argument);
+
 /// The parameters of a node, typed.
 template <class Op>
 typename Op::Params params_of(const Node& node) {
@@ -45,7 +50,9 @@ int canonical_names(Graph& graph, const Log& log);
 int drop_copies(Graph& graph, const Log& log);
 int fold_constants(Graph& graph, const Log& log);
 int add_bias(Graph& graph, const Log& log);
+int fold_scale(Graph& graph, const Log& log);
 int separate_images(Graph& graph, const Log& log);
+int pyramid_proposals(Graph& graph, const Log& log);
 int pyramid_roi_align(Graph& graph, const Log& log);
 int flatten_into_fc(Graph& graph, const Log& log);
 int channels_last(Graph& graph, const Log& log);

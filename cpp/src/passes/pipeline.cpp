@@ -18,8 +18,10 @@ const std::vector<Pass>& import_passes() {
 const std::vector<Pass>& optimize_passes() {
   static const std::vector<Pass> passes = [] {
     std::vector<Pass> all{
-        {"fold-constants", fold_constants},
+        {"fold-constants", fold_constants},  // first: others look for constants
         {"add-bias", add_bias},
+        {"fold-scale", fold_scale},
+        {"pyramid-proposals", pyramid_proposals},
         {"pyramid-roi-align", pyramid_roi_align},
         {"flatten-into-fc", flatten_into_fc},
     };
@@ -89,6 +91,20 @@ int remove_dead(Graph& graph) {
   graph.nodes = std::move(kept);
   std::erase_if(graph.constants, [&](const auto& item) { return !wanted.contains(item.first); });
   return removed;
+}
+
+const Node* sole_producer(const Graph& graph, const Uses& uses, const std::string& value, std::string_view type) {
+  const auto index = uses.producer(value);
+  if (index < 0 || uses.readers(value).size() != 1 || uses.is_output(value)) return nullptr;
+  const Node& node = graph.nodes[static_cast<std::size_t>(index)];
+  return node.type == type ? &node : nullptr;
+}
+
+bool equal_but(const Node& a, const Node& b, const std::string& argument) {
+  Args x = a.args, y = b.args;
+  x.erase(argument);
+  y.erase(argument);
+  return x == y;
 }
 
 }  // namespace d2deploy

@@ -10,14 +10,6 @@ namespace d2deploy {
 
 namespace {
 
-// The node that makes `value`, of this type, where nobody else reads the value; else null.
-const Node* sole_producer(const Graph& graph, const Uses& uses, const std::string& value, const char* type) {
-  const auto index = uses.producer(value);
-  if (index < 0 || uses.readers(value).size() != 1 || uses.is_output(value)) return nullptr;
-  const Node& node = graph.nodes[static_cast<std::size_t>(index)];
-  return node.type == type ? &node : nullptr;
-}
-
 std::vector<const Node*> poolings(const Graph& graph, const Uses& uses, const Node& concat) {
   std::vector<const Node*> nodes;
   for (const auto& x : concat.inputs) {
@@ -39,13 +31,6 @@ const Node* common_distribution(const Graph& graph, const Uses& uses, const std:
         sole_producer(graph, uses, distribute->outputs[i], "DistributeFpnProposals") == nullptr)
       return nullptr;
   return distribute;
-}
-
-bool same_but_scale(const Node& a, const Node& b) {
-  Args x = a.args, y = b.args;
-  x.erase("spatial_scale");
-  y.erase("spatial_scale");
-  return x == y;
 }
 
 Node fuse(const Node& permutation, const Node& distribute, const std::vector<const Node*>& pools) {
@@ -71,7 +56,8 @@ int pyramid_roi_align(Graph& graph, const Log&) {
     const Node* concat = sole_producer(graph, uses, node.inputs[0], "Concat");
     if (concat == nullptr || params_of<Concat>(*concat).axis != 0) continue;
     const auto pools = poolings(graph, uses, *concat);
-    if (pools.empty() || !std::ranges::all_of(pools, [&](const Node* p) { return same_but_scale(*p, *pools[0]); }))
+    if (pools.empty() ||
+        !std::ranges::all_of(pools, [&](const Node* p) { return equal_but(*p, *pools[0], "spatial_scale"); }))
       continue;
     const Node* distribute = common_distribution(graph, uses, pools, node.inputs[1]);
     if (distribute == nullptr) continue;

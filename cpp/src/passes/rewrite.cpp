@@ -178,7 +178,7 @@ std::vector<Pass> fusion_passes() {
   return passes;
 }
 
-std::vector<Node> expand(const Node& node) {
+std::vector<Node> expand(const Node& node, UnusedNames& unused) {
   const Operator* op = find_operator(node.type);
   const auto text = op->meaning(op->parse(node.args), node.inputs.size());
   if (text.empty()) return {};
@@ -195,8 +195,8 @@ std::vector<Node> expand(const Node& node) {
     if (n.args.erase("*")) n.args.insert(node.args.begin(), node.args.end());
     for (auto* list : {&n.inputs, &n.outputs})
       for (auto& name : *list) {
-        const auto it = names.find(name);
-        name = it != names.end() ? it->second : node.outputs[0] + '.' + name;
+        if (!names.contains(name)) names[name] = unused.make(node.outputs[0] + '.' + name);
+        name = names[name];
       }
     n.origin = node.origin;
   }

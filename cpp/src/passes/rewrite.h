@@ -28,7 +28,7 @@ std::string call_text(const Operator& op);
 /// The passes that fuse what a fused operator states as its meaning, the largest pictures first.
 std::vector<Pass> fusion_passes();
 
-/// The plain nodes that a fused node stands for; empty where it is plain.
-std::vector<Node> expand(const Node& node);
+/// The plain nodes that a fused node stands for; empty where it is plain. Values between them get unused `names`.
+std::vector<Node> expand(const Node& node, UnusedNames& names);
 
 }  // namespace d2deploy

@@ -13,9 +13,15 @@ constexpr std::size_t kBoxes = 1, kSplits = 3;
 
 bool pools_boxes(const Node& node) { return node.type == "RoIAlign" || node.type == "DistributeFpnProposals"; }
 
-// Outputs are positional: those up to batch_splits must be there.
-void ensure_splits(Graph& graph, Node& node) {
+// Makes the node's batch_splits an output of the net. Outputs are positional: those up to there are added.
+// Returns whether it was none before.
+bool publish_splits(Graph& graph, Node& node) {
   while (node.outputs.size() <= kSplits) node.outputs.push_back(unused_name(graph, node.outputs[0] + ".batch_splits"));
+  const std::string& splits = node.outputs[kSplits];
+  graph.attributes["batch_splits_output"] = splits;
+  if (std::ranges::find(graph.outputs, splits) != graph.outputs.end()) return false;
+  graph.outputs.push_back(splits);
+  return true;
 }
 
 }  // namespace
@@ -31,11 +37,8 @@ int separate_images(Graph& graph, const Log&) {
     for (std::size_t n = i + 1; n < graph.nodes.size(); ++n)
       for (std::size_t k = 0; pools_boxes(graph.nodes[n]) && k < graph.nodes[n].inputs.size(); ++k)
         if (graph.nodes[n].inputs[k] == boxes) readings.emplace_back(n, k);
-    ensure_splits(graph, graph.nodes[i]);
+    if (publish_splits(graph, graph.nodes[i])) ++places;
     const std::string splits = graph.nodes[i].outputs[kSplits];
-    if (std::ranges::find(graph.outputs, splits) == graph.outputs.end()) graph.outputs.push_back(splits);
-    graph.attributes["batch_splits_output"] = splits;
-    ++places;
     if (readings.empty()) continue;
     const std::string rois = unused_name(graph, boxes + ".rois");
     for (const auto& [n, k] : readings) graph.nodes[n].inputs[k] = rois;

@@ -35,9 +35,6 @@ ModelOptions resolved(ModelOptions options) {
   check<Unsupported>(options.precision == "float32", "precision '", options.precision,
                      "' is not available; available: float32");
   check(options.threads >= 0, "threads is ", options.threads, ", wanted 0 (all cores) or more");
-  constexpr std::int64_t kMostBytes = std::int64_t{1} << 40;  // so that sums of sizes cannot overflow
-  check(options.max_tensor_bytes > 0 && options.max_tensor_bytes <= kMostBytes, "max_tensor_bytes is ",
-        options.max_tensor_bytes, ", wanted 1 to ", kMostBytes);
   if (options.threads == 0) options.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   if (options.kernels.empty())
     if (const char* text = std::getenv("D2DEPLOY_KERNELS")) options.kernels = text;
@@ -48,11 +45,10 @@ ModelOptions resolved(ModelOptions options) {
 
 Model::Impl::Impl(Graph g, const ModelOptions& o) : options(resolved(o)), graph(std::move(g)) {
   verify(graph);
+  outputs = graph.outputs;
   run_passes(graph, import_passes(), options.log);
   info = info_of(graph);
   splits = attribute(graph, "batch_splits_output", std::string());
-  for (const auto& name : graph.outputs)
-    if (name != splits) outputs.push_back(name);
   (void)infer_types(graph);  // faults of the file show now, not in the first run
   if (options.optimize) run_passes(graph, optimize_passes(), options.log);
   remove_dead(graph);
@@ -61,10 +57,6 @@ Model::Impl::Impl(Graph g, const ModelOptions& o) : options(resolved(o)), graph(
   text = to_text(graph);
   graph.constants.clear();  // `constants` has them, and may drop them
   plan_options = {parse_forced_kernels(options.kernels), options.threads, options.max_tensor_bytes, options.log};
-}
-
-std::shared_ptr<const Model> Model::Impl::make(Graph graph, const ModelOptions& options) {
-  return std::shared_ptr<const Model>(new Model(std::make_unique<Impl>(std::move(graph), options)));
 }
 
 std::shared_ptr<const Plan> Model::Impl::plan(const TypeMap& input_types) const {
@@ -79,6 +71,10 @@ std::shared_ptr<const Plan> Model::Impl::plan(const TypeMap& input_types) const 
   plans.insert(plans.begin(), {input_types, made});
   if (plans.size() > kMostPlans) plans.pop_back();
   return made;
+}
+
+std::shared_ptr<const Model> Model::Impl::make(Graph graph, const ModelOptions& options) {
+  return std::shared_ptr<const Model>(new Model(std::make_unique<Impl>(std::move(graph), options)));
 }
 
 std::shared_ptr<const Model> Model::load(const std::filesystem::path& predict_net,

@@ -13,7 +13,7 @@ namespace d2deploy {
 struct Model::Impl {
   Impl(Graph graph, const ModelOptions& options);
 
-  /// A model of a graph that comes from no file, for tests.
+  /// A model of a graph as it comes from a file.
   static std::shared_ptr<const Model> make(Graph graph, const ModelOptions& options);
 
   /// The plan for inputs of these types: made at the first call, then taken from the cache.

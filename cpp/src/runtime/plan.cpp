@@ -17,7 +17,9 @@ using Place = PlannedValue::Place;
 class Planner {
  public:
   Planner(const Graph& graph, const TypeMap& input_types, const Constants& constants, const PlanOptions& options)
-      : graph_(graph), constants_(constants), options_(options) {
+      : graph_(graph), constants_(constants), options_(options), names_(graph) {
+    // A model's graph has its constants elsewhere.
+    for (const auto& [name, constant] : constants) (void)names_.make(name);
     for (const auto& name : graph.inputs) plan_.inputs[name] = add_value(name, input_types.at(name), Place::input);
   }
 
@@ -29,7 +31,7 @@ class Planner {
       with_context([&] { return describe(node); },
                    [&] {
                      if (const auto why = add_step(node); !why.empty()) {
-                       auto plain = expand(node);
+                       auto plain = expand(node, names_);
                        check<Unsupported>(!plain.empty(), "no kernel takes this call: ", why);
                        log(options_.log, LogLevel::debug, describe(node), " runs as its plain operators: ", why);
                        nodes.insert(nodes.begin(), std::make_move_iterator(plain.begin()),
@@ -37,7 +39,11 @@ class Planner {
                      }
                    });
     }
-    for (const auto& name : graph_.outputs) plan_.outputs.push_back(value(name));
+    for (const auto& name : graph_.outputs) {
+      plan_.outputs.push_back(value(name));
+      PlannedValue& output = plan_.values[plan_.outputs.back()];
+      if (output.place == Place::constant) output.constant = constants_.at(name)->plain();
+    }
     find_lives();
     share_memory();
     place_blocks();
@@ -89,14 +95,11 @@ class Planner {
       if (!fused) throw;
       return e.what();
     }
-    check_sizes(outputs);
+    for (const auto& t : outputs)
+      if (t.shape.known()) check_size(t, options_.max_tensor_bytes);
     const bool known = std::ranges::all_of(outputs, [](const TensorType& t) { return t.shape.known(); });
     step.infer_at_run = bounded || !known;
-    if (known) {
-      step.flops = step.op->flops(step.params, {inputs, values}, outputs);
-      for (const auto* types : {&inputs, &outputs})
-        for (const auto& t : *types) step.bytes += t.shape.known() ? static_cast<double>(t.bytes()) : 0;
-    }
+    if (known) step.work = work_of(*step.op, step.params, {inputs, values}, outputs);
     if (!step.op->is(view))
       if (auto why = choose_kernel(step, {inputs, outputs, constants, bounded, options_.threads}); !why.empty())
         return why;
@@ -112,17 +115,11 @@ class Planner {
     return {};
   }
 
-  void check_sizes(const Types& types) const {
-    for (const auto& t : types)
-      if (t.shape.known())
-        check(t.bytes() <= options_.max_tensor_bytes, "a tensor of shape ", t.shape, " takes ", t.bytes(),
-              " bytes, allowed are ", options_.max_tensor_bytes, " (max_tensor_bytes)");
-  }
-
   void check_memory(const char* what, std::size_t bytes, std::size_t times) const {
-    const std::size_t most = static_cast<std::size_t>(options_.max_tensor_bytes) * times;
-    check<DeviceError>(bytes <= most, "needs ", bytes, " bytes of ", what, " for these inputs, allowed are ", most,
-                       " (", times, " x max_tensor_bytes); give smaller images, or raise max_tensor_bytes");
+    const auto most = static_cast<std::size_t>(std::max<std::int64_t>(options_.max_tensor_bytes, 0));
+    check<DeviceError>(most == 0 || bytes / times < most || bytes == most * times, "needs ", bytes, " bytes of ", what,
+                       " for these inputs, allowed are ", times, " x ", most,
+                       " (max_tensor_bytes); give smaller images, or raise max_tensor_bytes");
   }
 
   std::string choose_kernel(Step& step, const CallSite& site) {
@@ -167,7 +164,7 @@ class Planner {
   bool can_take(std::size_t s, std::size_t i) const {
     const Step& step = plan_.steps[s];
     const std::size_t source = step.inputs[i], target = step.outputs[0];
-    const bool others = std::ranges::count(step.inputs, source) > 1;
+    const bool others = std::ranges::count(step.inputs, root(source), [&](std::size_t v) { return root(v); }) > 1;
     return plan_.values[root(source)].place == Place::arena && plan_.values[target].place == Place::arena && !others &&
            last_[root(source)] == s && plan_.values[source].type == plan_.values[target].type &&
            plan_.values[root(source)].type.bytes() == plan_.values[target].type.bytes();
@@ -214,6 +211,7 @@ class Planner {
   const Graph& graph_;
   const Constants& constants_;
   const PlanOptions& options_;
+  UnusedNames names_;
   Plan plan_;
   std::map<std::string, std::size_t> index_;
   std::vector<std::size_t> first_, last_;
@@ -236,6 +234,18 @@ std::map<std::string, std::string> parse_forced_kernels(const std::string& text)
     forced[op->type] = name;
   }
   return forced;
+}
+
+Work work_of(const Operator& op, const std::any& params, const Inputs& inputs, const Types& outputs) {
+  Work work{op.flops(params, inputs, outputs), 0};
+  for (const auto types : {inputs.types, std::span<const TensorType>(outputs)})
+    for (const auto& t : types) work.bytes += t.shape.known() ? static_cast<double>(t.bytes()) : 0;
+  return work;
+}
+
+void check_size(const TensorType& type, std::int64_t max_tensor_bytes) {
+  check(max_tensor_bytes <= 0 || type.bytes() <= max_tensor_bytes, "a tensor of shape ", type.shape, " takes ",
+        type.bytes(), " bytes, allowed are ", max_tensor_bytes, " (max_tensor_bytes)");
 }
 
 Plan make_plan(const Graph& graph, const TypeMap& input_types, const Constants& constants, const PlanOptions& options) {

@@ -34,6 +34,13 @@ struct PlannedValue {
   Tensor constant;
 };
 
+/// What one run of a node costs: floating point operations, and bytes that it reads and writes.
+struct Work {
+  double flops = 0, bytes = 0;
+};
+/// Of a call with inputs and outputs of these types. Outputs must be known; unknown inputs count no bytes.
+Work work_of(const Operator& op, const std::any& params, const Inputs& inputs, const Types& outputs);
+
 struct Step {
   const Operator* op = nullptr;
   std::any params;
@@ -43,7 +50,7 @@ struct Step {
   bool infer_at_run = false;                 ///< output shapes depend on data
   std::size_t scratch_offset = 0;
   std::string label;  ///< for messages
-  double flops = 0, bytes = 0;
+  Work work;          ///< by the types above, with the most rows where they are bounded
 };
 
 struct Plan {
@@ -56,6 +63,9 @@ struct Plan {
 
 /// Which kernels must be used, from "Conv=direct_f32,FC=...". Throws InvalidArgument for what does not exist.
 std::map<std::string, std::string> parse_forced_kernels(const std::string& text);
+
+/// Throws InvalidArgument where a tensor of this type is larger than allowed; <= 0: any size is.
+void check_size(const TensorType& type, std::int64_t max_tensor_bytes);
 
 struct PlanOptions {
   std::map<std::string, std::string> forced_kernels;

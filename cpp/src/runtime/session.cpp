@@ -37,6 +37,7 @@ struct Session::Impl {
   TypeMap check_inputs(const Tensors& given) const;
   void bind(std::shared_ptr<const Plan> plan);
   void start_profile();
+  void note_profile(std::size_t s, double milliseconds);
   void run_step(std::size_t s);
   void settle_outputs(std::size_t s);
   Tensors collect(const Tensors& given) const;
@@ -49,8 +50,8 @@ TypeMap Session::Impl::check_inputs(const Tensors& given) const {
     check(it != given.end(), "input '", name, "' is missing; wanted: ", list_of(net().graph.inputs));
     const TensorType& declared = net().graph.input_types.at(name);
     const TensorType& type = it->second.type();
-    const bool image = type.dtype == DType::uint8 || type.dtype == DType::float32;
-    check(image, "input '", name, "' is ", type.dtype, ", wanted float32");
+    const bool image = type.dtype == DType::uint8 && declared.dtype == DType::float32;  // images may come as bytes
+    check(type.dtype == declared.dtype || image, "input '", name, "' is ", type.dtype, ", wanted ", declared.dtype);
     check(type.layout == Layout::row_major, "input '", name, "' must be row-major");
     bool fits = type.shape.rank() == declared.shape.rank();
     for (std::size_t i = 0; fits && i < type.shape.rank(); ++i)
@@ -68,6 +69,7 @@ void Session::Impl::bind(std::shared_ptr<const Plan> plan) {
   if (plan->arena_bytes > arena_bytes) {
     frame = {};
     arena.reset();  // before the new one is taken: never both at once
+    arena_bytes = 0;
     arena = allocate(plan->arena_bytes);
     arena_bytes = plan->arena_bytes;
   }
@@ -101,10 +103,25 @@ void Session::Impl::start_profile() {
     p.output = frame.plan->values[step.outputs[0]].name;
     p.kernel = step.kernel ? step.kernel->name : "view";
     if (!step.prepared.detail.empty()) p.kernel += "/" + step.prepared.detail;
-    p.flops = step.flops;
-    p.bytes = step.bytes;
+    p.flops = step.work.flops;
+    p.bytes = step.work.bytes;
     profile.push_back(std::move(p));
   }
+}
+
+void Session::Impl::note_profile(std::size_t s, double milliseconds) {
+  const Step& step = frame.plan->steps[s];
+  NodeProfile& p = profile[s];
+  p.milliseconds += milliseconds;
+  p.shape = to_string(frame.outputs[s][0]->shape());
+  ++p.runs;
+  if (!step.infer_at_run) return;
+  Types inputs, outputs;
+  for (const auto* t : frame.inputs[s]) inputs.push_back(t->type());
+  for (const auto* t : frame.outputs[s]) outputs.push_back(t->type());
+  const Work work = work_of(*step.op, step.params, {inputs, frame.inputs[s]}, outputs);
+  p.flops = work.flops;
+  p.bytes = work.bytes;
 }
 
 // Shapes of the outputs where they depend on data, and memory where its size does.
@@ -124,9 +141,7 @@ void Session::Impl::settle_outputs(std::size_t s) {
                            ", planned was ", value.type.shape);
       tensor = Tensor::view(types[i], memory() + root.offset);
     } else {
-      const std::int64_t most = net().options.max_tensor_bytes;
-      check(types[i].bytes() <= most, "output ", i, " of shape ", types[i].shape, " takes ", types[i].bytes(),
-            " bytes, allowed are ", most, " (max_tensor_bytes)");
+      check_size(types[i], net().options.max_tensor_bytes);
       tensor = Tensor::allocate(types[i]);
     }
   }
@@ -149,7 +164,7 @@ Tensors Session::Impl::collect(const Tensors& given) const {
   for (std::size_t i = 0; i < net().graph.outputs.size(); ++i) {
     const auto& name = net().graph.outputs[i];
     const Tensor& tensor = frame.values[frame.plan->outputs[i]];
-    if (name != net().splits || std::ranges::find(net().outputs, name) != net().outputs.end()) outputs[name] = tensor;
+    if (std::ranges::find(net().outputs, name) != net().outputs.end()) outputs[name] = tensor;
     if (name == net().splits && images > 1) outputs["batch_splits"] = tensor;
   }
   return outputs;
@@ -176,10 +191,7 @@ Tensors Session::run(const Tensors& inputs) {
       rethrow_with_context(frame.plan->steps[s].label);
     }
     if (!impl.profiling) continue;
-    NodeProfile& p = impl.profile[s];
-    p.milliseconds += std::chrono::duration<double, std::milli>(Clock::now() - start).count();
-    p.shape = to_string(frame.outputs[s][0]->shape());
-    ++p.runs;
+    impl.note_profile(s, std::chrono::duration<double, std::milli>(Clock::now() - start).count());
   }
   return impl.collect(inputs);
 }

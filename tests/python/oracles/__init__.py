@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import dense, detections, elementwise, proposals, roi, windows
+from . import dense, detections, elementwise, keypoints, maps, proposals, roi, windows
 from .arguments import Arguments, Array
 from .elementwise import binary
 from .fused import Oracle, conv_add, then_relu
@@ -35,6 +35,8 @@ _EXACT: dict[str, Oracle] = {
     "BatchBoxes": proposals.batch_boxes,
     "BatchPermutation": elementwise.batch_permutation,
     "Cast": elementwise.cast,
+    "CollectAndDistributeFpnRpnProposals": proposals.collect_and_distribute,
+    "Clip": elementwise.clip,
     "CollectRpnProposals": proposals.collect_rpn_proposals,
     "Concat": elementwise.concat,
     "Copy": elementwise.copy,
@@ -43,24 +45,41 @@ _EXACT: dict[str, Oracle] = {
     "Flatten": elementwise.flatten,
     "MaxPool": windows.max_pool,
     "Mul": binary(np.multiply),
+    "NCHW2NHWC": maps.nchw_to_nhwc,
+    "Negative": elementwise.negative,
+    "NHWC2NCHW": maps.nhwc_to_nchw,
+    "PadImage": maps.pad_image,
     "Relu": elementwise.relu,
     "Reorder": elementwise.copy,  # another layout in memory, the same logical values
     "ResizeNearest": windows.resize_nearest,
+    "Sqrt": elementwise.square_root,
     "Sub": binary(np.subtract),
+    "Sum": elementwise.add_up,
+    "UpsampleNearest": maps.upsample_nearest,
 }
 
 # A handful of float32 operations each. The scores that soft suppression lowers take one product per kept box.
 _SHORT: dict[str, Oracle] = {
+    "AffineChannel": maps.affine_channel,
+    "AveragePool": windows.average_pool,
     "BoxWithNMSLimit": detections.box_with_nms_limit,
+    "Exp": elementwise.exponential,
+    "Pow": elementwise.power,
+    "ResizeBilinear": maps.resize_bilinear,
     "Sigmoid": elementwise.sigmoid,
     "Softmax": dense.softmax,
+    "SpatialBN": maps.spatial_bn,
 }
 
 # Boxes that are decoded: a product and an exponential, and differences of the corners.
 _BOXES: dict[str, Oracle] = {
     "BBoxTransform": detections.bbox_transform,
     "GenerateProposals": proposals.generate_proposals,
+    "PyramidProposals": proposals.pyramid_proposals,
 }
+
+# A division by a determinant that may be small, of a few differences.
+_REFINED: dict[str, Oracle] = {"HeatmapMaxKeypoint": keypoints.heatmap_max_keypoint}
 
 # Sums over channels, windows or samples, in whatever order the kernel takes: some hundred roundings of values near 1.
 _SUMS: dict[str, Oracle] = {
@@ -72,15 +91,20 @@ _SUMS: dict[str, Oracle] = {
     "ConvTransposeRelu": then_relu(windows.conv_transpose),
     "FC": dense.fc,
     "FCRelu": then_relu(dense.fc),
+    "GroupNorm": maps.group_norm,
+    "GroupNormRelu": maps.group_norm_relu,
+    "InstanceNorm": maps.instance_norm,
     "PyramidRoIAlign": roi.pyramid_roi_align,
     "ReduceMean": dense.reduce_mean,
     "RoIAlign": roi.roi_align,
+    "RoIAlignRotated": roi.roi_align_rotated,
 }
 
 ORACLES: dict[str, Expectation] = {
     **{type_: Expectation(oracle, 0) for type_, oracle in _EXACT.items()},
     **{type_: Expectation(oracle, 8) for type_, oracle in _SHORT.items()},
     **{type_: Expectation(oracle, 8, of_largest=True) for type_, oracle in _BOXES.items()},
+    **{type_: Expectation(oracle, 64, of_largest=True) for type_, oracle in _REFINED.items()},
     **{type_: Expectation(oracle, 256) for type_, oracle in _SUMS.items()},
 }
 
@@ -88,5 +112,6 @@ ORACLES: dict[str, Expectation] = {
 _ALIASES = {
     "Copy": "Alias AliasWithName CopyCPUToGPU CopyFromCPUInput CopyGPUToCPU EnsureCPUOutput Identity StopGradient",
     "GenerateProposals": "GenerateProposalsCPP",
+    "ResizeBilinear": "UpsampleBilinear",
 }
 ORACLES |= {alias: ORACLES[type_] for type_, aliases in _ALIASES.items() for alias in aliases.split()}

@@ -1,4 +1,4 @@
-"""Arithmetic of boxes that several detection oracles share.
+"""Arithmetic of upright boxes that several detection oracles share.
 
 Boxes are xyxy in pixels. With `legacy_plus_one` both ends are included, so that a box is one pixel wider.
 """
@@ -6,7 +6,7 @@ Boxes are xyxy in pixels. With `legacy_plus_one` both ends are included, so that
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -50,7 +50,14 @@ def iou(box: Array, others: Array, plus_one: int) -> Array:
         return np.asarray(inter / (area + areas - inter))
 
 
-def nms(boxes: Array, order: Sequence[int], threshold: float, limit: int, plus_one: int) -> list[int]:
+Overlap = Callable[[Array, Array], Array]  # of one box with others: IoU, in float32
+
+
+def upright(plus_one: int) -> Overlap:
+    return lambda box, others: iou(box, others, plus_one)
+
+
+def nms(boxes: Array, order: Sequence[int], threshold: float, limit: int, overlap: Overlap) -> list[int]:
     """Greedy suppression: the first of `order` stays and removes all whose overlap is not at most `threshold`.
 
     Ends when `limit` boxes are kept, if that is positive. NaN is not at most anything, so it removes.
@@ -60,5 +67,5 @@ def nms(boxes: Array, order: Sequence[int], threshold: float, limit: int, plus_o
     while len(left) and not 0 < limit <= len(kept):
         kept.append(int(left[0]))
         left = left[1:]
-        left = left[iou(boxes[kept[-1]], boxes[left], plus_one) <= np.float32(threshold)]
+        left = left[overlap(boxes[kept[-1]], boxes[left]) <= np.float32(threshold)]
     return kept

@@ -7,24 +7,27 @@ from dataclasses import dataclass
 import numpy as np
 
 from .arguments import Arguments, Array
-from .boxes import clip, decode, iou, nms
+from .boxes import Overlap, clip, decode, nms, upright
 from .elementwise import float32
+from .rotated import clip_rotated, decode_rotated, rotated_iou
 from .sorting import descending
 
 
 def bbox_transform(args: Arguments, inputs: list[Array]) -> list[Array]:
-    """Boxes (n, 4K) of K classes in pixels of the input or of the original image, and rows per image (B).
+    """Boxes (n, DK) of K classes in pixels of the input or of the original image, and rows per image (B).
+
+    D is 4, or 5 with `rotated`: centre, size and angle, of which the angle has no scale.
 
     Rois are divided by the image's scale, decoded, clipped to the original size, which is the input's over the scale,
     rounded, and with `apply_scale` multiplied back. Each row belongs to the image that its first column names;
     deliberately not as in Caffe2, which takes the rows of each image one after the other without looking.
     """
     rois, deltas, infos = inputs
-    if args.flag("rotated", False):
-        raise ValueError("rotated boxes have no oracle")
+    rotated = args.flag("rotated", False)
     plus_one, apply_scale = int(args.flag("legacy_plus_one", True)), args.flag("apply_scale", True)
     weights = args.numbers("weights", [1, 1, 1, 1])
-    images = rois[:, 0].astype(np.int64) if rois.shape[1] == 5 else np.zeros(len(rois), np.int64)
+    d = 5 if rotated else 4
+    images = rois[:, 0].astype(np.int64) if rois.shape[1] == d + 1 else np.zeros(len(rois), np.int64)
     splits = np.array([(images == image).sum() for image in range(len(infos))], np.float32)
     out = np.zeros(deltas.shape)
     for image, info in enumerate(infos):
@@ -32,11 +35,16 @@ def bbox_transform(args: Arguments, inputs: list[Array]) -> list[Array]:
         # In float32, as the sum is truncated.
         height, width = (int(side / info[2] + np.float32(0.5)) for side in info[:2])
         scale = float(info[2])
-        boxes = rois[rows, -4:].astype(np.float64) / scale
-        for column in range(0, deltas.shape[1], 4):
-            block = decode(boxes, deltas[rows, column : column + 4], weights, plus_one)
-            block = clip(block, height, width, plus_one)
-            out[rows, column : column + 4] = block * (scale if apply_scale else 1)
+        boxes = rois[rows, -d:].astype(np.float64)
+        boxes[:, :4] /= scale
+        for column in range(0, deltas.shape[1], d):
+            moves = deltas[rows, column : column + d]
+            if rotated:
+                block = clip_rotated(args, decode_rotated(args, boxes, moves, weights), height, width, plus_one)
+            else:
+                block = clip(decode(boxes, moves, weights, plus_one), height, width, plus_one)
+            block[:, :4] *= scale if apply_scale else 1
+            out[rows, column : column + d] = block
     return [float32(out), splits]
 
 
@@ -48,7 +56,7 @@ class Kept:
     scores: list[float]
 
 
-def _soft_nms(args: Arguments, boxes: Array, rows: list[int], scores: Array, plus_one: int) -> Kept:
+def _soft_nms(args: Arguments, boxes: Array, rows: list[int], scores: Array, overlaps: Overlap) -> Kept:
     """The best box stays and lowers the score of every other one by their overlap, until none is left.
 
     Linear and Gaussian weights after Bodla et al., Soft-NMS, section 3. The first of several best is taken; the
@@ -66,13 +74,13 @@ def _soft_nms(args: Arguments, boxes: Array, rows: list[int], scores: Array, plu
         top, rows = rows[0], rows[1:]
         kept.rows.append(top)
         kept.scores.append(float(current[top]))
-        overlap = iou(boxes[top], boxes[rows], plus_one)
+        overlap = overlaps(boxes[top], boxes[rows])
         if method == "linear":
             weight = np.where(overlap > np.float32(threshold), 1 - overlap, np.float32(1))
         else:
             weight = np.exp(-(overlap.astype(np.float64) ** 2) / sigma)
         current[rows] = float32(current[rows] * weight)
-        rows = [row for row in rows if not current[row] < np.float32(least)]
+        rows = [row for row in rows if current[row] >= np.float32(least)]
     return kept
 
 
@@ -91,14 +99,12 @@ def _limit(classes: list[Kept], limit: int) -> None:
 
 
 def box_with_nms_limit(args: Arguments, inputs: list[Array]) -> list[Array]:
-    """Scores (m), boxes (m, 4), classes (m), rows per image (B), row inside the image (m), rows per class (B, C).
+    """Scores (m), boxes (m, 4|5), classes (m), rows per image (B), row inside the image (m), rows per class (B, C).
 
     Detections stand by image, by class, and by descending score inside the class. `classes` is float32.
     """
     scores, boxes = (x.reshape(x.shape[0], x.shape[1]) for x in inputs[:2])
     splits = inputs[2].astype(np.int64) if len(inputs) > 2 else np.array([len(scores)])
-    if args.flag("rotated", False):
-        raise ValueError("rotated boxes have no oracle")
     with_background = args.flag("input_boxes_include_bg_cls", True)
     shift = 0 if args.flag("output_classes_include_bg_cls", True) else 1
     out_scores: list[float] = []
@@ -125,7 +131,7 @@ def box_with_nms_limit(args: Arguments, inputs: list[Array]) -> list[Array]:
             sizes[image, c] = len(kept.rows)
     return [
         np.array(out_scores, np.float32),
-        np.array(out_boxes, np.float32).reshape(-1, 4),
+        np.array(out_boxes, np.float32).reshape(-1, _columns(args)),
         np.array(out_classes, np.float32),
         sizes.sum(axis=1).astype(np.float32),
         np.array(keeps, np.int32),
@@ -133,18 +139,23 @@ def box_with_nms_limit(args: Arguments, inputs: list[Array]) -> list[Array]:
     ]
 
 
+def _columns(args: Arguments) -> int:
+    """How many numbers a box has: four corners, or with `rotated` centre, size and angle."""
+    return 5 if args.flag("rotated", False) else 4
+
+
 def _block(args: Arguments, boxes: Array, column: int) -> Array:
-    """The four columns of `boxes` that belong to a score column; there is one block where classes share boxes."""
-    first = 0 if args.flag("cls_agnostic_bbox_reg", False) else 4 * column
-    return boxes[:, first : first + 4]
+    """The columns of `boxes` that belong to a score column; there is one block where classes share boxes."""
+    first = 0 if args.flag("cls_agnostic_bbox_reg", False) else _columns(args) * column
+    return boxes[:, first : first + _columns(args)]
 
 
 def _keep(args: Arguments, scores: Array, boxes: Array) -> Kept:
     """One class of one image: rows above the score threshold, in the order in which suppression keeps them."""
-    plus_one = int(args.flag("legacy_plus_one", True))
+    overlap = rotated_iou if args.flag("rotated", False) else upright(int(args.flag("legacy_plus_one", True)))
     rows = np.flatnonzero(scores > np.float32(args.number("score_thresh", 0.05)))
     if args.flag("soft_nms_enabled", False):
-        return _soft_nms(args, boxes, [int(row) for row in rows], scores, plus_one)
+        return _soft_nms(args, boxes, [int(row) for row in rows], scores, overlap)
     order = [int(rows[i]) for i in descending(scores[rows])]
-    kept = nms(boxes, order, args.number("nms", 0.3), args.integer("detections_per_im", 100), plus_one)
+    kept = nms(boxes, order, args.number("nms", 0.3), args.integer("detections_per_im", 100), overlap)
     return Kept(kept, [float(scores[row]) for row in kept])

@@ -123,3 +123,41 @@ def batch_permutation(_: Arguments, inputs: list[Array]) -> list[Array]:
     """Row i of the result is row indices[i] of X."""
     x, indices = inputs
     return [x[indices]]
+
+
+def negative(_: Arguments, inputs: list[Array]) -> list[Array]:
+    return [np.negative(inputs[0])]
+
+
+def clip(args: Arguments, inputs: list[Array]) -> list[Array]:
+    """Not below `min`, then not above `max`; without them, in the range of finite float32 values. NaN stays."""
+    largest = float(np.finfo(np.float32).max)
+    low, high = np.float32(args.number("min", -largest)), np.float32(args.number("max", largest))
+    return [np.minimum(np.maximum(inputs[0], low), high)]
+
+
+def square_root(_: Arguments, inputs: list[Array]) -> list[Array]:
+    with np.errstate(invalid="ignore"):
+        return [float32(np.sqrt(inputs[0].astype(np.float64)))]
+
+
+def exponential(_: Arguments, inputs: list[Array]) -> list[Array]:
+    with np.errstate(over="ignore"):
+        return [float32(np.exp(inputs[0].astype(np.float64)))]
+
+
+def power(args: Arguments, inputs: list[Array]) -> list[Array]:
+    """X to the power of the second input, which spreads over X as in Add, or of the argument `exponent`."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        if len(inputs) > 1:
+            return binary(np.power)(args, inputs)
+        return [float32(np.power(inputs[0].astype(np.float64), args.number("exponent", np.nan)))]
+
+
+def add_up(_: Arguments, inputs: list[Array]) -> list[Array]:
+    """The sum of all inputs, from the first to the last, each step rounded to their type."""
+    total = inputs[0]
+    with np.errstate(over="ignore"):
+        for x in inputs[1:]:
+            total = np.asarray(total + x)
+    return [total]

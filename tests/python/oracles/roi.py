@@ -97,3 +97,49 @@ def pyramid_roi_align(args: Arguments, inputs: list[Array]) -> list[Array]:
         k = int(level) - args.integer("roi_min_level", 2)
         y[r] = _pool(args, features[k][images[r]], boxes[r], scales[k])
     return [float32(y)]
+
+
+def _at(feature: Array, y: Array, x: Array) -> Array:
+    """Bilinear values (C, k) of a map (C, H, W) at k points; 0 more than one cell outside."""
+    height, width = feature.shape[1:]
+    counts = (y >= -1) & (y <= height) & (x >= -1) & (x <= width)
+    y, x = np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)
+    low, left = np.floor(y).astype(int), np.floor(x).astype(int)
+    high, right = np.minimum(low + 1, height - 1), np.minimum(left + 1, width - 1)
+    fy, fx = y - low, x - left
+    upper = feature[:, low, left] * (1 - fx) + feature[:, low, right] * fx
+    lower = feature[:, high, left] * (1 - fx) + feature[:, high, right] * fx
+    return np.asarray((upper * (1 - fy) + lower * fy) * counts)
+
+
+def _pool_rotated(args: Arguments, feature: Array, box: Array) -> Array:
+    """One rotated box (5) over one image's map (C, H, W); 0 where it is not finite or has no samples."""
+    pooled = (args.integer("pooled_h", 1), args.integer("pooled_w", 1))
+    y = np.zeros((feature.shape[0], *pooled))
+    if not np.isfinite(box).all() or 0 in feature.shape:
+        return y
+    ratio, aligned = args.integer("sampling_ratio", -1), args.flag("aligned", False)
+    scale = np.float32(args.number("spatial_scale", 1))
+    centre = box[:2].astype(np.float64) * float(scale) - (0.5 if aligned else 0)
+    offsets = []  # of all samples of each bin from the centre, down and across
+    for side, bins in ((box[3] * scale, pooled[0]), (box[2] * scale, pooled[1])):
+        length = side if aligned else np.maximum(side, np.float32(1))
+        grid = ratio if ratio > 0 else math.ceil(length / np.float32(bins))
+        offsets.append(((np.arange(bins * grid) + 0.5) / max(bins * grid, 1) - 0.5).reshape(bins, grid) * float(length))
+    cos, sin = math.cos(math.radians(box[4])), math.sin(math.radians(box[4]))
+    for i, j in np.ndindex(*pooled):
+        v, u = np.meshgrid(offsets[0][i], offsets[1][j], indexing="ij")
+        if u.size:
+            values = _at(feature, (centre[1] + v * cos - u * sin).ravel(), (centre[0] + u * cos + v * sin).ravel())
+            y[:, i, j] = values.mean(axis=1)
+    return y
+
+
+def roi_align_rotated(args: Arguments, inputs: list[Array]) -> list[Array]:
+    """RoIAlign in the frame of boxes x, y, w, h, angle, in degrees counter-clockwise as seen (y points down)."""
+    feature, rois = inputs
+    images = rois[:, 0].astype(np.int64) if rois.shape[1] == 6 else np.zeros(len(rois), np.int64)
+    y = _empty(args, len(rois), feature.shape[1])
+    for r, image in enumerate(images):
+        y[r] = _pool_rotated(args, feature[image].astype(np.float64), rois[r, -5:])
+    return [float32(y)]

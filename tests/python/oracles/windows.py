@@ -44,7 +44,7 @@ def _pair(args: Arguments, plural: str, singular: str, default: int) -> tuple[in
     return args.integer(f"{singular}_h", both), args.integer(f"{singular}_w", both)
 
 
-def _pads(args: Arguments) -> tuple[int, int, int, int]:
+def pads(args: Arguments) -> tuple[int, int, int, int]:
     """(top, left, bottom, right) from `pads=[t,l,b,r]`, `pad=1`, or `pad_t=1 pad_l=1 pad_b=1 pad_r=1`."""
     if values := args.integers("pads", []):
         top, left, bottom, right = values if len(values) == 4 else values * 2
@@ -79,7 +79,7 @@ def geometry(args: Arguments, size: tuple[int, int], kernel: tuple[int, int]) ->
     if any(name in args for name in ("kernels", "kernel", "kernel_h", "kernel_w")):
         given = _pair(args, "kernels", "kernel", 1)
     strides, dilations = _pair(args, "strides", "stride", 1), _pair(args, "dilations", "dilation", 1)
-    top, left, bottom, right = _pads(args)
+    top, left, bottom, right = pads(args)
     legacy = args.integer("legacy_pad", 0)
     h, w = (
         _with_legacy_pad(Geometry(*along), n, legacy)
@@ -161,6 +161,26 @@ def conv_transpose(args: Arguments, inputs: list[Array]) -> list[Array]:
     if len(inputs) > 2:
         y = y + inputs[2].astype(np.float64)[:, None, None]
     return [float32(y)]
+
+
+def average_pool(args: Arguments, inputs: list[Array]) -> list[Array]:
+    """Mean of the cells of every window. Those of the padding are left out, or are 0 with `count_include_pad`.
+
+    Deliberately 0 where a window has no cell in the image, for which Caffe2 has no defined answer.
+    """
+    _require_nchw(args)
+    x = inputs[0].astype(np.float64)
+    if args.flag("global_pooling", False):
+        return [float32(x.mean(axis=(2, 3), keepdims=True))]
+    h, w = geometry(args, (x.shape[2], x.shape[3]), (1, 1))
+    out = (h.count(x.shape[2]), w.count(x.shape[3]))
+    padded, inside = _padded(x, h, w, 0), _padded(np.ones((1, 1, *x.shape[2:])), h, w, 0)
+    y, count = np.zeros((*x.shape[:2], *out)), np.zeros((1, 1, *out))
+    for i in range(h.kernel):
+        for j in range(w.kernel):
+            y += _tap(padded, h, w, (i, j), out)
+            count += 1 if args.flag("count_include_pad", False) else _tap(inside, h, w, (i, j), out)
+    return [float32(y / np.maximum(count, 1))]
 
 
 def max_pool(args: Arguments, inputs: list[Array]) -> list[Array]:

@@ -18,6 +18,8 @@ struct BoxWithNMSLimit {
     bool rotated = false, cls_agnostic_bbox_reg = false;
     bool input_boxes_include_bg_cls = true, output_classes_include_bg_cls = true;
     bool legacy_plus_one = true;
+
+    std::int64_t columns() const { return rotated ? 5 : 4; }  ///< of a box
   };
   static constexpr auto fields = std::tuple{
       field("score_thresh", &Params::score_thresh, Bound::any, "scores must be above"),
@@ -27,7 +29,7 @@ struct BoxWithNMSLimit {
       field("soft_nms_method", &Params::soft_nms_method, Bound::any, "linear or gaussian"),
       field("soft_nms_sigma", &Params::soft_nms_sigma, Bound::positive, "of the gaussian method"),
       field("soft_nms_min_score_thres", &Params::soft_nms_min_score_thres, Bound::any, "lowered scores below drop"),
-      field("rotated", &Params::rotated, Bound::any, "boxes have an angle"),
+      field("rotated", &Params::rotated, Bound::any, "boxes are x, y, w, h and an angle in degrees"),
       field("cls_agnostic_bbox_reg", &Params::cls_agnostic_bbox_reg, Bound::any, "one box per row for all classes"),
       field("input_boxes_include_bg_cls", &Params::input_boxes_include_bg_cls, Bound::any,
             "background is column 0 and has boxes; 0: it is the last column and has none"),
@@ -37,21 +39,21 @@ struct BoxWithNMSLimit {
   };
   static constexpr Signature signature{
       "BoxWithNMSLimit",
-      "scores: float32 any (n, C), background included | boxes: float32 any (n, D) x1, y1, x2, y2 of each class | "
+      "scores: float32 any (n, C), background included | boxes: float32 any (n, D) x1, y1, x2, y2 of each class, or "
+      "x, y, w, h, angle | "
       "batch_splits?: float32|int32 (N) rows per image",
-      "scores: float32 (m) | boxes: float32 (m, 4) x1, y1, x2, y2 | classes: float32 (m) | "
+      "scores: float32 (m) | boxes: float32 (m, 4|5) | classes: float32 (m) | "
       "batch_splits?: float32 (N) detections per image | keeps?: int32 (m) input rows, counted within the image | "
       "keeps_size?: int32 (N, C) detections per class",
       data_dependent};
 
-  /// In which block of four columns the boxes of class 1 <= j < C stand.
+  /// In which block of 4 or 5 columns the boxes of class 1 <= j < C stand.
   static std::int64_t box_block(const Params& p, std::int64_t j) {
     if (p.cls_agnostic_bbox_reg) return 0;
     return p.input_boxes_include_bg_cls ? j : j - 1;
   }
 
   static Types infer(const Params& p, const Inputs& in) {
-    check<Unsupported>(!p.rotated, signature.type, ": rotated=1 is not supported here");
     check<InvalidModel>(p.soft_nms_method == "linear" || p.soft_nms_method == "gaussian", signature.type,
                         ": soft_nms_method must be linear or gaussian, got ", p.soft_nms_method);
     for (std::size_t i = 0; i < 2; ++i)
@@ -62,14 +64,14 @@ struct BoxWithNMSLimit {
     const std::int64_t n = in[0][0], classes = in[0][1], images = in.size() > 2 ? in[2][0] : 1;
     if (classes != kUnknown) {
       check(classes >= 1, signature.type, ": scores must have a column for the background, got ", in[0]);
-      const std::int64_t columns = 4 * (box_block(p, classes - 1) + 1);
+      const std::int64_t columns = p.columns() * (box_block(p, classes - 1) + 1);
       check(in[1][1] == kUnknown || in[1][1] == columns, signature.type, ": boxes must have ", columns,
             " columns for scores ", in[0], ", got ", in[1]);
     }
     check<Unsupported>(n <= INT32_MAX, signature.type, ": takes at most 2^31 - 1 rows, got ", n);
     std::int64_t rows = times(n, classes == kUnknown ? kUnknown : classes - 1);
     if (p.detections_per_im > 0) rows = limited(rows, std::max<std::int64_t>(times(images, p.detections_per_im), 0));
-    return {f32({rows}), f32({rows, 4}), f32({rows}), f32({images}), i32({rows}), i32({images, classes})};
+    return {f32({rows}), f32({rows, p.columns()}), f32({rows}), f32({images}), i32({rows}), i32({images, classes})};
   }
 };
 

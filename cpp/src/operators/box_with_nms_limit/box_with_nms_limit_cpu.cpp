@@ -4,7 +4,6 @@
 
 #include "core/threads.h"
 #include "kernels/batch_splits.h"
-#include "kernels/boxes.h"
 #include "kernels/nms.h"
 #include "kernels/scratch.h"
 
@@ -30,12 +29,12 @@ struct Workspace {
   Detection* all;        // detections of all classes
   float* nms;            // kTasks parts
 
-  Workspace(Scratch& scratch, std::int64_t rows, std::int64_t classes)
+  Workspace(Scratch& scratch, std::int64_t rows, std::int64_t classes, bool rotated)
       : kept(scratch.take<std::int32_t>(rows * classes)),
         scores(scratch.take<float>(rows * classes)),
         counts(scratch.take<std::int64_t>(classes)),
         all(scratch.take<Detection>(rows * classes)),
-        nms(scratch.take<float>(kTasks * nms_scratch_floats(rows))) {}
+        nms(scratch.take<float>(kTasks * nms_scratch_floats(rows, rotated))) {}
 };
 
 // Rows of one image.
@@ -46,7 +45,7 @@ struct Image {
 
   std::int64_t foreground() const { return score_columns - 1; }
   const float* score_column(std::int64_t f) const { return scores + (p.input_boxes_include_bg_cls ? f + 1 : f); }
-  const float* class_boxes(std::int64_t f) const { return boxes + 4 * BoxWithNMSLimit::box_block(p, f + 1); }
+  const float* class_boxes(std::int64_t f) const { return boxes + p.columns() * BoxWithNMSLimit::box_block(p, f + 1); }
 };
 
 // Suppression within class f; returns how many boxes are kept.
@@ -62,11 +61,14 @@ std::int64_t detect_class(const Image& im, std::int64_t f, const Workspace& work
     std::transform(order, order + count, scores, score_of);
     const SoftNms rule{im.p.soft_nms_method == "gaussian", im.p.nms, im.p.soft_nms_sigma,
                        im.p.soft_nms_min_score_thres};
+    if (im.p.rotated) return soft_nms_rotated(im.class_boxes(f), im.box_columns, order, scores, count, rule);
     return soft_nms(im.class_boxes(f), im.box_columns, order, scores, count, rule, im.p.legacy_plus_one);
   }
   std::sort(order, order + count, [&](std::int32_t a, std::int32_t b) { return score_of(a) > score_of(b); });
-  count = greedy_nms(im.class_boxes(f), im.box_columns, order, count, im.p.nms, im.p.legacy_plus_one,
-                     im.p.detections_per_im, nms);
+  count = im.p.rotated ? greedy_nms_rotated(im.class_boxes(f), im.box_columns, order, count, im.p.nms,
+                                            im.p.detections_per_im, nms)
+                       : greedy_nms(im.class_boxes(f), im.box_columns, order, count, im.p.nms, im.p.legacy_plus_one,
+                                    im.p.detections_per_im, nms);
   std::transform(order, order + count, scores, score_of);
   return count;
 }
@@ -93,11 +95,11 @@ void limit_detections(const Image& im, const Workspace& work) {
 std::int64_t write_detections(const Image& im, const Workspace& work, const Call& call, std::int64_t at) {
   float *scores = call.out<float>(0), *boxes = call.out<float>(1), *classes = call.out<float>(2);
   std::int32_t* keeps = call.has_output(4) ? call.out<std::int32_t>(4) : nullptr;
-  const std::int64_t first_class = im.p.output_classes_include_bg_cls ? 1 : 0;
+  const std::int64_t columns = im.p.columns(), first_class = im.p.output_classes_include_bg_cls ? 1 : 0;
   for (std::int64_t f = 0; f < im.foreground(); ++f)
     for (std::int64_t k = f * im.rows; k < f * im.rows + work.counts[f]; ++k, ++at) {
       scores[at] = work.scores[k];
-      store_box(load_box(im.class_boxes(f) + work.kept[k] * im.box_columns), boxes + at * 4);
+      std::copy_n(im.class_boxes(f) + work.kept[k] * im.box_columns, columns, boxes + at * columns);
       classes[at] = static_cast<float>(f + first_class);
       if (keeps != nullptr) keeps[at] = work.kept[k];
     }
@@ -109,7 +111,7 @@ void detect(const Image& im, const Workspace& work) {
   parallel_for(tasks, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t task = begin; task < end; ++task)
       for (std::int64_t f = classes * task / tasks; f < classes * (task + 1) / tasks; ++f)
-        work.counts[f] = detect_class(im, f, work, work.nms + task * nms_scratch_floats(im.rows));
+        work.counts[f] = detect_class(im, f, work, work.nms + task * nms_scratch_floats(im.rows, im.p.rotated));
   });
   limit_detections(im, work);
 }
@@ -139,7 +141,7 @@ void run(const Params& p, const Call& call) {
   for (std::int64_t image = 0; image < images; ++image) {
     im.rows = rows_of(call, image);
     Scratch scratch(call.scratch);
-    const Workspace work(scratch, im.rows, im.foreground());
+    const Workspace work(scratch, im.rows, im.foreground(), p.rotated);
     detect(im, work);
     const std::int64_t before = total;
     total = write_detections(im, work, call, total);
@@ -161,10 +163,10 @@ void run(const Params& p, const Call& call) {
 
 template <>
 std::vector<KernelOf<BoxWithNMSLimit>> kernels<BoxWithNMSLimit, Backend::cpu>() {
-  return {{"greedy_f32", accepts_all<BoxWithNMSLimit>, run, [](const Params&, const CallSite& site) {
+  return {{"greedy_f32", accepts_all<BoxWithNMSLimit>, run, [](const Params& p, const CallSite& site) {
              const Shape& scores = site.inputs[0].shape;
              Scratch scratch;
-             const Workspace work(scratch, scores[0], scores[1] - 1);
+             const Workspace work(scratch, scores[0], scores[1] - 1, p.rotated);
              Prepared prepared;
              prepared.scratch_bytes = scratch.bytes();
              return prepared;

@@ -4,65 +4,63 @@
 #include <cmath>
 #include <limits>
 
-#include "kernels/boxes.h"
 #include "kernels/scratch.h"
+#include "operators/collect_rpn_proposals/collect.h"
 
 namespace d2deploy {
 
 namespace {
 
-struct Candidate {
-  const float* roi;
-  float score;
-  std::int32_t image, place;  // place: in the order of the inputs
-};
-
 // Image, then score from high to low, then place: total, so any sort gives the same answer.
-bool before(const Candidate& a, const Candidate& b) {
+bool before(const RpnCandidate& a, const RpnCandidate& b) {
   if (a.image != b.image) return a.image < b.image;
   if (a.score != b.score) return a.score > b.score;
   return a.place < b.place;
 }
 
-std::int32_t gather(const Call& call, Candidate* candidates) {
-  const std::size_t levels = call.inputs.size() / 2;
+void run(const CollectRpnProposals::Params& p, const Call& call) {
+  auto* candidates = static_cast<RpnCandidate*>(call.scratch);
+  const std::int64_t count = gather("CollectRpnProposals", call.inputs, candidates);
+  call.set_rows(0, collect(candidates, count, p.rpn_post_nms_topN, call.out<float>(0)));
+}
+
+}  // namespace
+
+std::int64_t gather(const char* op, std::span<const Tensor* const> inputs, RpnCandidate* candidates) {
+  const std::size_t levels = inputs.size() / 2;
   std::int32_t count = 0;
   for (std::size_t l = 0; l < levels; ++l) {
-    const float* roi = call.in<float>(l);
-    const float* scores = call.in<float>(levels + l);
-    for (std::int64_t r = 0; r < call.input(l).dim(0); ++r, roi += 5) {
-      check(*roi > -1.0F && *roi < 0x1p31F, "CollectRpnProposals: row ", r, " of rois_", l, " has image index ", *roi,
+    const float* roi = inputs[l]->data<float>();
+    const float* scores = inputs[levels + l]->data<float>();
+    for (std::int64_t r = 0; r < inputs[l]->dim(0); ++r, roi += 5) {
+      check(*roi > -1.0F && *roi < 0x1p31F, op, ": row ", r, " of rois_", l, " has image index ", *roi,
             ", must not be negative");
-      const float score = std::isnan(scores[r]) ? -std::numeric_limits<float>::infinity() : scores[r];
-      candidates[count] = {roi, score, static_cast<std::int32_t>(*roi), count};
+      candidates[count] = {roi, scores[r], static_cast<std::int32_t>(*roi), count};
       ++count;
     }
   }
   return count;
 }
 
-void run(const CollectRpnProposals::Params& p, const Call& call) {
-  auto* candidates = static_cast<Candidate*>(call.scratch);
-  const std::int32_t count = gather(call, candidates);
+std::int64_t collect(RpnCandidate* candidates, std::int64_t count, std::int64_t limit, float* rois) {
+  for (std::int64_t i = 0; i < count; ++i)
+    if (std::isnan(candidates[i].score)) candidates[i].score = -std::numeric_limits<float>::infinity();
   std::sort(candidates, candidates + count, before);
-  float* out = call.out<float>(0);
   std::int64_t rows = 0, of_image = 0;
-  for (std::int32_t i = 0; i < count; ++i) {
+  for (std::int64_t i = 0; i < count; ++i) {
     if (i > 0 && candidates[i].image != candidates[i - 1].image) of_image = 0;
-    if (p.rpn_post_nms_topN > 0 && of_image++ >= p.rpn_post_nms_topN) continue;
-    std::copy_n(candidates[i].roi, 5, out + rows++ * 5);
+    if (limit > 0 && of_image++ >= limit) continue;
+    std::copy_n(candidates[i].roi, 5, rois + rows++ * 5);
   }
-  call.set_rows(0, rows);
+  return rows;
 }
-
-}  // namespace
 
 template <>
 std::vector<KernelOf<CollectRpnProposals>> kernels<CollectRpnProposals, Backend::cpu>() {
   return {
       {"sort_f32", accepts_all<CollectRpnProposals>, run, [](const CollectRpnProposals::Params&, const CallSite& site) {
          Scratch scratch;
-         scratch.take<Candidate>(site.outputs[0].shape[0]);
+         scratch.take<RpnCandidate>(site.outputs[0].shape[0]);
          Prepared prepared;
          prepared.scratch_bytes = scratch.bytes();
          return prepared;

@@ -14,11 +14,13 @@ struct ConvTail {
   bool relu = false;  ///< after that
 };
 
-/// What is added to a convolution must have exactly its shape: no broadcasting.
+/// What is added to a convolution must have exactly its shape: no broadcasting. Against an unknown dimension a 1 would
+/// most likely be spread.
 inline void check_addend(const char* type, const Shape& addend, const Shape& sum) {
-  for (std::size_t i = 0; i < 4; ++i)
-    check(addend[i] == sum[i] || addend[i] == kUnknown || sum[i] == kUnknown, type, ": A is ", addend, ", the sum ",
-          sum);
+  for (std::size_t i = 0; i < 4; ++i) {
+    const bool may_fit = (addend[i] == kUnknown && sum[i] != 1) || (sum[i] == kUnknown && addend[i] != 1);
+    check(addend[i] == sum[i] || may_fit, type, ": A is ", addend, ", the sum ", sum);
+  }
 }
 
 /// Cross-correlation of images with a bank of filters: Y[n, m] = b[m] + sum over c of X[n, c] * W[m, c], where output

@@ -3,36 +3,43 @@
 #include <array>
 
 #include "kernels/fpn_levels.h"
+#include "operators/distribute_fpn_proposals/distribute.h"
 
 namespace d2deploy {
 
-namespace {
-
-void run(const DistributeFpnProposals::Params& p, const Call& call) {
+void distribute(const char* op, const DistributeFpnProposals::Params& p, const Tensor& rois, const Call& call,
+                std::size_t first_output) {
   const FpnLevels fpn{static_cast<float>(p.roi_canonical_scale), static_cast<float>(p.roi_canonical_level),
                       p.roi_min_level, p.roi_max_level, p.legacy_plus_one ? 1.0F : 0.0F};
   const auto levels = static_cast<std::size_t>(p.roi_max_level - p.roi_min_level + 1);
-  check(call.outputs.size() == levels + 1, "DistributeFpnProposals: got ", call.outputs.size(),
-        " outputs, wanted one for each of ", levels, " levels and rois_idx_restore");
-  const std::int64_t rows = call.input(0).dim(0), columns = call.input(0).dim(1);
-  const float* rois = call.in<float>(0);
-  auto* restore = call.out<std::int32_t>(levels);
+  const std::int64_t rows = rois.dim(0), columns = rois.dim(1);
+  const float* x = rois.data<float>();
+  auto* restore = call.out<std::int32_t>(first_output + levels);
 
   std::array<std::int32_t, 16> count{};  // as many as infer allows
   const auto level_of = [&](std::int64_t r) {
-    return static_cast<std::size_t>(fpn.index("DistributeFpnProposals", r, load_box(rois + (r + 1) * columns - 4)));
+    return static_cast<std::size_t>(fpn.index(op, r, load_box(x + (r + 1) * columns - 4)));
   };
   for (std::int64_t r = 0; r < rows; ++r) {
     const std::size_t level = level_of(r);
-    float* out = call.out<float>(level) + std::int64_t{count[level]} * 5;
-    out[0] = columns == 5 ? rois[r * columns] : 0.0F;
-    store_box(load_box(rois + (r + 1) * columns - 4), out + 1);
+    float* out = call.out<float>(first_output + level) + std::int64_t{count[level]} * 5;
+    out[0] = columns == 5 ? x[r * columns] : 0.0F;
+    store_box(load_box(x + (r + 1) * columns - 4), out + 1);
     restore[r] = count[level]++;
   }
   std::array<std::int32_t, 16> first{};
   for (std::size_t l = 1; l < levels; ++l) first[l] = first[l - 1] + count[l - 1];
   for (std::int64_t r = 0; r < rows; ++r) restore[r] += first[level_of(r)];
-  for (std::size_t l = 0; l < levels; ++l) call.set_rows(l, count[l]);
+  for (std::size_t l = 0; l < levels; ++l) call.set_rows(first_output + l, count[l]);
+}
+
+namespace {
+
+void run(const DistributeFpnProposals::Params& p, const Call& call) {
+  const auto levels = static_cast<std::size_t>(p.roi_max_level - p.roi_min_level + 1);
+  check(call.outputs.size() == levels + 1, "DistributeFpnProposals: got ", call.outputs.size(),
+        " outputs, wanted one for each of ", levels, " levels and rois_idx_restore");
+  distribute("DistributeFpnProposals", p, call.input(0), call, 0);
 }
 
 }  // namespace

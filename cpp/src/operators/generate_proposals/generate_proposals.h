@@ -1,4 +1,5 @@
 #pragma once
+#include "kernels/rotated_boxes.h"
 #include "operators/most_rows.h"
 #include "operators/operator.h"
 
@@ -8,6 +9,8 @@ namespace d2deploy {
 /// by their deltas, clipped to the image, filtered by size, and thinned by non-maximum suppression to post_nms_topN.
 /// Equal scores come in the order that libstdc++'s std::sort or std::partial_sort leaves them in, as in Caffe2; with
 /// another standard library that order may differ. A NaN score ranks last. Boxes with a NaN corner are dropped.
+/// Anchors of five columns are rotated boxes x, y, w, h, angle: centre, size, and degrees counter-clockwise. Of those
+/// only the (almost) upright ones are clipped, and all that are not finite are dropped.
 struct GenerateProposals {
   struct Params {
     float spatial_scale = 1.0F / 16;
@@ -26,17 +29,19 @@ struct GenerateProposals {
       field("nms_thresh", &Params::nms_thresh, Bound::any, "largest IoU of two proposals"),
       field("min_size", &Params::min_size, Bound::any, "least width and height, in pixels of the unscaled image"),
       field("legacy_plus_one", &Params::legacy_plus_one, Bound::any, "boxes include their end"),
-      field("angle_bound_on", &Params::angle_bound_on, Bound::any, "rotated boxes only"),
-      field("angle_bound_lo", &Params::angle_bound_lo, Bound::any, "rotated boxes only, degrees"),
-      field("angle_bound_hi", &Params::angle_bound_hi, Bound::any, "rotated boxes only, degrees"),
-      field("clip_angle_thresh", &Params::clip_angle_thresh, Bound::any, "rotated boxes only, degrees"),
+      field("angle_bound_on", &Params::angle_bound_on, Bound::any, "move angles into bounds; rotated boxes only"),
+      field("angle_bound_lo", &Params::angle_bound_lo, Bound::any, "least angle, degrees"),
+      field("angle_bound_hi", &Params::angle_bound_hi, Bound::any, "greatest angle, degrees"),
+      field("clip_angle_thresh", &Params::clip_angle_thresh, Bound::any,
+            "rotated boxes are clipped up to this angle, degrees"),
       field("correct_transform_coords", &Params::correct_transform_coords, Bound::any, "ignored; old files have it"),
   };
   static constexpr Signature signature{
       "GenerateProposals",
-      "scores: float32 (N, A, H, W) | deltas: float32 (N, D, H, W) D = 4 A | "
-      "im_info: float32 (N, 3) height, width, scale | anchors: float32 (A, 4|5) x1, y1, x2, y2 in image pixels",
-      "rois: float32 (n, 5) image, x1, y1, x2, y2 | probs: float32 (n) the scores", spatial | data_dependent,
+      "scores: float32 (N, A, H, W) | deltas: float32 (N, D, H, W) D = 4 A, or 5 A | "
+      "im_info: float32 (N, 3) height, width, scale | anchors: float32 (A, 4|5) x1, y1, x2, y2 in image pixels, or "
+      "x, y, w, h, angle",
+      "rois: float32 (n, 5|6) image, box | probs: float32 (n) the scores", spatial | data_dependent,
       "GenerateProposalsCPP"};
 
   /// Most proposals of one image.
@@ -45,14 +50,14 @@ struct GenerateProposals {
     return limited(limited(count, p.pre_nms_topN), p.post_nms_topN);
   }
   static Types infer(const Params& p, const Inputs& in) {
-    check<Unsupported>(in[3][1] == 4, signature.type, ": anchors must be (A, 4), got ", in[3],
-                       "; rotated boxes are not supported here");
-    check(in[1][1] == kUnknown || in[1][1] == times(4, in[3][0]), signature.type,
-          ": deltas must have 4 channels for each of ", in[3][0], " anchors, got ", in[1]);
+    const std::int64_t box = in[3][1], channels = times(box, in[3][0]);
+    if (box == 5) (void)angle_bounds(signature.type, p.angle_bound_on, p.angle_bound_lo, p.angle_bound_hi);
+    check(in[1][1] == kUnknown || channels == kUnknown || in[1][1] == channels, signature.type, ": deltas must have ",
+          box, " channels for each of ", in[3][0], " anchors, got ", in[1]);
     check<Unsupported>(times(times(in[0][1], in[0][2]), in[0][3]) <= INT32_MAX, signature.type,
                        ": takes at most 2^31 - 1 scores per image, got ", in[0]);
     const std::int64_t rows = times(in[0][0], most(p, in[0]));
-    return {f32({rows, 5}), f32({rows})};
+    return {f32({rows, plus(box, 1)}), f32({rows})};
   }
 };
 

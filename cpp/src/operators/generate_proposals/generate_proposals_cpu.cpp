@@ -1,14 +1,16 @@
 #include "operators/generate_proposals/generate_proposals.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <numeric>
 
 #include "core/threads.h"
-#include "kernels/boxes.h"
 #include "kernels/nms.h"
+#include "kernels/rotated_boxes.h"
 #include "kernels/scratch.h"
+#include "operators/generate_proposals/propose.h"
 
 namespace d2deploy {
 
@@ -24,13 +26,13 @@ struct Workspace {
   std::int32_t *source, *survivors;  // ... their positions in `ranks`, and 0, 1, ... for the suppression
   float* nms;
 
-  Workspace(Scratch& scratch, std::int64_t count, std::int64_t candidates)
+  Workspace(Scratch& scratch, std::int64_t count, std::int64_t candidates, std::int64_t box)
       : ranks(scratch.take<float>(count)),
         order(scratch.take<std::int32_t>(count)),
-        boxes(scratch.take<float>(4 * candidates)),
+        boxes(scratch.take<float>(box * candidates)),
         source(scratch.take<std::int32_t>(candidates)),
         survivors(scratch.take<std::int32_t>(candidates)),
-        nms(scratch.take<float>(nms_scratch_floats(candidates))) {}
+        nms(scratch.take<float>(nms_scratch_floats(candidates, box == 5))) {}
 };
 
 struct Grid {
@@ -38,12 +40,6 @@ struct Grid {
   std::int64_t count() const { return anchors * height * width; }
 };
 Grid grid_of(const Shape& scores) { return {scores[1], scores[2], scores[3]}; }
-
-std::size_t scratch_per_image(const Params& p, const Grid& grid) {
-  Scratch scratch;
-  const Workspace work(scratch, grid.count(), limited(grid.count(), p.pre_nms_topN));
-  return scratch.bytes();
-}
 
 // Fills `ranks` and `order`; returns how many candidates there are. The permutation starts ascending and is sorted
 // by score alone: which of two equal scores comes first is what the sorting function makes of it.
@@ -68,93 +64,134 @@ std::int64_t rank(const Params& p, const Tensor& scores, std::int64_t image, con
   return candidates;
 }
 
-struct ImageInfo {
-  float height, width, scale;
+// What the boxes of an image are clipped to and filtered by.
+struct Limits {
+  float height, width;  // of the image, as given
+  float least;          // side of a box
+  float plus_one;
+
+  // Clipping is to whole pixels, but the centre is compared with the size as it is given, as in Caffe2.
+  float whole_height() const { return std::trunc(height); }
+  float whole_width() const { return std::trunc(width); }
+  bool keep(float x, float y, float w, float h) const { return w >= least && h >= least && x < width && y < height; }
 };
 
+// The box that deltas make of an anchor moved by (dx, dy), in `out`; false where it is to be dropped.
+bool decode_upright(const Limits& limits, const float* anchor, float dx, float dy, const float* deltas, float* out) {
+  const float p = limits.plus_one;
+  const Box a = load_box(anchor);
+  const Box decoded = decode_box({a.x1 + dx, a.y1 + dy, a.x2 + dx, a.y2 + dy}, deltas, {}, p);
+  const Box box = clip_box(decoded, limits.whole_width(), limits.whole_height(), p);
+  store_box(box, out);
+  const float w = width(box, p), h = height(box, p);
+  return limits.keep(box.x1 + w / 2, box.y1 + h / 2, w, h);
+}
+
+bool decode_rotated(const Params& p, const Limits& limits, const float* anchor, float dx, float dy, const float* deltas,
+                    float* out) {
+  const AngleBounds bounds = angle_bounds("GenerateProposals", p.angle_bound_on, p.angle_bound_lo, p.angle_bound_hi);
+  const RotatedBox a = load_rotated_box(anchor);
+  const RotatedBox decoded = decode_rotated_box({a.x + dx, a.y + dy, a.w, a.h, a.angle}, deltas, {}, bounds);
+  const RotatedBox box =
+      clip_rotated_box(decoded, limits.whole_width(), limits.whole_height(), p.clip_angle_thresh, limits.plus_one);
+  store_rotated_box(box, out);
+  return is_finite(box) && limits.keep(box.x, box.y, box.w, box.h);
+}
+
 // Decodes, clips and filters the candidates; returns how many are left.
-std::int64_t decode(const Params& p, const Call& call, std::int64_t image, std::int64_t candidates,
+std::int64_t decode(const Params& p, const RpnLevel& level, std::int64_t image, std::int64_t candidates,
                     const Workspace& work) {
-  const Tensor& deltas = call.input(1);
-  const Strides4 s = strides4(deltas.type());
-  const Grid grid = grid_of(call.input(0).shape());
-  const float* info = call.in<float>(2) + image * 3;
-  const ImageInfo im{info[0], info[1], info[2]};
-  const float plus_one = p.legacy_plus_one ? 1.0F : 0.0F, least = p.min_size * im.scale;
+  const Strides4 s = strides4(level.deltas.type());
+  const Grid grid = grid_of(level.scores.shape());
+  const float* info = level.im_info.data<float>() + image * 3;
+  const Limits limits{info[0], info[1], p.min_size * info[2], p.legacy_plus_one ? 1.0F : 0.0F};
   const auto cell = static_cast<float>(1.0 / static_cast<double>(p.spatial_scale));
+  const std::int64_t columns = level.anchors.dim(1);
   std::int64_t left = 0;
   for (std::int64_t i = 0; i < candidates; ++i) {
     const std::int64_t flat = work.order[i];
     const std::int64_t w = flat % grid.width, h = flat / grid.width % grid.height, a = flat / grid.width / grid.height;
     const float dx = static_cast<float>(w) * cell, dy = static_cast<float>(h) * cell;
-    const Box anchor = load_box(call.in<float>(3) + a * 4);
-    const float* d = deltas.data<float>() + image * s.n + a * 4 * s.c + h * s.h + w * s.w;
-    const float delta[] = {d[0], d[s.c], d[2 * s.c], d[3 * s.c]};
-    const Box decoded =
-        decode_box({anchor.x1 + dx, anchor.y1 + dy, anchor.x2 + dx, anchor.y2 + dy}, delta, {}, plus_one);
-    // Clipped to whole pixels, but the centre is compared with the size as it is given, as in Caffe2.
-    const Box box = clip_box(decoded, std::trunc(im.width), std::trunc(im.height), plus_one);
-    const float box_w = width(box, plus_one), box_h = height(box, plus_one);
-    const bool keep =
-        box_w >= least && box_h >= least && box.x1 + box_w / 2 < im.width && box.y1 + box_h / 2 < im.height;
-    if (!keep) continue;
-    store_box(box, work.boxes + left * 4);
-    work.source[left++] = work.order[i];
+    const float* anchor = level.anchors.data<float>() + a * columns;
+    const float* d = level.deltas.data<float>() + image * s.n + a * columns * s.c + h * s.h + w * s.w;
+    std::array<float, 5> deltas{};
+    for (std::size_t k = 0; k < static_cast<std::size_t>(columns); ++k)
+      deltas[k] = d[static_cast<std::int64_t>(k) * s.c];
+    float* box = work.boxes + left * columns;
+    const bool keep = columns == 4 ? decode_upright(limits, anchor, dx, dy, deltas.data(), box)
+                                   : decode_rotated(p, limits, anchor, dx, dy, deltas.data(), box);
+    if (keep) work.source[left++] = work.order[i];
   }
   return left;
 }
 
-// Writes the proposals of one image; returns how many.
-std::int64_t propose(const Params& p, const Call& call, std::int64_t image, const Workspace& work, float* rois,
+}  // namespace
+
+std::size_t propose_scratch_bytes(const Params& p, const Shape& scores, std::int64_t box) {
+  const std::int64_t count = grid_of(scores).count();
+  Scratch scratch;
+  const Workspace work(scratch, count, limited(count, p.pre_nms_topN), box);
+  return scratch.bytes();
+}
+
+std::int64_t propose(const Params& p, const RpnLevel& level, std::int64_t image, void* memory, float* rois,
                      float* probs) {
-  const Tensor& scores = call.input(0);
-  const std::int64_t candidates = rank(p, scores, image, work);
-  const std::int64_t left = decode(p, call, image, candidates, work);
+  const Grid grid = grid_of(level.scores.shape());
+  Scratch scratch(memory);
+  const std::int64_t columns = level.anchors.dim(1);
+  const Workspace work(scratch, grid.count(), limited(grid.count(), p.pre_nms_topN), columns);
+  const std::int64_t candidates = rank(p, level.scores, image, work);
+  const std::int64_t left = decode(p, level, image, candidates, work);
   std::iota(work.survivors, work.survivors + left, 0);
   const std::int64_t kept =
-      greedy_nms(work.boxes, 4, work.survivors, left, p.nms_thresh, p.legacy_plus_one, p.post_nms_topN, work.nms);
-  const Strides4 s = strides4(scores.type());
-  const Grid grid = grid_of(scores.shape());
-  const float* x = scores.data<float>() + image * s.n;
+      columns == 5
+          ? greedy_nms_rotated(work.boxes, 5, work.survivors, left, p.nms_thresh, p.post_nms_topN, work.nms)
+          : greedy_nms(work.boxes, 4, work.survivors, left, p.nms_thresh, p.legacy_plus_one, p.post_nms_topN, work.nms);
+  const Strides4 s = strides4(level.scores.type());
+  const float* x = level.scores.data<float>() + image * s.n;
   for (std::int64_t k = 0; k < kept; ++k) {
     const std::int32_t i = work.survivors[k];
     const std::int64_t flat = work.source[i];
-    rois[k * 5] = static_cast<float>(image);
-    store_box(load_box(work.boxes + std::int64_t{i} * 4), rois + k * 5 + 1);
+    float* roi = rois + k * (columns + 1);
+    roi[0] = static_cast<float>(image);
+    std::copy_n(work.boxes + i * columns, columns, roi + 1);
     probs[k] =
         x[flat / grid.width / grid.height * s.c + flat / grid.width % grid.height * s.h + flat % grid.width * s.w];
   }
   return kept;
 }
 
+namespace {
+
+struct Memory {
+  std::int64_t* kept;  // proposals of each image
+  std::byte* work;     // a part for each image
+  Memory(Scratch& scratch, std::int64_t images, std::size_t bytes)
+      : kept(scratch.take<std::int64_t>(images)),
+        work(scratch.take<std::byte>(images * static_cast<std::int64_t>(bytes))) {}
+};
+
 void run(const Params& p, const Call& call) {
   const Shape& shape = call.input(0).shape();
   const std::int64_t images = shape[0], most = GenerateProposals::most(p, shape);
-  const Grid grid = grid_of(shape);
-  const std::int64_t candidates = limited(grid.count(), p.pre_nms_topN);
-  const std::size_t bytes = scratch_per_image(p, grid);
+  const std::int64_t columns = call.output(0).dim(1);
+  const std::size_t bytes = propose_scratch_bytes(p, shape, columns - 1);
   float *rois = call.out<float>(0), *probs = call.out<float>(1);
+  Scratch scratch(call.scratch);
+  const Memory memory(scratch, images, bytes);
+  const RpnLevel level{call.input(0), call.input(1), call.input(2), call.input(3)};
 
-  // Each image writes where it stands if all those before it are full; then the gaps are closed. How many rows it
-  // wrote stands in the first word of its scratch memory, which the work on it no longer needs.
-  const auto part = [&](std::int64_t image) {
-    return static_cast<std::byte*>(call.scratch) + static_cast<std::size_t>(image) * bytes;
-  };
+  // Each image writes where it stands if all those before it are full; then the gaps are closed.
   parallel_for(images, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t image = begin; image < end; ++image) {
-      Scratch scratch(part(image));
-      const Workspace work(scratch, grid.count(), candidates);
-      const std::int64_t kept = propose(p, call, image, work, rois + image * most * 5, probs + image * most);
-      if (grid.count() > 0) work.order[0] = static_cast<std::int32_t>(kept);
-    }
+    for (std::int64_t i = begin; i < end; ++i)
+      memory.kept[i] = propose(p, level, i, memory.work + static_cast<std::size_t>(i) * bytes,
+                               rois + i * most * columns, probs + i * most);
   });
   std::int64_t rows = 0;
-  for (std::int64_t image = 0; image < images && most > 0; ++image) {
-    Scratch scratch(part(image));
-    const std::int64_t kept = Workspace(scratch, grid.count(), candidates).order[0];
-    std::copy_n(rois + image * most * 5, kept * 5, rois + rows * 5);
-    std::copy_n(probs + image * most, kept, probs + rows);
-    rows += kept;
+  for (std::int64_t i = 0; i < images; ++i) {
+    std::copy_n(rois + i * most * columns, memory.kept[i] * columns, rois + rows * columns);
+    std::copy_n(probs + i * most, memory.kept[i], probs + rows);
+    rows += memory.kept[i];
   }
   call.set_rows(0, rows);
   call.set_rows(1, rows);
@@ -166,8 +203,10 @@ template <>
 std::vector<KernelOf<GenerateProposals>> kernels<GenerateProposals, Backend::cpu>() {
   return {{"partial_sort_f32", accepts_all<GenerateProposals>, run, [](const Params& p, const CallSite& site) {
              const Shape& scores = site.inputs[0].shape;
+             Scratch scratch;
+             const Memory memory(scratch, scores[0], propose_scratch_bytes(p, scores, site.inputs[3].shape[1]));
              Prepared prepared;
-             prepared.scratch_bytes = scratch_per_image(p, grid_of(scores)) * static_cast<std::size_t>(scores[0]);
+             prepared.scratch_bytes = scratch.bytes();
              return prepared;
            }}};
 }

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/threads.h"
+#include "operators/planned_scratch.h"
 
 namespace d2deploy {
 
@@ -36,21 +37,18 @@ void resize_row(const Sizes& s, const float* x, float* y) {
   }
 }
 
+std::size_t scratch_bytes(std::int64_t width) { return static_cast<std::size_t>(width) * sizeof(std::int32_t); }
+
 Prepared prepare(const ResizeNearest::Params&, const CallSite& site) {
-  const std::int64_t width = std::max<std::int64_t>(site.outputs[0].shape[3], 0);
-  Prepared prepared;
-  prepared.scratch_bytes = static_cast<std::size_t>(width) * sizeof(std::int32_t);
-  return prepared;
+  return plan_scratch(scratch_bytes(std::max<std::int64_t>(site.outputs[0].shape[3], 0)));
 }
 
 void run(const ResizeNearest::Params& p, const Call& call) {
   const TensorType &in = call.input(0).type(), &out = call.output(0).type();
-  const auto scale = ResizeNearest::scale(p, call.has_input(1) ? &call.input(1) : nullptr);
-  check<InternalError>(out.shape[2] == ResizeNearest::resized(in.shape[2], scale.h) &&
-                           out.shape[3] == ResizeNearest::resized(in.shape[3], scale.w),
-                       "ResizeNearest: planned for ", out.shape, ", but the scales are ", scale.h, " and ", scale.w);
+  const auto scale = call_scale("ResizeNearest", p, call);
   if (out.shape.size() == 0) return;
-  auto* columns = static_cast<std::int32_t*>(call.scratch);
+  const CallScratch scratch(call, scratch_bytes(out.shape[3]));
+  auto* columns = static_cast<std::int32_t*>(scratch.get());
   Sizes s{in.shape[2], in.shape[3], out.shape[2], out.shape[3], 1, columns, scale.w == 2.0F};
   for (std::int64_t i = 0; i < s.out_w; ++i) columns[i] = static_cast<std::int32_t>(source(i, scale.w, s.w));
   std::int64_t planes = in.shape[0] * in.shape[1];

@@ -1,0 +1,40 @@
+#include "operators/collect_and_distribute_fpn_rpn_proposals/collect_and_distribute_fpn_rpn_proposals.h"
+
+#include "kernels/scratch.h"
+#include "operators/collect_rpn_proposals/collect.h"
+#include "operators/distribute_fpn_proposals/distribute.h"
+
+namespace d2deploy {
+
+namespace {
+
+using Params = CollectAndDistributeFpnRpnProposals::Params;
+
+void run(const Params& p, const Call& call) {
+  const char* type = CollectAndDistributeFpnRpnProposals::signature.type;
+  const auto levels = static_cast<std::size_t>(p.roi_max_level - p.roi_min_level + 1);
+  check(call.outputs.size() == levels + 2, type, ": got ", call.outputs.size(),
+        " outputs, wanted rois, one for each of ", levels, " levels, and rois_idx_restore");
+  auto* candidates = static_cast<RpnCandidate*>(call.scratch);
+  const std::int64_t count = gather(type, call.inputs, candidates);
+  const std::int64_t rows = collect(candidates, count, p.rpn_post_nms_topN, call.out<float>(0));
+  call.set_rows(0, rows);
+  call.set_rows(levels + 1, rows);
+  distribute(type, p, call.output(0), call, 1);
+}
+
+}  // namespace
+
+template <>
+std::vector<KernelOf<CollectAndDistributeFpnRpnProposals>>
+kernels<CollectAndDistributeFpnRpnProposals, Backend::cpu>() {
+  return {{"sort_f32", accepts_all<CollectAndDistributeFpnRpnProposals>, run, [](const Params&, const CallSite& site) {
+             Scratch scratch;
+             scratch.take<RpnCandidate>(site.outputs[0].shape[0]);
+             Prepared prepared;
+             prepared.scratch_bytes = scratch.bytes();
+             return prepared;
+           }}};
+}
+
+}  // namespace d2deploy

@@ -1,0 +1,31 @@
+// The kernel that GroupNorm and GroupNormRelu share.
+#pragma once
+#include "kernels/group_norm.h"
+#include "operators/group_norm/group_norm.h"
+#include "operators/planned_scratch.h"
+
+namespace d2deploy {
+
+/// Runs the task of a call whose inputs are X, gamma and beta, and whose outputs are Y, mean and inv_std.
+inline void run_group_norm(std::int64_t groups, float epsilon, bool relu, const Call& call) {
+  const Maps maps = Maps::of(call.input(0).type());
+  const auto moments = [&](std::size_t i) { return call.has_output(i) ? call.out<float>(i) : nullptr; };
+  const CallScratch scratch(call, group_norm_scratch_bytes(maps, groups));
+  group_norm({maps, groups, epsilon, relu, call.in<float>(0), call.in<float>(1), call.in<float>(2), call.out<float>(0),
+              moments(1), moments(2)},
+             scratch.get());
+}
+
+inline Prepared prepare_group_norm(std::int64_t groups, const CallSite& site) {
+  const TensorType& x = site.inputs[0];
+  return plan_scratch(x.shape.known() ? group_norm_scratch_bytes(Maps::of(x), groups) : 0);
+}
+
+template <class Op>
+std::vector<KernelOf<Op>> group_norm_kernels() {
+  return {{"two_pass_f32", accepts_all<Op>,
+           [](const GroupNormParams& p, const Call& call) { run_group_norm(p.group, p.epsilon, Op::relu, call); },
+           [](const GroupNormParams& p, const CallSite& site) { return prepare_group_norm(p.group, site); }}};
+}
+
+}  // namespace d2deploy

@@ -1,0 +1,72 @@
+#include "operators/pad_image/pad_image.h"
+
+#include <algorithm>
+
+#include "core/threads.h"
+
+namespace d2deploy {
+
+namespace {
+
+using Mode = PadImage::Mode;
+constexpr std::int64_t kNone = -1;
+
+// The input cell that stands at place i, counted from the first input cell; kNone where the value stands.
+std::int64_t source(Mode mode, std::int64_t i, std::int64_t size) {
+  if (i >= 0 && i < size) return i;
+  switch (mode) {
+    case Mode::constant: return kNone;
+    case Mode::reflect: return i < 0 ? -i : 2 * size - i - 2;
+    case Mode::edge: return i < 0 ? 0 : size - 1;
+  }
+  return kNone;
+}
+
+struct Row {
+  Mode mode;
+  float value;
+  std::int64_t before, width, after, cell;  // cell: floats that lie together at one place
+
+  void pad(const float* x, std::int64_t begin, std::int64_t end, float* y) const {
+    for (std::int64_t j = begin; j < end; ++j, y += cell) {
+      const std::int64_t from = source(mode, j, width);
+      from == kNone ? std::fill_n(y, cell, value) : std::copy_n(x + from * cell, cell, y);
+    }
+  }
+  void copy(const float* x, float* y) const {
+    pad(x, -before, 0, y);
+    std::copy_n(x, width * cell, y + before * cell);
+    pad(x, width, width + after, y + (before + width) * cell);
+  }
+  std::int64_t out_floats() const { return (before + width + after) * cell; }
+};
+
+void run(const PadImage::Params& p, const Call& call) {
+  const TensorType &in = call.input(0).type(), &out = call.output(0).type();
+  if (out.shape.size() == 0) return;
+  const Window w = PadImage::pads(p);
+  const bool last = in.layout == Layout::channels_last;
+  const std::int64_t planes = last ? in.shape[0] : in.shape[0] * in.shape[1], height = in.shape[2];
+  const Row row{PadImage::mode(p), p.value, w.pad_l, in.shape[3], w.pad_r, last ? in.shape[1] : 1};
+  const float* x = call.in<float>(0);
+  float* y = call.out<float>(0);
+  const std::int64_t in_row = row.width * row.cell, out_row = row.out_floats(), out_h = out.shape[2];
+  parallel_for(planes * out_h, 1 + (1 << 15) / out_row, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const std::int64_t from = source(row.mode, i % out_h - w.pad_t, height);
+      if (from == kNone)
+        std::fill_n(y + i * out_row, out_row, row.value);
+      else
+        row.copy(x + (i / out_h * height + from) * in_row, y + i * out_row);
+    }
+  });
+}
+
+}  // namespace
+
+template <>
+std::vector<KernelOf<PadImage>> kernels<PadImage, Backend::cpu>() {
+  return {{"rows_f32", accepts_all<PadImage>, run}};
+}
+
+}  // namespace d2deploy

@@ -1,0 +1,46 @@
+#include "operators/upsample_nearest/upsample_nearest.h"
+
+#include <algorithm>
+
+#include "core/threads.h"
+
+namespace d2deploy {
+
+namespace {
+
+// One row of `width` cells with `cell` floats each, every cell `scale` times.
+void stretch_row(const float* x, std::int64_t width, std::int64_t cell, std::int64_t scale, float* y) {
+  for (std::int64_t i = 0; i < width; ++i, x += cell)
+    for (std::int64_t k = 0; k < scale; ++k, y += cell) {
+      if (cell == 1)
+        *y = *x;
+      else
+        std::copy_n(x, cell, y);
+    }
+}
+
+void run(const UpsampleNearest::Params& p, const Call& call) {
+  const TensorType& in = call.input(0).type();
+  if (call.output(0).size() == 0) return;
+  const bool last = in.layout == Layout::channels_last;
+  const std::int64_t planes = last ? in.shape[0] : in.shape[0] * in.shape[1], cell = last ? in.shape[1] : 1;
+  const std::int64_t in_row = in.shape[3] * cell, out_row = in_row * p.scale;
+  const float* x = call.in<float>(0);
+  float* y = call.out<float>(0);
+  parallel_for(planes * in.shape[2], 1 + (1 << 15) / (out_row * p.scale), [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      float* first = y + i * p.scale * out_row;
+      stretch_row(x + i * in_row, in.shape[3], cell, p.scale, first);
+      for (std::int64_t k = 1; k < p.scale; ++k) std::copy_n(first, out_row, first + k * out_row);
+    }
+  });
+}
+
+}  // namespace
+
+template <>
+std::vector<KernelOf<UpsampleNearest>> kernels<UpsampleNearest, Backend::cpu>() {
+  return {{"rows_f32", accepts_all<UpsampleNearest>, run}};
+}
+
+}  // namespace d2deploy

@@ -1,0 +1,235 @@
+// Plans: which kernels are chosen and why, where values share memory, how plans are cached.
+#include "runtime/plan.h"
+
+#include <cstdlib>
+
+#include "net_run.h"
+
+using namespace d2deploy;
+
+namespace {
+
+const char* const kConvRelu =
+    "input data float32 ?x2x?x?\n"
+    "const w float32 3x2x1x1 = 1 -2 3 -4 5 -6\n"
+    "const b float32 3 = 1 2 3\n"
+    "c = Conv(data, w, b) {kernels=[1,1]}\n"
+    "y = Relu(c)\n"
+    "output y\n";
+
+// Sets a variable of the environment as long as it lives.
+class Environment {
+ public:
+  Environment(const char* name, const char* value) : name_(name) { setenv(name, value, 1); }
+  ~Environment() { unsetenv(name_); }
+  Environment(const Environment&) = delete;
+  Environment& operator=(const Environment&) = delete;
+
+ private:
+  const char* name_;
+};
+
+std::string run_kernel(const ModelOptions& options, const std::string& type) {
+  Session session(model_of(kConvRelu, options));
+  session.set_profiling(true);
+  (void)session.run({{"data", noise({1, 2, 16, 16})}});
+  return kernel_of(session, type);
+}
+
+TEST(Kernels, AForcedOneRuns) {
+  ModelOptions options;
+  options.kernels = "ConvRelu=direct_f32";
+  EXPECT_EQ(run_kernel(options, "ConvRelu"), "direct_f32");
+  options.optimize = false;
+  options.kernels = "Relu=loop_f32,Conv=direct_f32";
+  EXPECT_EQ(run_kernel(options, "Conv"), "direct_f32");
+}
+
+TEST(Kernels, TheEnvironmentForcesWhereTheOptionIsEmpty) {
+  const Environment forced("D2DEPLOY_KERNELS", "ConvRelu=direct_f32");
+  EXPECT_EQ(run_kernel({}, "ConvRelu"), "direct_f32");
+  ModelOptions options;
+  options.optimize = false;
+  options.kernels = "Conv=direct_f32";
+  EXPECT_EQ(run_kernel(options, "Conv"), "direct_f32");
+}
+
+TEST(Kernels, WhatIsNotThereIsNamed) {
+  const auto error = [](const char* text) {
+    return message_of<InvalidArgument>([&] { (void)parse_forced_kernels(text); });
+  };
+  EXPECT_EQ(error("Conv"), "kernels: 'Conv' is not Operator=kernel");
+  EXPECT_EQ(error("Konv=direct_f32"), "kernels: there is no operator 'Konv'");
+  EXPECT_EQ(error("Relu=direct_f32"), "kernels: Relu has no kernel 'direct_f32'; known: loop_f32");
+  EXPECT_EQ(error("Flatten=x"), "kernels: Flatten has no kernel 'x'; known: ");
+  const Environment forced("D2DEPLOY_KERNELS", "Relu=fast");
+  EXPECT_EQ(message_of<InvalidArgument>([] { (void)model_of(kConvRelu); }),
+            "kernels: Relu has no kernel 'fast'; known: loop_f32");
+  EXPECT_TRUE(parse_forced_kernels("").empty());
+  EXPECT_EQ(parse_forced_kernels("CopyCPUToGPU=copy").at("Copy"), "copy");
+}
+
+#ifdef D2DEPLOY_TEST_ONEDNN
+TEST(Kernels, RefusalsAreLogged) {
+  std::string messages;
+  ModelOptions options;
+  options.log = [&](LogLevel, std::string_view m) { messages += std::string(m) + '\n'; };
+  options.optimize = false;
+  Session session(
+      model_of("input x float32 1x2x4x4\ninput w float32 1x2x1x1\ny = Conv(x, w) {kernel=1}\noutput y", options));
+  (void)session.run({{"x", noise({1, 2, 4, 4})}, {"w", noise({1, 2, 1, 1})}});
+  EXPECT_NE(messages.find("node (Conv -> y): kernel onednn_f32 refused: the weights are not constant"),
+            std::string::npos)
+      << messages;
+}
+
+TEST(Kernels, AForcedOneThatRefusesAPlainOperatorIsAnError) {
+  ModelOptions options;
+  options.kernels = "Conv=onednn_f32";
+  Session session(
+      model_of("input x float32 1x2x4x4\ninput w float32 1x2x1x1\ny = Conv(x, w) {kernel=1}\noutput y", options));
+  EXPECT_NE(message_of<Unsupported>([&] {
+              (void)session.run({{"x", noise({1, 2, 4, 4})}, {"w", noise({1, 2, 1, 1})}});
+            }).find("no kernel takes this call: onednn_f32: the weights are not constant"),
+            std::string::npos);
+}
+
+// The bias of the fused node is an input, so the forced kernel refuses it. `y.conv` is a name of the net: the plain
+// operators that run instead must not take it for theirs.
+TEST(Kernels, AFusedNodeThatNoKernelTakesRunsAsItsMeaning) {
+  const std::string text =
+      "input x float32 1x2x4x4\n"
+      "input b float32 3\n"
+      "const w float32 3x2x1x1 = 1 -2 3 -4 5 -6\n"
+      "y.conv = Sigmoid(x)\n"
+      "c = Conv(x, w, b) {kernels=[1,1]}\n"
+      "y = Relu(c)\n"
+      "z = Concat(y.conv, y)\n"
+      "output z\n";
+  std::string messages;
+  ModelOptions options;
+  options.kernels = "ConvRelu=onednn_f32";
+  options.log = [&](LogLevel, std::string_view m) { messages += std::string(m) + '\n'; };
+  Session session(model_of(text, options));
+  session.set_profiling(true);
+  const Tensors inputs{{"x", noise({1, 2, 4, 4})}, {"b", noise({3})}};
+  EXPECT_EQ(difference(session.run(inputs), outputs_by_evaluation(text, inputs)), "");
+  EXPECT_NE(messages.find("runs as its plain operators: onednn_f32: the bias is not constant"), std::string::npos)
+      << messages;
+  EXPECT_EQ(kernel_of(session, "ConvRelu"), "");
+  EXPECT_EQ(kernel_of(session, "Conv"), "direct_f32");
+}
+#endif
+
+// The addend turns out to be one pixel only when the size of the inputs is known.
+TEST(Kernels, AFusedNodeThatDoesNotFitItsInputsRunsAsItsMeaning) {
+  const std::string text =
+      "input x float32 ?x2x?x?\n"
+      "input a float32 ?x3x?x?\n"
+      "const w float32 3x2x1x1 = 1 -2 3 -4 5 -6\n"
+      "const b float32 3 = 1 2 3\n"
+      "c = Conv(x, w, b) {kernels=[1,1]}\n"
+      "s = Add(c, a)\n"
+      "y = Relu(s)\n"
+      "output y\n";
+  Session session(model_of(text));
+  session.set_profiling(true);
+  const Tensors same{{"x", noise({1, 2, 4, 4})}, {"a", noise({1, 3, 4, 4}, 2)}};
+  EXPECT_EQ(difference(session.run(same), outputs_by_evaluation(text, same)), "");
+  EXPECT_NE(kernel_of(session, "ConvAddRelu"), "");
+  const Tensors spread{{"x", noise({1, 2, 4, 4})}, {"a", noise({1, 3, 1, 1}, 2)}};
+  EXPECT_EQ(difference(session.run(spread), outputs_by_evaluation(text, spread)), "");
+  EXPECT_EQ(kernel_of(session, "ConvAddRelu"), "");
+}
+
+TEST(Plans, AreKeptForTheLastEightShapes) {
+  const auto model = model_of(kConvRelu);
+  const auto plan = [&](std::int64_t width) { return model->impl().plan({{"data", f32({1, 2, 4, width})}}); };
+  const auto first = plan(1);
+  for (std::int64_t width = 2; width <= 8; ++width) (void)plan(width);
+  EXPECT_EQ(plan(1), first);  // still there, and now the one used last
+  const auto second = plan(2);
+  (void)plan(9);
+  EXPECT_EQ(plan(1), first);
+  EXPECT_EQ(plan(2), second);
+  for (std::int64_t width = 10; width <= 17; ++width) (void)plan(width);
+  EXPECT_NE(plan(1), first);
+}
+
+TEST(Plans, ElementwiseChainsShareOneBlock) {
+  const auto model =
+      model_of("input x float32 1000\na = Sigmoid(x)\nb = Relu(a)\nc = Sigmoid(b)\ny = Add(c, x)\noutput y");
+  EXPECT_EQ(model->impl().plan({{"x", f32({1000})}})->arena_bytes, 4032U);  // 4000 in whole cache lines
+}
+
+TEST(Plans, AViewKeepsTheMemoryOfItsSource) {
+  const std::string text =
+      "input x float32 2x3x4\n"
+      "a = Relu(x)\n"
+      "f = Flatten(a)\n"
+      "b = Sigmoid(a)\n"  // must not write where f is read below
+      "g = Flatten(b)\n"
+      "y = Sub(f, g)\n"
+      "z = Add(f, f)\n"
+      "output y\n"
+      "output z\n"
+      "output f\n";
+  Session session(model_of(text));
+  const Tensors inputs{{"x", noise({2, 3, 4})}};
+  EXPECT_EQ(difference(session.run(inputs), outputs_by_evaluation(text, inputs)), "");
+}
+
+TEST(Plans, ALargerTensorThanAllowedIsRefused) {
+  ModelOptions options;
+  options.max_tensor_bytes = 1000;
+  Session session(
+      model_of("input x float32 1x1x?x?\ny = ResizeNearest(x) {height_scale=2.0 width_scale=2.0}\noutput y", options));
+  EXPECT_NO_THROW((void)session.run({{"x", noise({1, 1, 4, 4})}}));
+  const std::string error = message_of<InvalidArgument>([&] { (void)session.run({{"x", noise({1, 1, 8, 8})}}); });
+  EXPECT_NE(error.find("a tensor of shape (1, 1, 16, 16) takes 1024 bytes, allowed are 1000 (max_tensor_bytes)"),
+            std::string::npos)
+      << error;
+}
+
+TEST(Plans, ALargerTensorThanAllowedIsRefusedWhereDataDecides) {
+  ModelOptions options;
+  options.max_tensor_bytes = 1000;
+  Session session(model_of("input x float32 1x1x4x4\ninput s float32 2\ny = ResizeNearest(x, s)\noutput y", options));
+  const Tensors small{{"x", noise({1, 1, 4, 4})}, {"s", Tensor::of<float>({2}, {2, 2})}};
+  const Tensors large{{"x", noise({1, 1, 4, 4})}, {"s", Tensor::of<float>({2}, {4, 4})}};
+  EXPECT_EQ(session.run(small).at("y").shape(), Shape({1, 1, 8, 8}));
+  const std::string error = message_of<InvalidArgument>([&] { (void)session.run(large); });
+  EXPECT_NE(error.find("takes 1024 bytes, allowed are 1000"), std::string::npos) << error;
+  EXPECT_EQ(session.run(small).at("y").shape(), Shape({1, 1, 8, 8}));
+}
+
+TEST(Constants, ArePackedOnceDroppedAndRestored) {
+  Constant constant(Tensor::of<float>({2}, {1, 2}));
+  int packings = 0, unpackings = 0;
+  const auto pack = [&](const Tensor& plain) -> Constant::Packed {
+    ++packings;
+    const Tensor copy = plain.clone();
+    return {std::make_shared<Tensor>(copy), [copy, &unpackings] {
+              ++unpackings;
+              return copy.clone();
+            }};
+  };
+  constant.drop_plain();  // nothing to restore it from: it stays
+  const Tensor early = constant.plain();
+  EXPECT_EQ(unpackings, 0);
+  const auto packed = constant.packed("a", pack);
+  EXPECT_EQ(constant.packed("a", pack), packed);
+  EXPECT_EQ(packings, 1);
+  constant.drop_plain();
+  EXPECT_EQ(early.data<float>()[1], 2.0F);  // handed out before, and still valid
+  EXPECT_EQ(constant.type(), f32({2}));
+  EXPECT_NE(constant.packed("b", pack), packed);  // made from the restored values
+  EXPECT_EQ(packings, 2);
+  EXPECT_EQ(unpackings, 1);
+  constant.drop_plain();
+  EXPECT_EQ(constant.plain().data<float>()[0], 1.0F);
+  EXPECT_EQ(constant.plain().data<float>()[1], 2.0F);
+  EXPECT_EQ(unpackings, 2);
+}
+
+}  // namespace
