@@ -16,10 +16,12 @@
 DEFINE_string(predict_net, "", "the net: model.pb");
 DEFINE_string(init_net, "", "its weights: model_init.pb");
 DEFINE_string(engine, "native", "native, or caffe2: the real Caffe2 in libtorch, to compare with (CPU, float32)");
-DEFINE_string(caffe2_library, "", "engine caffe2: its library, where scripts/build_caffe2_engine did not put it in its place");
+DEFINE_string(caffe2_library, "",
+              "engine caffe2: its library, where scripts/build_caffe2_engine did not put it in its place");
 DEFINE_string(device, "cpu", "where to run");
 DEFINE_string(precision, "float32", "element type of the heavy operators");
 DEFINE_int32(threads, 0, "threads of one run; 0: as many as there are cores");
+DEFINE_int64(max_tensor_bytes, std::int64_t{4} << 30, "refuse files and images that need a larger tensor");
 DEFINE_string(input, "", "the image, or several of one size, as a.png,b.png: they run as one batch");
 DEFINE_double(score_threshold, 0.6, "print, write and draw only what scores at least this");
 DEFINE_string(output_dir, ".", "folder for mask<i>.png, or mask<image>_<i>.png with several images");
@@ -49,7 +51,14 @@ struct Group {
 std::vector<Group> groups() {
   return {
       {"Model",
-       {{"predict_net", "FILE"}, {"init_net", "FILE"}, {"engine", "NAME"}, {"caffe2_library", "FILE"}, {"device", "NAME"}, {"precision", "NAME"}, {"threads", "N"}}},
+       {{"predict_net", "FILE"},
+        {"init_net", "FILE"},
+        {"engine", "NAME"},
+        {"caffe2_library", "FILE"},
+        {"device", "NAME"},
+        {"precision", "NAME"},
+        {"threads", "N"},
+        {"max_tensor_bytes", "N"}}},
       {"Images", {{"input", "FILE,..."}}},
       {"Results", {{"score_threshold", "X"}, {"output_dir", "DIR"}, {"dump_dir", "DIR"}, {"visualize", "FILE"}}},
       {"Insight", {{"benchmark", "N"}, {"profile", nullptr}, {"print_graph", nullptr}}},
@@ -141,9 +150,9 @@ int set_flag(int left, char** words) {
     used = 2;
   }
   check(!gflags::SetCommandLineOption(name.c_str(), value->c_str()).empty(), "--", name, ": '", *value, "' is not ",
-        info.type == "int32"    ? "an integer"
-        : info.type == "double" ? "a number"
-                                : "a valid value");
+        info.type == "int32" || info.type == "int64" ? "an integer"
+        : info.type == "double"                      ? "a number"
+                                                     : "a valid value");
   return used;
 }
 
@@ -168,6 +177,8 @@ void check_complete(const Options& options) {
   check(options.model.threads >= 0, "--threads must not be negative, got ", options.model.threads);
   check(!options.profile || options.model.engine == "native", "--profile shows the nodes of engine native, got engine ",
         options.model.engine);
+  check(options.model.max_tensor_bytes > 0, "--max_tensor_bytes must be positive, got ",
+        options.model.max_tensor_bytes);
   check(options.benchmark >= 0, "--benchmark must not be negative, got ", options.benchmark);
   check(std::isfinite(options.score_threshold), "--score_threshold must be a finite number, got ",
         options.score_threshold);
@@ -203,6 +214,7 @@ std::optional<Options> parse_options(int argc, char** argv) {
   options.model.device = FLAGS_device;
   options.model.precision = FLAGS_precision;
   options.model.threads = FLAGS_threads;
+  options.model.max_tensor_bytes = FLAGS_max_tensor_bytes;
   options.output_dir = FLAGS_output_dir;
   options.score_threshold = static_cast<float>(FLAGS_score_threshold);
   options.benchmark = FLAGS_benchmark;

@@ -35,7 +35,7 @@ const Kernel& portable_kernel(const Operator& op) {
 
 Evaluation::Evaluation(const Operator& op, const Args& args, std::vector<Tensor> inputs, std::vector<bool> constant,
                        std::int64_t capacity_rows)
-    : op_(op), params_(op.parse(args)), inputs_(std::move(inputs)), input_types_(types_of(inputs_)) {
+    : params_(op.parse(args)), inputs_(std::move(inputs)), input_types_(types_of(inputs_)) {
   output_types_ = infer_all(op, params_, input_types_, inputs_);
   planned_inputs_ = input_types_;
   planned_outputs_ = output_types_;

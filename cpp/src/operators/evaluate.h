@@ -28,7 +28,6 @@ class Evaluation {
  private:
   CallSite site() const;
 
-  const Operator& op_;
   std::any params_;
   std::vector<Tensor> inputs_;
   std::vector<std::unique_ptr<Constant>> constants_;

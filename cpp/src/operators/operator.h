@@ -114,7 +114,7 @@ struct Prepared {
   std::shared_ptr<const void> state;  ///< immutable from here on: many sessions share it
   std::size_t scratch_bytes = 0;
   int accumulates = -1;  ///< input that output 0 should share memory with if it can (the kernel copies it there if not)
-  std::string detail;        ///< what the kernel chose inside, for profiles
+  std::string detail;    ///< what the kernel chose inside, for profiles
   std::uint32_t packed = 0;  ///< bit i: `run` does not read input i, the state holds it
 };
 

@@ -12,7 +12,12 @@ extern "C" {
 #define D2DEPLOY_CAFFE2_ABI 1 /* changes when this file does */
 
 enum { d2deploy_caffe2_max_rank = 8 };
-enum d2deploy_caffe2_dtype { d2deploy_caffe2_float32, d2deploy_caffe2_int32, d2deploy_caffe2_int64, d2deploy_caffe2_uint8 };
+enum d2deploy_caffe2_dtype {
+  d2deploy_caffe2_float32,
+  d2deploy_caffe2_int32,
+  d2deploy_caffe2_int64,
+  d2deploy_caffe2_uint8
+};
 
 typedef struct {
   const char* name; /* of the blob */

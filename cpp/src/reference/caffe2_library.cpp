@@ -31,7 +31,8 @@ void find(void* library, const std::filesystem::path& path, const char* name, F&
 Caffe2Library Caffe2Library::open(const std::filesystem::path& wanted) {
   const auto path = wanted.empty() ? default_path() : wanted;
   std::error_code ignored;
-  check<Unsupported>(std::filesystem::exists(path, ignored), "engine caffe2: there is no library ", path.string(), kAdvice);
+  check<Unsupported>(std::filesystem::exists(path, ignored), "engine caffe2: there is no library ", path.string(),
+                     kAdvice);
   // Lazy: libtorch leaves symbols of MKL undefined that are never called. Local and deep: its protobuf and OpenMP are
   // others than ours and must not mix with them.
   void* library = dlopen(path.c_str(), RTLD_LAZY | RTLD_LOCAL | RTLD_DEEPBIND);

@@ -33,7 +33,6 @@ struct Model::Impl {
   std::unique_ptr<Caffe2Model> caffe2;  ///< engine caffe2: everything else here only describes it
 
  private:
-
   static constexpr std::size_t kMostPlans = 8;  // a plan holds no weights: a few hundred kilobytes
   mutable std::mutex plans_mutex;
   mutable std::vector<std::pair<TypeMap, std::shared_ptr<const Plan>>> plans;  // most recently used first

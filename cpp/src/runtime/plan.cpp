@@ -116,6 +116,13 @@ class Planner {
     return {};
   }
 
+  void check_memory(const char* what, std::size_t bytes, std::size_t times) const {
+    const auto most = static_cast<std::size_t>(std::max<std::int64_t>(options_.max_tensor_bytes, 0));
+    check<DeviceError>(most == 0 || bytes / times < most || bytes == most * times, "needs ", bytes, " bytes of ", what,
+                       " for these inputs, allowed are ", times, " x ", most,
+                       " (max_tensor_bytes); give smaller images, or raise max_tensor_bytes");
+  }
+
   std::string choose_kernel(Step& step, const CallSite& site) {
     const auto forced = options_.forced_kernels.find(step.op->type);
     std::string refusals;
@@ -129,6 +136,7 @@ class Planner {
       if (why.empty()) {
         step.kernel = &kernel;
         step.prepared = kernel.prepare(step.params, site);
+        check_memory("scratch memory", step.prepared.scratch_bytes, 1);
         return {};
       }
       log(options_.log, LogLevel::debug, step.label, ": kernel ", kernel.name, " refused: ", why);
@@ -201,6 +209,8 @@ class Planner {
       offsets.push_back(&plan_.steps[s].scratch_offset);
     }
     plan_.arena_bytes = place(blocks);
+    constexpr std::size_t kMostTensorsAtOnce = 16;  // of the largest size; detectors hold less than two at a time
+    check_memory("memory at once", plan_.arena_bytes, kMostTensorsAtOnce);
     for (std::size_t i = 0; i < blocks.size(); ++i) *offsets[i] = blocks[i].offset;
   }
 

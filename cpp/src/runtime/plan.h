@@ -71,11 +71,12 @@ void check_size(const TensorType& type, std::int64_t max_tensor_bytes);
 struct PlanOptions {
   std::map<std::string, std::string> forced_kernels;
   int threads = 1;
-  std::int64_t max_tensor_bytes = 0;
+  std::int64_t max_tensor_bytes = 0;  ///< also bounds the scratch memory of a step, and the arena at 16 times as much
   Log log;
 };
 
-/// Throws InvalidArgument where the inputs do not fit the net, Unsupported where no kernel takes a node.
+/// Throws InvalidArgument where the inputs do not fit the net, Unsupported where no kernel takes a node, DeviceError
+/// where the net needs more memory for them than is allowed.
 Plan make_plan(const Graph& graph, const TypeMap& input_types, const Constants& constants, const PlanOptions& options);
 
 }  // namespace d2deploy

@@ -39,7 +39,7 @@ struct PyramidRoIAlign {
       "Y: float32 (R, C, pooled_h, pooled_w)", spatial};
 
   static Types infer(const Params& p, const Inputs& in) {
-    RoIAlign::check_params(signature.type, p.order, p.sampling_ratio);
+    RoIAlign::check_params(signature.type, p.order, p.grid());
     const auto levels = static_cast<std::int64_t>(in.size()) - 1;
     check<InvalidModel>(
         levels == p.roi_max_level - p.roi_min_level + 1 && levels == static_cast<std::int64_t>(p.spatial_scales.size()),

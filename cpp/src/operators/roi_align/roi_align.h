@@ -21,8 +21,8 @@ struct RoIAlign {
   static constexpr auto fields = std::tuple{
       field("order", &Params::order, Bound::any, "logical order of dimensions: NCHW"),
       field("spatial_scale", &Params::spatial_scale, Bound::positive, "feature map cells per image pixel"),
-      field("pooled_h", &Params::pooled_h, Bound::positive, "output height, in bins"),
-      field("pooled_w", &Params::pooled_w, Bound::positive, "output width, in bins"),
+      field("pooled_h", &Params::pooled_h, Bound::positive, "output height, in bins, at most 1024"),
+      field("pooled_w", &Params::pooled_w, Bound::positive, "output width, in bins, at most 1024"),
       field("sampling_ratio", &Params::sampling_ratio, Bound::any,
             "samples per bin and axis, at most 1024; <= 0: one per started cell"),
       field("aligned", &Params::aligned, Bound::any, "shift coordinates by half a cell; 0: do not, least size 1 cell"),
@@ -31,14 +31,18 @@ struct RoIAlign {
       "RoIAlign", "X: float32 (N, C, H, W) | rois: float32 (R, 4|5) [image,] x1, y1, x2, y2 in image pixels",
       "Y: float32 (R, C, pooled_h, pooled_w)", spatial};
 
-  static void check_params(const char* type, const std::string& order, std::int64_t sampling_ratio) {
-    constexpr std::int64_t kMostSamples = 1024;  // bounds the work that one argument of a file can ask for
+  static void check_params(const char* type, const std::string& order, const RoiGrid& grid) {
+    // Bounds on the work and the scratch memory that an argument can ask for, even where there are no channels.
+    constexpr std::int64_t kMostSamples = 1024, kMostBins = 1024;
     check<Unsupported>(order == "NCHW", type, ": order must be NCHW, got ", order);
-    check<Unsupported>(sampling_ratio <= kMostSamples, type, ": sampling_ratio must be at most ", kMostSamples,
-                       ", got ", sampling_ratio);
+    check<Unsupported>(grid.sampling_ratio <= kMostSamples, type, ": sampling_ratio must be at most ", kMostSamples,
+                       ", got ", grid.sampling_ratio);
+    check<Unsupported>(grid.pooled_h <= kMostBins && grid.pooled_w <= kMostBins, type,
+                       ": pooled_h and pooled_w must be at most ", kMostBins, ", got ", grid.pooled_h, " and ",
+                       grid.pooled_w);
   }
   static Types infer(const Params& p, const Inputs& in) {
-    check_params(signature.type, p.order, p.sampling_ratio);
+    check_params(signature.type, p.order, p.grid());
     return {f32({in[1][0], in[0][1], p.pooled_h, p.pooled_w})};
   }
 };

@@ -1,0 +1,188 @@
+// Bytes -> one operator's type, arguments and small inputs -> parse, infer, and every kernel that takes the call.
+// D2DEPLOY_FUZZ_PRINT=1 prints the call as a case (case.h) before it runs; odd values may need a hand.
+#include <algorithm>
+#include <cstring>
+#include <iostream>
+#include <map>
+#include <sstream>
+
+#include "core/check.h"
+#include "fuzz.h"
+#include "operators/case.h"
+#include "operators/evaluate.h"
+
+using namespace d2deploy;
+
+namespace {
+
+using fuzz::Choices;
+
+// What a call may cost here; what asks for more is left alone, since plans bound it by other means.
+constexpr std::int64_t kMostBytes = 1 << 20;
+constexpr double kMostFlops = 1e7;
+
+struct FuzzCall {
+  const Operator* op = nullptr;
+  Args args;
+  std::vector<Tensor> inputs;
+  std::vector<bool> constant;
+};
+
+Arg draw_arg(Choices& c, const std::string& type) {
+  static const std::vector<std::string> kStrings{"NCHW",      "NHWC",          "",     "linear", "gaussian", "float32",
+                                                 "row_major", "channels_last", "FLOAT"};
+  static const std::vector<std::string> kTypes{"int", "float", "string", "ints", "floats"};
+  constexpr std::size_t kWrong = 16;  // one in so many is of another type than the operator wants
+  const std::string& kind = c.below(kWrong) == 0 ? kTypes[c.below(kTypes.size())] : type;
+  if (kind == "float") return c.number();
+  if (kind == "string") return kStrings[c.below(kStrings.size())];
+  if (kind == "bool") return static_cast<std::int64_t>(c.below(2));
+  constexpr std::size_t kMostItems = 6;
+  if (kind == "ints") {
+    Ints list(c.below(kMostItems));
+    for (auto& v : list) v = c.integer();
+    return list;
+  }
+  if (kind == "floats") {
+    Floats list(c.below(kMostItems));
+    for (auto& v : list) v = c.number();
+    return list;
+  }
+  return c.integer();
+}
+
+std::int64_t draw_dim(Choices& c) {
+  constexpr std::int64_t kDims[] = {1, 2, 3, 4, 5, 0, 6, 8, 16, 33};
+  return kDims[c.below(std::size(kDims))];
+}
+
+// Mostly as the port wants it, equal letters equal; multiples of four where D stands, as the operators on boxes want.
+Tensor draw_input(Choices& c, const Port& port, std::map<std::string, std::int64_t>& symbols) {
+  constexpr std::size_t kWrong = 24;
+  TensorType type;
+  type.dtype = port.dtypes.empty() ? DType::float32 : port.dtypes[c.below(port.dtypes.size())];
+  if (c.below(kWrong) == 0) type.dtype = static_cast<DType>(c.below(5));
+  if (port.any_shape || c.below(kWrong) == 0) {
+    const std::size_t rank = c.below(6);
+    for (std::size_t i = 0; i < rank; ++i) type.shape.push_back(draw_dim(c));
+  } else {
+    for (const Dim& dim : port.dims) {
+      if (dim.symbol.empty()) {
+        type.shape.push_back(dim.alternatives[c.below(dim.alternatives.size())]);
+        continue;
+      }
+      const auto [it, fresh] = symbols.emplace(dim.symbol, 0);
+      if (fresh) it->second = dim.symbol == "D" ? 4 * draw_dim(c) : draw_dim(c);
+      type.shape.push_back(it->second);
+    }
+    for (std::size_t i = 0, n = port.open_ended ? c.below(3) : 0; i < n; ++i) type.shape.push_back(draw_dim(c));
+  }
+  check(type.bytes() <= kMostBytes, "too large for here");
+  Tensor tensor = Tensor::allocate(type);
+  c.fill(tensor);
+  return tensor;
+}
+
+FuzzCall draw_call(Choices& c) {
+  FuzzCall call;
+  const auto& all = operators();
+  call.op = &std::next(all.begin(), static_cast<std::ptrdiff_t>(c.below(all.size())))->second;
+  for (const auto& field : call.op->fields)
+    if (c.below(4) == 1) call.args[field.name] = draw_arg(c, field.type);
+  const std::size_t times = 1 + c.below(4);
+  std::map<std::string, std::int64_t> symbols;
+  for (const auto& port : call.op->inputs) {
+    if (port.optional && c.below(2) == 0) break;
+    for (std::size_t k = 0; k < (port.repeated ? times : 1); ++k) {
+      call.inputs.push_back(draw_input(c, port, symbols));
+      call.constant.push_back(c.below(2) == 1);
+    }
+  }
+  return call;
+}
+
+std::string text_of(const FuzzCall& call) {
+  std::ostringstream out;
+  out << call.op->type;
+  for (const auto& [name, value] : call.args) out << ' ' << name << '=' << to_text(value);
+  out << " :";
+  for (std::size_t i = 0; i < call.inputs.size(); ++i) {
+    const Tensor& t = call.inputs[i];
+    out << (call.constant[i] ? " !" : " ") << t.dtype() << ':';
+    for (std::size_t d = 0; d < t.shape().rank(); ++d) out << (d ? "x" : "") << t.dim(d);
+    if (t.shape().rank() == 0) out << "scalar";
+    if (t.size() == 0) continue;
+    for (std::int64_t k = 0; k < t.size(); ++k) {
+      out << (k ? ',' : '=');
+      switch (t.dtype()) {
+        case DType::float32: out << t.data<float>()[k]; break;
+        case DType::int32: out << t.data<std::int32_t>()[k]; break;
+        case DType::int64: out << t.data<std::int64_t>()[k]; break;
+        case DType::uint8: out << int{t.data<std::uint8_t>()[k]}; break;
+        case DType::boolean: out << int{t.data<bool>()[k]}; break;
+      }
+    }
+  }
+  return out.str();
+}
+
+void run_kernel(const FuzzCall& call, const Kernel& kernel, Layout layout) {
+  std::vector<Tensor> inputs;
+  for (std::size_t i = 0; i < call.inputs.size(); ++i) {
+    const bool follows = !call.constant[i] || !call.op->is(spatial) || call.op->is(one_layout);
+    inputs.push_back(in_layout(call.inputs[i], follows ? layout : Layout::row_major));
+  }
+  Evaluation evaluation(*call.op, call.args, inputs, call.constant);
+  if (!evaluation.reject(kernel).empty()) return;
+  evaluation.prepare(kernel);
+  std::vector<Tensor> outputs;
+  for (const auto& type : evaluation.output_types()) outputs.push_back(Tensor::allocate(type));
+  evaluation.run(outputs);
+}
+
+void run(std::span<const std::uint8_t> bytes) {
+  Choices choices(bytes);
+  const FuzzCall call = draw_call(choices);
+  if (std::getenv("D2DEPLOY_FUZZ_PRINT") != nullptr) std::cerr << text_of(call) << std::endl;
+  const std::any params = call.op->parse(call.args);
+  const Evaluation probe(*call.op, call.args, call.inputs, call.constant);
+  Types types;
+  for (const auto& t : call.inputs) types.push_back(t.type());
+  for (const auto& t : probe.output_types())
+    if (t.bytes() > kMostBytes) return;
+  if (call.op->flops(params, {types, {}}, probe.output_types()) > kMostFlops) return;
+  (void)call.op->meaning(params, call.inputs.size());
+  if (call.op->is(view)) {
+    (void)evaluate(*call.op, call.args, call.inputs);
+    return;
+  }
+  const bool both = call.op->is(spatial) || call.op->is(elementwise) || call.op->is(own_layout);
+  for (const auto& kernel : call.op->kernels) {
+    fuzz::allow_errors([&] { run_kernel(call, kernel, Layout::row_major); });
+    if (both) fuzz::allow_errors([&] { run_kernel(call, kernel, Layout::channels_last); });
+  }
+}
+
+// Types as a plan sees them, with dimensions that are not known: inference must cope, or refuse in words.
+void infer_unknown(std::span<const std::uint8_t> bytes) {
+  Choices choices(bytes);
+  const FuzzCall call = draw_call(choices);
+  const std::any params = call.op->parse(call.args);
+  Types types;
+  for (const auto& t : call.inputs) {
+    types.push_back(t.type());
+    for (std::size_t d = 0; d < t.shape().rank(); ++d)
+      if (choices.below(2) == 1) types.back().shape[d] = kUnknown;
+  }
+  const Inputs inputs{types, {}};
+  check_inputs(call.op->type, call.op->inputs, types);
+  (void)infer(*call.op, params, inputs, call.op->infer_shapes(params, inputs).size());
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  fuzz::allow_errors([&] { run({data, size}); });
+  fuzz::allow_errors([&] { infer_unknown({data, size}); });
+  return 0;
+}
