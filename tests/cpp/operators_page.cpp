@@ -100,10 +100,10 @@ void print_kernels(std::ostream& out, const Operator& op) {
 // The defaults, and two levels where an operator takes a pyramid: it has no meaning without any.
 Args example_arguments(const Operator& op) {
   Args args;
-  const auto takes = [&](const char* name) {
-    return std::ranges::find(op.fields, name, &FieldInfo::name) != op.fields.end();
-  };
-  if (takes("spatial_scales")) args = {{"spatial_scales", Floats{0.25F, 0.125F}}, {"roi_max_level", std::int64_t{3}}};
+  for (const FieldInfo& f : op.fields) {
+    if (f.name == "spatial_scales") args[f.name] = Floats{0.25F, 0.125F};
+    if (f.name.ends_with("_max_level")) args[f.name] = std::int64_t{3};  // from 2
+  }
   return args;
 }
 

@@ -15,7 +15,7 @@ struct RoIAlignRotated {
       "Y: float32 (R, C, pooled_h, pooled_w)", spatial};
 
   static Types infer(const Params& p, const Inputs& in) {
-    RoIAlign::check_params(signature.type, p.order, p.sampling_ratio);
+    RoIAlign::check_params(signature.type, p.order, p.grid());
     return {f32({in[1][0], in[0][1], p.pooled_h, p.pooled_w})};
   }
 };
