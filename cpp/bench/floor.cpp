@@ -52,13 +52,15 @@ class Bare : public BareLayer {
   dnnl::stream stream_{onednn::cpu()};
 };
 
-memory::desc nhwc(const Shape& s) { return {{s[0], s[1], s[2], s[3]}, memory::data_type::f32, memory::format_tag::nhwc}; }
+memory::desc nhwc(const Shape& s) {
+  return {{s[0], s[1], s[2], s[3]}, memory::data_type::f32, memory::format_tag::nhwc};
+}
 memory::desc vector_of(std::int64_t n) { return {{n}, memory::data_type::f32, memory::format_tag::x}; }
 
 std::unique_ptr<BareLayer> convolution(const ConvParams& p, const Shape& x, const Shape& w, const Shape& y) {
   const Window at = resolve("Conv", p, x[2], x[3]);
-  const memory::dims dims = p.group == 1 ? memory::dims{w[0], w[1], w[2], w[3]}
-                                         : memory::dims{p.group, w[0] / p.group, w[1], w[2], w[3]};
+  const memory::dims dims =
+      p.group == 1 ? memory::dims{w[0], w[1], w[2], w[3]} : memory::dims{p.group, w[0] / p.group, w[1], w[2], w[3]};
   return std::make_unique<Bare<dnnl::convolution_forward>>(dnnl::convolution_forward::primitive_desc(
       onednn::cpu(), dnnl::prop_kind::forward_inference, dnnl::algorithm::convolution_direct, nhwc(x),
       {dims, memory::data_type::f32, memory::format_tag::any}, vector_of(w[0]), nhwc(y), {at.stride_h, at.stride_w},
@@ -69,8 +71,8 @@ std::unique_ptr<BareLayer> product(std::int64_t rows, std::int64_t inner, std::i
   const auto plain = memory::format_tag::ab;
   return std::make_unique<Bare<dnnl::matmul>>(dnnl::matmul::primitive_desc(
       onednn::cpu(), {{rows, inner}, memory::data_type::f32, plain},
-      {{inner, columns}, memory::data_type::f32, memory::format_tag::any}, {{1, columns}, memory::data_type::f32, plain},
-      {{rows, columns}, memory::data_type::f32, plain}, relu()));
+      {{inner, columns}, memory::data_type::f32, memory::format_tag::any},
+      {{1, columns}, memory::data_type::f32, plain}, {{rows, columns}, memory::data_type::f32, plain}, relu()));
 }
 
 }  // namespace
@@ -86,7 +88,8 @@ std::vector<FloorLayer> floor_layers(const Plan& plan) {
       const Shape x = shape(0), w = shape(1);
       layer = product(x[0] * x[2] * x[3], x[1], w.size(1, 4));
     } else if (step.op->type.starts_with("Conv")) {
-      if (step.op->type == "ConvRelu" || step.op->type == "Conv" || step.op->type == "ConvAdd" || step.op->type == "ConvAddRelu")
+      if (step.op->type == "ConvRelu" || step.op->type == "Conv" || step.op->type == "ConvAdd" ||
+          step.op->type == "ConvAddRelu")
         layer = convolution(std::any_cast<const ConvParams&>(step.params), shape(0), shape(1), y);
     } else if (step.op->type == "FC" || step.op->type == "FCRelu") {
       const Shape x = shape(0), w = shape(1);

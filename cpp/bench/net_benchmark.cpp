@@ -58,7 +58,9 @@ int run() {
   const Tensors inputs{{"data", data}, {"im_info", im_info}};
   const ThreadScope threads(model->options().threads);
   std::shared_ptr<const Plan> plan;
-  const double planning = milliseconds([&] { plan = model->impl().plan({{"data", data.type()}, {"im_info", im_info.type()}}); });
+  const double planning = milliseconds([&] {
+    plan = model->impl().plan({{"data", data.type()}, {"im_info", im_info.type()}});
+  });
   Session session(model);
   const double first = milliseconds([&] { session.run(inputs); });
   session.run(inputs);
@@ -84,7 +86,8 @@ int run() {
     if (FLAGS_layers) std::printf("  %8.2f ms  %s\n", m, layers[k].label.c_str());
     floor += m;
   }
-  std::printf("net         %8.1f ms, median of %d runs with %d threads\n", median(net), FLAGS_runs, model->options().threads);
+  std::printf("net         %8.1f ms, median of %d runs with %d threads\n", median(net), FLAGS_runs,
+              model->options().threads);
   std::printf("floor       %8.1f ms, sum of the medians of %zu bare layers\n", floor, layers.size());
   std::printf("ratio       %8.3f\n", median(net) / floor);
   return 0;
@@ -93,7 +96,8 @@ int run() {
 }  // namespace
 
 int main(int argc, char** argv) try {
-  gflags::SetUsageMessage("net_benchmark --predict_net=model.pb --init_net=model_init.pb --input=photo.png [--threads=2] [--runs=7]");
+  gflags::SetUsageMessage(
+      "net_benchmark --predict_net=model.pb --init_net=model_init.pb --input=photo.png [--threads=2] [--runs=7]");
   gflags::ParseCommandLineFlags(&argc, &argv, true);
   return run();
 } catch (const std::exception& e) {

@@ -47,7 +47,8 @@ void add(const Case& c) {
     for (const Layout layout : {Layout::channels_last, Layout::row_major}) {
       if (layout == Layout::channels_last && !(maps && (c.op->is(spatial) || c.op->is(elementwise)))) continue;
       const auto label = join(kernel.name, '/', layout, "/", c.text);
-      benchmark::RegisterBenchmark(label.c_str(), [c, &kernel, layout](benchmark::State& s) { run(s, c, kernel, layout); })
+      benchmark::RegisterBenchmark(label.c_str(),
+                                   [c, &kernel, layout](benchmark::State& s) { run(s, c, kernel, layout); })
           ->Unit(benchmark::kMillisecond)
           ->UseRealTime();
     }

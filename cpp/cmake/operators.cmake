@@ -1,5 +1,6 @@
-# d2deploy_add_operators(<target> <folder>:<Type>...)
+# d2deploy_add_operators(<target> <folder>:<Type>[:<struct>]...)
 #
+# The definition is a struct named as the type, unless a third part tells its name.
 # Registers each operator folder under cpp/src/operators and writes the registry's source. A folder
 # <op> must hold <op>.h and <op>_cpu.cpp, and may hold <op>_onednn.cpp and <op>_avx512.cpp;
 # tests/cases/<op>.cases must exist. A folder that is not listed stops the configure step.
@@ -10,6 +11,7 @@ function(d2deploy_add_operators target)
     string(REPLACE ":" ";" pair "${item}")
     list(GET pair 0 op)
     list(GET pair 1 type)
+    list(GET pair -1 struct)
     list(APPEND listed "${op}")
     foreach(required "${root}/${op}/${op}.h" "${root}/${op}/${op}_cpu.cpp" "${PROJECT_SOURCE_DIR}/tests/cases/${op}.cases")
       if(NOT EXISTS "${required}")
@@ -26,14 +28,28 @@ function(d2deploy_add_operators target)
       list(APPEND backends onednn)
     endif()
     list(APPEND backends cpu)
-    string(APPEND includes "#include \"operators/${op}/${op}.h\"\n")
-    set(template_arguments "${type}")
+    set(declarations "")
+    set(template_arguments "${struct}")
     foreach(backend IN LISTS backends)
       target_sources(${target} PRIVATE "${root}/${op}/${op}_${backend}.cpp")
-      string(APPEND declarations "template <>\nstd::vector<KernelOf<${type}>> kernels<${type}, Backend::${backend}>();\n")
+      string(APPEND declarations "template <>\nstd::vector<KernelOf<${struct}>> kernels<${struct}, Backend::${backend}>();\n")
       string(APPEND template_arguments ", Backend::${backend}")
     endforeach()
-    string(APPEND entries "      {\"${type}\", detail::make<${template_arguments}>()},\n")
+    # A source of its own, so that a changed operator compiles that one alone.
+    file(CONFIGURE OUTPUT "${CMAKE_CURRENT_BINARY_DIR}/registry/${op}.cpp" CONTENT
+"// Written by cpp/cmake/operators.cmake. Do not edit.
+#include \"operators/@op@/@op@.h\"
+
+namespace d2deploy {
+
+@declarations@
+Operator make_@op@() { return detail::make<@template_arguments@>(); }
+
+}  // namespace d2deploy
+" @ONLY)
+    target_sources(${target} PRIVATE "${CMAKE_CURRENT_BINARY_DIR}/registry/${op}.cpp")
+    string(APPEND makers "Operator make_${op}();\n")
+    string(APPEND entries "      {\"${type}\", make_${op}()},\n")
   endforeach()
   file(GLOB present LIST_DIRECTORIES true CONFIGURE_DEPENDS RELATIVE "${root}" "${root}/*")
   foreach(op IN LISTS present)
@@ -48,10 +64,11 @@ function(d2deploy_add_operators target)
   endif()
   file(CONFIGURE OUTPUT "${CMAKE_CURRENT_BINARY_DIR}/registry.cpp" CONTENT
 "// Written by cpp/cmake/operators.cmake. Do not edit.
-@includes@
+#include \"operators/operator.h\"
+
 namespace d2deploy {
 
-@declarations@
+@makers@
 const std::map<std::string, Operator, std::less<>>& operators() {
   static const std::map<std::string, Operator, std::less<>> all{
 @entries@  };

@@ -214,6 +214,11 @@ TEST(Outputs, AreThoseOfTheFile) {
   EXPECT_EQ(session.run(inputs).at("n").size(), 1);
 }
 
+TEST(Model, CopiesWithoutInputsAreRefused) {
+  EXPECT_EQ(message_of<InvalidArgument>([] { (void)model_of("input x float32 1\ny = Relu(x)\nz = Copy()\noutput y"); }),
+            "node (Copy -> z): Copy: got 0 inputs, wanted X");
+}
+
 TEST(Model, OptionsAreChecked) {
   const std::string net = "input x float32 1\ny = Relu(x)\noutput y";
   ModelOptions device, precision, threads;

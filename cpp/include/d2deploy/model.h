@@ -18,15 +18,22 @@
 namespace d2deploy {
 
 struct ModelOptions {
+  /// "native": this library. "caffe2": the real Caffe2 inside libtorch, on the CPU in float32, to compare with; it
+  /// needs the library that scripts/build_caffe2_engine builds.
+  std::string engine = "native";
+  /// Engine caffe2: its library. Empty: the environment variable D2DEPLOY_CAFFE2_LIBRARY, else where the script puts
+  /// it.
+  std::filesystem::path caffe2_library;
   std::string device = "cpu";         ///< "cpu"
   std::string precision = "float32";  ///< "float32"
   int threads = 0;                    ///< threads of one run; 0: as many as there are cores
   /// Kernels to use, as "Conv=direct_f32,RoIAlign=direct_f32", instead of the best that takes the call.
   /// Empty: the environment variable D2DEPLOY_KERNELS, which is read when the model is loaded.
   std::string kernels;
-  std::int64_t max_tensor_bytes = std::int64_t{4} << 30;  ///< no tensor may be larger, nor the memory of a session 16 times this
-  bool optimize = true;                                   ///< false: the nodes run as they stand in the file
-  Log log;                                                ///< null: silence
+  std::int64_t max_tensor_bytes = std::int64_t{4}
+                                  << 30;  ///< no tensor may be larger, nor the memory of a session 16 times this
+  bool optimize = true;                   ///< false: the nodes run as they stand in the file
+  Log log;                                ///< null: silence
 };
 
 /// What one node did in the runs of a session that were profiled.
@@ -71,6 +78,9 @@ class Model {
 
  private:
   explicit Model(std::unique_ptr<Impl> impl);
+  static std::shared_ptr<const Model> load_in_caffe2(const std::filesystem::path& predict_net,
+                                                     const std::filesystem::path& init_net,
+                                                     const ModelOptions& options);
   std::unique_ptr<Impl> impl_;
 };
 

@@ -47,12 +47,16 @@ Tensors net_inputs(const Model& model, const std::vector<cv::Mat>& images) {
   return inputs;
 }
 
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
 Tensors timed_runs(Session& session, const Tensors& inputs, int count, std::vector<double>& seconds) {
   Tensors outputs;
   for (int i = 0; i < count; ++i) {
     const auto start = std::chrono::steady_clock::now();
     outputs = session.run(inputs);
-    seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    seconds.push_back(seconds_since(start));
   }
   return outputs;
 }
@@ -86,7 +90,9 @@ void run(const Options& options) {
   const auto images = read_images(options.images);
   ModelOptions model_options = options.model;
   model_options.log = write_log;
+  const auto start = std::chrono::steady_clock::now();
   const auto model = Model::load(options.predict_net, options.init_net, model_options);
+  const double load_seconds = seconds_since(start);
   if (options.print_graph) {
     std::cout << model->graph_text();
     return;
@@ -102,6 +108,7 @@ void run(const Options& options) {
   const int runs = options.benchmark > 0 ? options.benchmark : kRuns;
   std::vector<double> seconds;
   Tensors outputs = timed_runs(session, inputs, runs, seconds);
+  if (options.benchmark > 0) std::cout << "Load: " << load_seconds << " seconds\n";
   print_latency(std::cout, seconds, options.benchmark > 0);
   if (options.profile) {  // in runs of its own: the clock readings per node would be in the latency
     session.set_profiling(true);

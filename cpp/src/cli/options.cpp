@@ -15,6 +15,9 @@
 
 DEFINE_string(predict_net, "", "the net: model.pb");
 DEFINE_string(init_net, "", "its weights: model_init.pb");
+DEFINE_string(engine, "native", "native, or caffe2: the real Caffe2 in libtorch, to compare with (CPU, float32)");
+DEFINE_string(caffe2_library, "",
+              "engine caffe2: its library, where scripts/build_caffe2_engine did not put it in its place");
 DEFINE_string(device, "cpu", "where to run");
 DEFINE_string(precision, "float32", "element type of the heavy operators");
 DEFINE_int32(threads, 0, "threads of one run; 0: as many as there are cores");
@@ -50,6 +53,8 @@ std::vector<Group> groups() {
       {"Model",
        {{"predict_net", "FILE"},
         {"init_net", "FILE"},
+        {"engine", "NAME"},
+        {"caffe2_library", "FILE"},
         {"device", "NAME"},
         {"precision", "NAME"},
         {"threads", "N"},
@@ -81,6 +86,7 @@ More
 
 Environment
   D2DEPLOY_KERNELS         kernels to use, as Conv=direct_f32, instead of the best that takes the call
+  D2DEPLOY_CAFFE2_LIBRARY  the library of engine caffe2
 
 Exit codes
   0  all went well
@@ -169,6 +175,8 @@ void check_complete(const Options& options) {
   if (options.images.empty() && !options.print_graph) missing.emplace_back("--input");
   check(missing.empty(), "missing ", list_of(missing), "; --help shows an example");
   check(options.model.threads >= 0, "--threads must not be negative, got ", options.model.threads);
+  check(!options.profile || options.model.engine == "native", "--profile shows the nodes of engine native, got engine ",
+        options.model.engine);
   check(options.model.max_tensor_bytes > 0, "--max_tensor_bytes must be positive, got ",
         options.model.max_tensor_bytes);
   check(options.benchmark >= 0, "--benchmark must not be negative, got ", options.benchmark);
@@ -201,6 +209,8 @@ std::optional<Options> parse_options(int argc, char** argv) {
   options.predict_net = FLAGS_predict_net;
   options.init_net = FLAGS_init_net;
   options.images = image_paths(FLAGS_input);
+  options.model.engine = FLAGS_engine;
+  options.model.caffe2_library = FLAGS_caffe2_library;
   options.model.device = FLAGS_device;
   options.model.precision = FLAGS_precision;
   options.model.threads = FLAGS_threads;

@@ -49,7 +49,9 @@ void resolve_inputs(Graph& graph, const NetIndex& predict, const NetIndex& init,
   graph.inputs = std::move(inputs);
 }
 
-Graph read(const NetBytes& predict_net, const NetBytes& init_net, const ReadOptions& options,
+enum class Weights { read, skip };
+
+Graph read(const NetBytes& predict_net, const NetBytes& init_net, const ReadOptions& options, Weights weights_wanted,
            const std::function<void(const std::byte*)>& done_with) {
   check(options.max_tensor_bytes > 0, "max_tensor_bytes is ", options.max_tensor_bytes, ", must be positive");
   const NetIndex predict = index_net(predict_net.bytes, predict_net.name);
@@ -59,6 +61,7 @@ Graph read(const NetBytes& predict_net, const NetBytes& init_net, const ReadOpti
   const InitNet weights(init, options);
   resolve_inputs(graph, predict, init, weights.blobs(), options.log);
   const auto used = with_context([&] { return predict.file; }, [&] { return assign_once(graph, weights.blobs()); });
+  if (weights_wanted == Weights::skip) return graph;
   BlobSet blobs;
   for (const auto& [blob, value] : used) blobs.insert(blob);
   for (auto& [blob, tensor] : weights.read(blobs, done_with)) graph.constants.emplace(used.at(blob), std::move(tensor));
@@ -66,21 +69,31 @@ Graph read(const NetBytes& predict_net, const NetBytes& init_net, const ReadOpti
   return graph;
 }
 
-}  // namespace
-
-Graph read_model(const std::filesystem::path& predict_net, const std::filesystem::path& init_net,
-                 const ReadOptions& options) {
+Graph read_files(const std::filesystem::path& predict_net, const std::filesystem::path& init_net,
+                 const ReadOptions& options, Weights weights) {
   const MappedFile predict(predict_net);
   MappedFile init(init_net);
   std::error_code ignored;
   check(!std::filesystem::equivalent(predict_net, init_net, ignored), predict_net.string(),
         ": was given as predict net and as init net; give model.pb as predict net and model_init.pb as init net");
-  return read({predict.bytes(), predict_net.string()}, {init.bytes(), init_net.string()}, options,
+  return read({predict.bytes(), predict_net.string()}, {init.bytes(), init_net.string()}, options, weights,
               [&](const std::byte* end) { init.release_before(end); });
 }
 
+}  // namespace
+
+Graph read_model(const std::filesystem::path& predict_net, const std::filesystem::path& init_net,
+                 const ReadOptions& options) {
+  return read_files(predict_net, init_net, options, Weights::read);
+}
+
+Graph read_outline(const std::filesystem::path& predict_net, const std::filesystem::path& init_net,
+                   const ReadOptions& options) {
+  return read_files(predict_net, init_net, options, Weights::skip);
+}
+
 Graph read_model(const NetBytes& predict_net, const NetBytes& init_net, const ReadOptions& options) {
-  return read(predict_net, init_net, options, [](const std::byte*) {});
+  return read(predict_net, init_net, options, Weights::read, [](const std::byte*) {});
 }
 
 }  // namespace d2deploy

@@ -34,7 +34,11 @@ struct NetBytes {
 Graph read_model(const std::filesystem::path& predict_net, const std::filesystem::path& init_net,
                  const ReadOptions& options = {});
 
-/// The same from memory, which may be freed afterwards.
+/// The same without the weights, whose values are not looked at: the graph then has no constants.
+Graph read_outline(const std::filesystem::path& predict_net, const std::filesystem::path& init_net,
+                   const ReadOptions& options = {});
+
+/// The same as read_model from memory, which may be freed afterwards.
 Graph read_model(const NetBytes& predict_net, const NetBytes& init_net, const ReadOptions& options = {});
 
 }  // namespace d2deploy

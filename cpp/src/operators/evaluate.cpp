@@ -77,12 +77,11 @@ void Evaluation::run(std::vector<Tensor>& outputs) {
 
 std::vector<Tensor> evaluate(const Operator& op, const Args& args, const std::vector<Tensor>& inputs) {
   Evaluation evaluation(op, args, inputs);
+  const Types& types = evaluation.output_types();
   std::vector<Tensor> outputs;
-  if (op.is(view)) {
-    outputs.push_back(inputs.at(0).with_type(evaluation.output_types()[0]));
-    return outputs;
-  }
-  for (const auto& t : evaluation.output_types()) outputs.push_back(Tensor::allocate(t));
+  if (op.is(view)) outputs.push_back(inputs.at(0).with_type(types[0]));
+  while (outputs.size() < types.size()) outputs.push_back(Tensor::allocate(types[outputs.size()]));
+  if (op.is(view) && types.size() == 1) return outputs;
   evaluation.prepare(portable_kernel(op));
   evaluation.run(outputs);
   return outputs;

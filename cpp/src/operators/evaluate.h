@@ -20,7 +20,7 @@ class Evaluation {
   }  ///< for the actual inputs; the most rows, where data-dependent
   /// Empty where `kernel` takes the call.
   std::string reject(const Kernel& kernel) const;
-  /// Must come before run; not with a view operator.
+  /// Must come before run; not with a view operator of one output.
   void prepare(const Kernel& kernel);
   /// `outputs` have the output types and memory for them.
   void run(std::vector<Tensor>& outputs);

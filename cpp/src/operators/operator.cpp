@@ -141,7 +141,7 @@ void check_sign(T value, Bound bound) {
 void check_bound(std::int64_t value, Bound bound) {
   check_sign(value, bound);
   // Geometry is computed in 64 bits; arguments beyond 32 have no use and could overflow it.
-  check<InvalidModel>(value <= INT32_MAX && value >= INT32_MIN, "within 32 bits");
+  check<InvalidModel>(bound == Bound::unlimited || (value <= INT32_MAX && value >= INT32_MIN), "within 32 bits");
 }
 void check_bound(float value, Bound bound) { check_sign(value, bound); }
 

@@ -28,7 +28,8 @@ namespace d2deploy {
 
 // ---- What a definition is written with -----------------------------------------------------------
 
-enum class Bound { any, non_negative, positive };
+/// All but `unlimited` keep integers within 32 bits.
+enum class Bound { any, non_negative, positive, unlimited };
 
 template <class Params, class T>
 struct Field {
@@ -48,7 +49,7 @@ enum Trait : unsigned {
   elementwise = 2,      ///< spatial, and all rank-4 inputs must share one layout
   commutative = 4,      ///< the two inputs may be swapped
   in_place = 8,         ///< every kernel allows output 0 to share the memory of an input of its type
-  view = 16,            ///< output 0 is input 0's memory under another shape: no kernel runs
+  view = 16,            ///< output 0 is input 0's memory under another shape: a kernel runs only for more outputs
   data_dependent = 32,  ///< how many rows the outputs have is known only after the run; infer gives the most
   own_layout = 64,      ///< infer decides the layout of the outputs
   one_layout = 128,     ///< spatial, and all rank-4 inputs, weights too, must share one layout
@@ -113,7 +114,7 @@ struct Prepared {
   std::shared_ptr<const void> state;  ///< immutable from here on: many sessions share it
   std::size_t scratch_bytes = 0;
   int accumulates = -1;  ///< input that output 0 should share memory with if it can (the kernel copies it there if not)
-  std::string detail;        ///< what the kernel chose inside, for profiles
+  std::string detail;    ///< what the kernel chose inside, for profiles
   std::uint32_t packed = 0;  ///< bit i: `run` does not read input i, the state holds it
 };
 
@@ -205,7 +206,7 @@ constexpr const char* field_type_name() {
   else if constexpr (std::is_same_v<T, Ints>)
     return "ints";
   else if constexpr (std::is_same_v<T, Arg>)
-    return "int or string";
+    return "int, float, string or list";
   else
     return "floats";
 }

@@ -29,6 +29,8 @@ int canonical_names(Graph& graph, const Log& sink) {
       node.args.erase(name);
       ++places;
     }
+    // Split makes as many parts as it has outputs: our operators know their outputs from the arguments.
+    if (op->type == "Split") node.args["parts"] = static_cast<std::int64_t>(node.outputs.size());
     try {
       (void)op->parse(node.args);
     } catch (const Error& e) {

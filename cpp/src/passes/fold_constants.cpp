@@ -1,5 +1,8 @@
-// Nodes whose inputs are all constants are run once, here.
+// Nodes whose inputs are all constants, or that have none, are run once, here. So is Shape of a value whose shape is
+// known.
 #include <algorithm>
+#include <optional>
+#include <set>
 
 #include "operators/evaluate.h"
 #include "passes/pass.h"
@@ -11,48 +14,84 @@ namespace {
 // What is larger than this is cheaper to compute than to keep.
 constexpr std::int64_t kMostElements = 1 << 20;
 
-bool small(const Types& types) {
-  return std::ranges::all_of(types, [](const TensorType& t) { return t.shape.size() <= kMostElements; });
-}
+bool small(const TensorType& type) { return type.shape.known() && type.shape.size() <= kMostElements; }
 
-// Whether all inputs are constants, and they and the outputs, which are no outputs of the net, are small.
-bool worth_folding(const Graph& graph, const Node& node) {
-  const auto is_constant = [&](const std::string& x) { return graph.constants.contains(x); };
-  const auto is_output = [&](const std::string& y) {
-    return std::ranges::find(graph.outputs, y) != graph.outputs.end();
-  };
-  if (node.inputs.empty() || !std::ranges::all_of(node.inputs, is_constant) ||
-      std::ranges::any_of(node.outputs, is_output))
-    return false;
-  Types inputs;
-  std::vector<const Tensor*> values;
+// Runs a node where its inputs are constants and nothing is large; nothing where that is not so.
+std::optional<std::vector<Tensor>> folded(const Graph& graph, const Node& node) {
+  std::vector<Tensor> inputs;
   for (const auto& x : node.inputs) {
-    values.push_back(&graph.constants.at(x));
-    inputs.push_back(values.back()->type());
+    const auto it = graph.constants.find(x);
+    if (it == graph.constants.end() || !small(it->second.type())) return std::nullopt;
+    inputs.push_back(it->second);
+  }
+  Types types;
+  std::vector<const Tensor*> values;
+  for (const auto& x : inputs) {
+    types.push_back(x.type());
+    values.push_back(&x);
   }
   const Operator& op = *find_operator(node.type);
-  return small(inputs) && small(infer(op, op.parse(node.args), {inputs, values}, node.outputs.size()));
+  // Asked before there is memory for it: a shape may be any number in the file.
+  if (!std::ranges::all_of(infer(op, op.parse(node.args), {types, values}, node.outputs.size()), small))
+    return std::nullopt;
+  return evaluate(op, node.args, inputs);
+}
+
+// The shapes that are the same in every run. Those of values that depend on data are the most there may be.
+class FixedShapes {
+ public:
+  explicit FixedShapes(const Graph& graph) {
+    if (std::ranges::find(graph.nodes, "Shape", &Node::type) == graph.nodes.end()) return;
+    types_ = infer_types(graph);
+    for (const auto& node : graph.nodes)
+      if (find_operator(node.type)->is(data_dependent) ||
+          std::ranges::any_of(node.inputs, [&](const std::string& x) { return varying_.contains(x); }))
+        varying_.insert(node.outputs.begin(), node.outputs.end());
+  }
+
+  // The result of a Shape node, where it does not depend on the run.
+  std::optional<std::vector<Tensor>> shape(const Node& node) const {
+    if (node.type != "Shape" || varying_.contains(node.inputs[0])) return std::nullopt;
+    const TensorType& x = types_.at(node.inputs[0]);
+    if (!x.shape.known()) return std::nullopt;
+    return evaluate(*find_operator("Shape"), node.args, {Tensor::view(x, nullptr)});  // it reads no element
+  }
+
+ private:
+  TypeMap types_;
+  std::set<std::string> varying_;
+};
+
+int fold_once(Graph& graph) {
+  const FixedShapes shapes(graph);
+  std::vector<Node> kept;
+  int places = 0;
+  for (auto& node : graph.nodes) {
+    const bool is_output = std::ranges::any_of(
+        node.outputs, [&](const std::string& y) { return std::ranges::find(graph.outputs, y) != graph.outputs.end(); });
+    std::optional<std::vector<Tensor>> outputs;
+    if (!is_output)
+      outputs = with_context([&] { return describe(node); },
+                             [&] {
+                               auto shape = shapes.shape(node);
+                               return shape ? std::move(shape) : folded(graph, node);
+                             });
+    if (!outputs) {
+      kept.push_back(std::move(node));
+      continue;
+    }
+    for (std::size_t i = 0; i < node.outputs.size(); ++i) graph.constants[node.outputs[i]] = (*outputs)[i];
+    ++places;
+  }
+  graph.nodes = std::move(kept);
+  return places;
 }
 
 }  // namespace
 
 int fold_constants(Graph& graph, const Log&) {
-  std::vector<Node> kept;
   int places = 0;
-  for (auto& node : graph.nodes)
-    with_context([&] { return describe(node); },
-                 [&] {
-                   if (!worth_folding(graph, node)) {
-                     kept.push_back(std::move(node));
-                     return;
-                   }
-                   std::vector<Tensor> inputs;
-                   for (const auto& x : node.inputs) inputs.push_back(graph.constants.at(x));
-                   const auto outputs = evaluate(*find_operator(node.type), node.args, inputs);
-                   for (std::size_t i = 0; i < node.outputs.size(); ++i) graph.constants[node.outputs[i]] = outputs[i];
-                   ++places;
-                 });
-  graph.nodes = std::move(kept);
+  while (const int n = fold_once(graph)) places += n;  // a shape that becomes constant may make others known
   if (places) remove_dead(graph);
   return places;
 }

@@ -36,6 +36,8 @@ ModelOptions resolved(ModelOptions options) {
                      "' is not available; available: float32");
   check(options.threads >= 0, "threads is ", options.threads, ", wanted 0 (all cores) or more");
   if (options.threads == 0) options.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  check<Unsupported>(options.engine == "native" || options.engine == "caffe2", "engine '", options.engine,
+                     "' is not available; available: native, caffe2");
   if (options.kernels.empty())
     if (const char* text = std::getenv("D2DEPLOY_KERNELS")) options.kernels = text;
   return options;
@@ -45,9 +47,9 @@ ModelOptions resolved(ModelOptions options) {
 
 Model::Impl::Impl(Graph g, const ModelOptions& o) : options(resolved(o)), graph(std::move(g)) {
   verify(graph);
-  outputs = graph.outputs;
-  run_passes(graph, import_passes(), options.log);
   info = info_of(graph);
+  outputs = graph.outputs;  // before the passes add one
+  run_passes(graph, import_passes(), options.log);
   splits = attribute(graph, "batch_splits_output", std::string());
   (void)infer_types(graph);  // faults of the file show now, not in the first run
   if (options.optimize) run_passes(graph, optimize_passes(), options.log);
@@ -57,6 +59,13 @@ Model::Impl::Impl(Graph g, const ModelOptions& o) : options(resolved(o)), graph(
   text = to_text(graph);
   graph.constants.clear();  // `constants` has them, and may drop them
   plan_options = {parse_forced_kernels(options.kernels), options.threads, options.max_tensor_bytes, options.log};
+}
+
+Model::Impl::Impl(Graph outline, const ModelOptions& o, std::unique_ptr<Caffe2Model> engine)
+    : options(resolved(o)), graph(std::move(outline)), caffe2(std::move(engine)) {
+  info = info_of(graph);
+  outputs = graph.outputs;
+  text = to_text(graph);
 }
 
 std::shared_ptr<const Plan> Model::Impl::plan(const TypeMap& input_types) const {
@@ -77,8 +86,18 @@ std::shared_ptr<const Model> Model::Impl::make(Graph graph, const ModelOptions& 
   return std::shared_ptr<const Model>(new Model(std::make_unique<Impl>(std::move(graph), options)));
 }
 
+std::shared_ptr<const Model> Model::load_in_caffe2(const std::filesystem::path& predict_net,
+                                                   const std::filesystem::path& init_net, const ModelOptions& options) {
+  Graph outline = read_outline(predict_net, init_net, {options.max_tensor_bytes, options.log});
+  const Caffe2Model::Options engine_options{options.caffe2_library, resolved(options).threads};
+  auto engine = std::make_unique<Caffe2Model>(predict_net, init_net, outline.inputs, engine_options);
+  return std::shared_ptr<const Model>(
+      new Model(std::make_unique<Impl>(std::move(outline), options, std::move(engine))));
+}
+
 std::shared_ptr<const Model> Model::load(const std::filesystem::path& predict_net,
                                          const std::filesystem::path& init_net, const ModelOptions& options) {
+  if (options.engine == "caffe2") return load_in_caffe2(predict_net, init_net, options);
   Graph graph = read_model(predict_net, init_net, {options.max_tensor_bytes, options.log});
   return with_context([&] { return predict_net.string(); }, [&] { return Impl::make(std::move(graph), options); });
 }

@@ -6,12 +6,15 @@
 #include <vector>
 
 #include "d2deploy/model.h"
+#include "reference/caffe2_model.h"
 #include "runtime/plan.h"
 
 namespace d2deploy {
 
 struct Model::Impl {
   Impl(Graph graph, const ModelOptions& options);
+  /// A model that the real Caffe2 runs: `outline` is its graph without weights.
+  Impl(Graph outline, const ModelOptions& options, std::unique_ptr<Caffe2Model> caffe2);
 
   /// A model of a graph as it comes from a file.
   static std::shared_ptr<const Model> make(Graph graph, const ModelOptions& options);
@@ -27,6 +30,7 @@ struct Model::Impl {
   std::string splits;                ///< output that counts the detections of each image; empty where there is none
   Constants constants;
   PlanOptions plan_options;
+  std::unique_ptr<Caffe2Model> caffe2;  ///< engine caffe2: everything else here only describes it
 
  private:
   static constexpr std::size_t kMostPlans = 8;  // a plan holds no weights: a few hundred kilobytes

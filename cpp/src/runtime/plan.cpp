@@ -99,8 +99,9 @@ class Planner {
       if (t.shape.known()) check_size(t, options_.max_tensor_bytes);
     const bool known = std::ranges::all_of(outputs, [](const TensorType& t) { return t.shape.known(); });
     step.infer_at_run = bounded || !known;
+    step.prepare_at_run = !known || !std::ranges::all_of(inputs, [](const TensorType& t) { return t.shape.known(); });
     if (known) step.work = work_of(*step.op, step.params, {inputs, values}, outputs);
-    if (!step.op->is(view))
+    if (!step.op->is(view) || outputs.size() > 1)
       if (auto why = choose_kernel(step, {inputs, outputs, constants, bounded, options_.threads}); !why.empty())
         return why;
     for (std::size_t i = 0; i < node.outputs.size(); ++i) {
@@ -127,6 +128,10 @@ class Planner {
     std::string refusals;
     for (const auto& kernel : step.op->kernels) {
       if (forced != options_.forced_kernels.end() && kernel.name != forced->second) continue;
+      if (step.prepare_at_run) {
+        step.kernel = &kernel;  // the last, which takes any call, unless one is forced
+        continue;
+      }
       auto why = kernel.reject(step.params, site);
       if (why.empty()) {
         step.kernel = &kernel;
@@ -137,6 +142,7 @@ class Planner {
       log(options_.log, LogLevel::debug, step.label, ": kernel ", kernel.name, " refused: ", why);
       refusals += (refusals.empty() ? "" : "; ") + kernel.name + ": " + why;
     }
+    if (step.kernel) return {};
     return refusals.empty() ? step.op->type + " has no kernel" : refusals;
   }
 

@@ -48,6 +48,7 @@ struct Step {
   Prepared prepared;
   std::vector<std::size_t> inputs, outputs;  ///< indices of values
   bool infer_at_run = false;                 ///< output shapes depend on data
+  bool prepare_at_run = false;               ///< some shape has no bound, so the kernel could not be prepared
   std::size_t scratch_offset = 0;
   std::string label;  ///< for messages
   Work work;          ///< by the types above, with the most rows where they are bounded

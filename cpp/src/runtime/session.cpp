@@ -39,6 +39,7 @@ struct Session::Impl {
   void start_profile();
   void note_profile(std::size_t s, double milliseconds);
   void run_step(std::size_t s);
+  void prepare_and_run(std::size_t s);
   void settle_outputs(std::size_t s);
   Tensors collect(const Tensors& given) const;
 };
@@ -134,7 +135,7 @@ void Session::Impl::settle_outputs(std::size_t s) {
     const PlannedValue& value = frame.plan->values[step.outputs[i]];
     const PlannedValue& root = frame.plan->values[value.root];
     Tensor& tensor = *frame.outputs[s][i];
-    if (step.op->is(view)) {
+    if (step.op->is(view) && i == 0) {
       tensor = frame.inputs[s][0]->with_type(types[i]);
     } else if (root.place == PlannedValue::Place::arena) {
       check<InternalError>(types[i].bytes() <= value.type.bytes(), "output ", i, " has shape ", types[i].shape,
@@ -154,8 +155,28 @@ void Session::Impl::run_step(std::size_t s) {
   const bool nothing_to_do = !step.op->is(data_dependent) &&
                              std::ranges::all_of(frame.outputs[s], [](const Tensor* t) { return t->size() == 0; });
   if (nothing_to_do) return;
+  if (step.prepare_at_run) return prepare_and_run(s);
   step.kernel->run(step.params,
                    {frame.inputs[s], frame.outputs[s], memory() + step.scratch_offset, step.prepared.state.get()});
+}
+
+// A step whose shapes have no bound: state and scratch are made for those of this run.
+void Session::Impl::prepare_and_run(std::size_t s) {
+  const Step& step = frame.plan->steps[s];
+  Types inputs, outputs;
+  std::vector<Constant*> constants;
+  for (const auto* t : frame.inputs[s]) inputs.push_back(t->type());
+  for (const auto* t : frame.outputs[s]) outputs.push_back(t->type());
+  for (const auto v : step.inputs) {
+    const PlannedValue& value = frame.plan->values[v];
+    constants.push_back(value.place == PlannedValue::Place::constant ? net().constants.at(value.name).get() : nullptr);
+  }
+  const CallSite site{inputs, outputs, constants, false, net().options.threads};
+  const auto why = step.kernel->reject(step.params, site);
+  check<Unsupported>(why.empty(), "kernel ", step.kernel->name, " does not take this call: ", why);
+  const Prepared prepared = step.kernel->prepare(step.params, site);
+  const auto scratch = allocate(prepared.scratch_bytes);
+  step.kernel->run(step.params, {frame.inputs[s], frame.outputs[s], scratch.get(), prepared.state.get()});
 }
 
 Tensors Session::Impl::collect(const Tensors& given) const {
@@ -180,7 +201,9 @@ Session& Session::operator=(Session&&) noexcept = default;
 Tensors Session::run(const Tensors& inputs) {
   Impl& impl = *impl_;
   const ThreadScope threads(impl.net().options.threads);
-  impl.bind(impl.net().plan(impl.check_inputs(inputs)));
+  const TypeMap types = impl.check_inputs(inputs);
+  if (impl.net().caffe2) return impl.net().caffe2->run(inputs, impl.net().outputs);
+  impl.bind(impl.net().plan(types));
   Frame& frame = impl.frame;
   for (const auto& [name, v] : frame.plan->inputs) frame.values[v] = inputs.at(name);
   for (std::size_t s = 0; s < frame.plan->steps.size(); ++s) {

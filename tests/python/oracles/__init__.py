@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import dense, detections, elementwise, keypoints, maps, proposals, roi, windows
+from . import dense, detections, elementwise, keypoints, maps, proposals, roi, shapes, windows
 from .arguments import Arguments, Array
 from .elementwise import binary
 from .fused import Oracle, conv_add, then_relu
@@ -39,10 +39,17 @@ _EXACT: dict[str, Oracle] = {
     "Clip": elementwise.clip,
     "CollectRpnProposals": proposals.collect_rpn_proposals,
     "Concat": elementwise.concat,
+    "ConstantFill": shapes.constant_fill,
     "Copy": elementwise.copy,
     "DistributeFpnProposals": proposals.distribute_fpn_proposals,
     "Div": binary(elementwise.divide),
+    "ExpandDims": shapes.expand_dims,
     "Flatten": elementwise.flatten,
+    "Gather": shapes.gather,
+    "GivenTensorBoolFill": shapes.given_tensor_fill(np.bool_),
+    "GivenTensorFill": shapes.given_tensor_fill(None),
+    "GivenTensorInt64Fill": shapes.given_tensor_fill(np.int64),
+    "GivenTensorIntFill": shapes.given_tensor_fill(np.int32),
     "MaxPool": windows.max_pool,
     "Mul": binary(np.multiply),
     "NCHW2NHWC": maps.nchw_to_nhwc,
@@ -51,11 +58,18 @@ _EXACT: dict[str, Oracle] = {
     "PadImage": maps.pad_image,
     "Relu": elementwise.relu,
     "Reorder": elementwise.copy,  # another layout in memory, the same logical values
+    "Reshape": shapes.reshape,
     "ResizeNearest": windows.resize_nearest,
     "Sqrt": elementwise.square_root,
     "Sub": binary(np.subtract),
     "Sum": elementwise.add_up,
     "UpsampleNearest": maps.upsample_nearest,
+    "ScatterAssign": shapes.scatter_assign,
+    "Shape": shapes.shape,
+    "Slice": shapes.slice_,
+    "Split": shapes.split,
+    "Squeeze": shapes.squeeze,
+    "Transpose": shapes.transpose,
 }
 
 # A handful of float32 operations each. The scores that soft suppression lowers take one product per kept box.
@@ -83,6 +97,7 @@ _REFINED: dict[str, Oracle] = {"HeatmapMaxKeypoint": keypoints.heatmap_max_keypo
 
 # Sums over channels, windows or samples, in whatever order the kernel takes: some hundred roundings of values near 1.
 _SUMS: dict[str, Oracle] = {
+    "BatchMatMul": dense.batch_mat_mul,
     "Conv": windows.conv,
     "ConvAdd": conv_add,
     "ConvAddRelu": then_relu(conv_add),
@@ -94,6 +109,8 @@ _SUMS: dict[str, Oracle] = {
     "GroupNorm": maps.group_norm,
     "GroupNormRelu": maps.group_norm_relu,
     "InstanceNorm": maps.instance_norm,
+    "FCTransposed": dense.fc_transposed,
+    "MatMul": dense.mat_mul,
     "PyramidRoIAlign": roi.pyramid_roi_align,
     "ReduceMean": dense.reduce_mean,
     "RoIAlign": roi.roi_align,
@@ -113,5 +130,6 @@ _ALIASES = {
     "Copy": "Alias AliasWithName CopyCPUToGPU CopyFromCPUInput CopyGPUToCPU EnsureCPUOutput Identity StopGradient",
     "GenerateProposals": "GenerateProposalsCPP",
     "ResizeBilinear": "UpsampleBilinear",
+    "GivenTensorFill": "GivenTensorDoubleFill",
 }
 ORACLES |= {alias: ORACLES[type_] for type_, aliases in _ALIASES.items() for alias in aliases.split()}

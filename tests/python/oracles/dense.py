@@ -27,6 +27,33 @@ def fc(args: Arguments, inputs: list[Array]) -> list[Array]:
     return [float32(y.reshape(*x.shape[:axis], len(b)))]
 
 
+def fc_transposed(args: Arguments, inputs: list[Array]) -> list[Array]:
+    """Y = X W + b on the same matrices as those of fc."""
+    x, w, b = inputs
+    axis = args.integer("axis", 1)
+    if axis < 0:
+        axis += x.ndim
+    y = _matrix(x, axis) @ _matrix(w, args.integer("axis_w", 1)) + b.astype(np.float64)
+    return [float32(y.reshape(*x.shape[:axis], len(b)))]
+
+
+def mat_mul(args: Arguments, inputs: list[Array]) -> list[Array]:
+    """Y = A B on matrices that are split at `axis_a` and `axis_b` (default 1), then transposed if asked."""
+    a, b = _matrix(inputs[0], args.integer("axis_a", 1)), _matrix(inputs[1], args.integer("axis_b", 1))
+    return [float32((a.T if args.flag("trans_a", False) else a) @ (b.T if args.flag("trans_b", False) else b))]
+
+
+def batch_mat_mul(args: Arguments, inputs: list[Array]) -> list[Array]:
+    """NumPy's matmul of the last two dimensions; vectors are not transposed, and two of them give one element."""
+    a, b = (x.astype(np.float64) for x in inputs)
+    if args.flag("trans_a", False) and a.ndim > 1:
+        a = a.swapaxes(-1, -2)
+    if args.flag("trans_b", False) and b.ndim > 1:
+        b = b.swapaxes(-1, -2)
+    y = np.asarray(a @ b)
+    return [float32(y.reshape(1) if y.ndim == 0 else y)]
+
+
 def softmax(args: Arguments, inputs: list[Array]) -> list[Array]:
     """Softmax over all dimensions from `axis` (default 1) on together."""
     x = _matrix(inputs[0], args.integer("axis", 1))

@@ -6,9 +6,14 @@ namespace d2deploy {
 /// Y[i] = X[indices[i]], row by row.
 struct BatchPermutation {
   using Params = NoParams;
-  static constexpr Signature signature{"BatchPermutation", "X: any (N, ...) | indices: int32 (N)", "Y: any any like X",
-                                       spatial};
-  static Types infer(const Params&, const Inputs& in) { return {in.types[0]}; }
+  static constexpr Signature signature{"BatchPermutation", "X: any (N, ...) | indices: int32 (M), M = N",
+                                       "Y: any any like X", spatial};
+  // Only the most rows may be known yet, and more of X than of the indices: the kernel checks that M = N.
+  static Types infer(const Params&, const Inputs& in) {
+    TensorType y = in.types[0];
+    y.shape[0] = in[1][0];
+    return {y};
+  }
 };
 
 }  // namespace d2deploy

@@ -11,6 +11,8 @@ namespace {
 // The first dimension is the outermost in every layout.
 void run(const NoParams&, const Call& call) {
   const std::int64_t rows = call.input(0).dim(0);
+  check(call.input(1).dim(0) == rows, "BatchPermutation: indices must be (N) with N = ", rows, ", got ",
+        call.input(1).shape());
   if (rows == 0) return;
   const std::int64_t row_bytes = call.input(0).bytes() / rows;
   const auto* x = static_cast<const std::byte*>(call.input(0).raw());

@@ -44,7 +44,8 @@ std::vector<std::int64_t> row_sizes(std::int64_t rows, bool exact) {
 
 std::string reject_onednn_fc(const char* type, const FCParams& p, const CallSite& site) {
   if (!site.is_constant(1) || !site.is_constant(2)) return "the weights or the bias are not constant";
-  if (!site.outputs[0].shape.known() || site.outputs[0].shape.size() == 0) return "the output is empty or of unknown size";
+  if (!site.outputs[0].shape.known() || site.outputs[0].shape.size() == 0)
+    return "the output is empty or of unknown size";
   const FCSizes s = sizes_of(type, p, site);
   if (s.depth <= 0) return "there is nothing to sum";
   if (!fc_reads_in_place(s, site.inputs[0], site.inputs[1])) return "X and W lie in different orders";
@@ -90,9 +91,8 @@ void run_onednn_fc(const Call& call) {
   const auto& state = *static_cast<const State*>(call.state);
   dnnl::stream stream(onednn::cpu());
   const std::int64_t rows = call.output(0).size() / state.sizes.columns;
-  std::unordered_map<int, memory> args{
-      {DNNL_ARG_WEIGHTS, onednn::view(state.weights->desc, state.weights->data.get())},
-      {DNNL_ARG_BIAS, onednn::view(state.bias_desc, state.bias.raw())}};
+  std::unordered_map<int, memory> args{{DNNL_ARG_WEIGHTS, onednn::view(state.weights->desc, state.weights->data.get())},
+                                       {DNNL_ARG_BIAS, onednn::view(state.bias_desc, state.bias.raw())}};
   state.products.for_each(rows, [&](const State::Sized& sized, std::int64_t first) {
     args[DNNL_ARG_SRC] = onednn::view(sized.x, call.in<float>(0) + first * state.sizes.depth);
     args[DNNL_ARG_DST] = onednn::view(sized.y, call.out<float>(0) + first * state.sizes.columns);

@@ -23,13 +23,22 @@ Descriptor describe(const MaxPool::Params& p, const CallSite& site, std::int64_t
   x.shape[0] = y.shape[0] = rows;
   dnnl::primitive_attr attributes;
   attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-  return {onednn::cpu(), dnnl::prop_kind::forward_inference, dnnl::algorithm::pooling_max, onednn::describe(x),
-          onednn::describe(y), {at.stride_h, at.stride_w}, {at.kernel_h, at.kernel_w}, {0, 0}, {at.pad_t, at.pad_l},
-          {at.pad_b, at.pad_r}, attributes};
+  return {onednn::cpu(),
+          dnnl::prop_kind::forward_inference,
+          dnnl::algorithm::pooling_max,
+          onednn::describe(x),
+          onednn::describe(y),
+          {at.stride_h, at.stride_w},
+          {at.kernel_h, at.kernel_w},
+          {0, 0},
+          {at.pad_t, at.pad_l},
+          {at.pad_b, at.pad_r},
+          attributes};
 }
 
 std::string reject(const MaxPool::Params& p, const CallSite& site) {
-  if (!site.outputs[0].shape.known() || site.outputs[0].shape.size() == 0) return "the output is empty or of unknown size";
+  if (!site.outputs[0].shape.known() || site.outputs[0].shape.size() == 0)
+    return "the output is empty or of unknown size";
   const Window at = MaxPool::window(p, site.inputs[0].shape);
   if (at.pad_t < 0 || at.pad_l < 0 || at.pad_b < 0 || at.pad_r < 0) return "cells are cut off";
   if (at.pad_t >= at.kernel_h || at.pad_l >= at.kernel_w || at.pad_b >= at.kernel_h || at.pad_r >= at.kernel_w)
@@ -58,10 +67,10 @@ void run(const MaxPool::Params&, const Call& call) {
   const Tensor &x = call.input(0), &y = call.output(0);
   dnnl::stream stream(onednn::cpu());
   static_cast<const State*>(call.state)->for_each(x.dim(0), [&](const Sized& sized, std::int64_t first) {
-    sized.pooling.execute(
-        stream, {{DNNL_ARG_SRC, onednn::view(sized.x, x.data<float>() + first * x.shape().size(1, 4))},
-                 {DNNL_ARG_DST, onednn::view(sized.y, call.out<float>(0) + first * y.shape().size(1, 4))},
-                 {DNNL_ARG_SCRATCHPAD, onednn::view(sized.scratch, call.scratch)}});
+    sized.pooling.execute(stream,
+                          {{DNNL_ARG_SRC, onednn::view(sized.x, x.data<float>() + first * x.shape().size(1, 4))},
+                           {DNNL_ARG_DST, onednn::view(sized.y, call.out<float>(0) + first * y.shape().size(1, 4))},
+                           {DNNL_ARG_SCRATCHPAD, onednn::view(sized.scratch, call.scratch)}});
   });
   stream.wait();
 }

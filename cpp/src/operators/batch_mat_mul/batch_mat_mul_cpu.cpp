@@ -1,0 +1,43 @@
+#include "operators/batch_mat_mul/batch_mat_mul.h"
+
+#include "kernels/matmul.h"
+
+namespace d2deploy {
+
+namespace {
+
+// The matrix of x that stands at `index` of the batch; its dimensions of 1 stand for all indices.
+std::int64_t matrix_at(const Shape& x, const Shape& batch, std::int64_t index) {
+  std::int64_t at = 0, step = 1;
+  const std::size_t own = x.rank() < 2 ? 0 : x.rank() - 2;
+  for (std::size_t d = 0; d < own; ++d) {
+    const std::size_t from_end = d + 1;
+    const std::int64_t size = x[own - from_end], all = batch[batch.rank() - from_end];
+    if (size > 1) at += index % all * step;
+    step *= size;
+    index /= all;
+  }
+  return at;
+}
+
+void run(const BatchMatMul::Params& p, const Call& call) {
+  const Shape &a = call.input(0).shape(), &b = call.input(1).shape();
+  const auto s = BatchMatMul::sizes(p, a, b);
+  std::vector<MatmulData> products;
+  for (std::int64_t i = 0; i < s.batch.size(); ++i)
+    products.push_back({call.in<float>(0) + matrix_at(a, s.batch, i) * s.m * s.k,
+                        call.in<float>(1) + matrix_at(b, s.batch, i) * s.k * s.n, call.out<float>(0) + i * s.m * s.n});
+  const bool trans_a = p.trans_a && a.rank() > 1, trans_b = p.trans_b && b.rank() > 1;
+  const MatrixSteps left = trans_a ? MatrixSteps{1, s.m} : MatrixSteps{s.k, 1};
+  const MatrixSteps right = trans_b ? MatrixSteps{1, s.k} : MatrixSteps{s.n, 1};
+  multiply({s.m, s.n, s.k, left, right}, products, nullptr);
+}
+
+}  // namespace
+
+template <>
+std::vector<KernelOf<BatchMatMul>> kernels<BatchMatMul, Backend::cpu>() {
+  return {{"tiles_f32", accepts_all<BatchMatMul>, run}};
+}
+
+}  // namespace d2deploy

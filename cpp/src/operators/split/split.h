@@ -1,0 +1,71 @@
+#pragma once
+#include "operators/axis.h"
+#include "operators/dims.h"
+#include "operators/operator.h"
+
+namespace d2deploy {
+
+/// The parts of X along `axis`, one output each: of the sizes that `split` or the second input tells, else equal ones.
+struct Split {
+  static constexpr std::int64_t kByOrder = -100;  // below any axis that a tensor can have
+
+  struct Params {
+    std::int64_t axis = kByOrder;
+    Ints split;
+    std::int64_t parts = 0;
+    std::int64_t add_axis = 0;
+    std::string order = "NCHW";
+  };
+  static constexpr auto fields = std::tuple{
+      field("axis", &Params::axis, Bound::any,
+            "dimension to split; negative counts from the end, -100 leaves it to order"),
+      field("split", &Params::split, Bound::non_negative, "sizes of the parts; none: they are equal"),
+      field("parts", &Params::parts, Bound::non_negative, "how many outputs there are; in a file it is their number"),
+      field("add_axis", &Params::add_axis, Bound::any, "1: parts of size 1 without that dimension (not available)"),
+      field("order", &Params::order, Bound::any, "NCHW splits dimension 1, NHWC the last, where axis is not given")};
+  static constexpr Signature signature{"Split", "X: any any | sizes?: int32|int64 (n) in place of split", "Y*: any any",
+                                       elementwise};
+
+  static std::size_t axis(const Params& p, std::size_t rank) {
+    check<Unsupported>(p.add_axis == 0, "Split: add_axis=", p.add_axis, " is not available, wanted 0");
+    check<InvalidModel>(p.order == "NCHW" || p.order == "NHWC", "Split: order is '", p.order,
+                        "', must be NCHW or NHWC");
+    const auto wanted = p.axis != kByOrder ? p.axis : p.order == "NCHW" ? 1 : -1;
+    return canonical_axis("Split", wanted, rank);
+  }
+
+  /// Sizes of the parts of a dimension of `size`; they are kUnknown where they depend on what is not known yet.
+  static Ints sizes(const Params& p, std::int64_t size, const Inputs& in) {
+    check(in.size() == 1 || p.split.empty(), "Split: got sizes both as an input and as an argument");
+    const Tensor* given = in.size() > 1 ? in.value(1) : nullptr;
+    Ints sizes = given != nullptr ? int_values(*given) : p.split;
+    if (given == nullptr && sizes.empty()) {
+      const auto parts = p.parts > 0 || in.size() == 1 ? p.parts : in[1][0];
+      check(parts > 0, "Split: neither sizes nor the number of parts are known");
+      // Rounded up: what is planned is the most there may be, and may be divisible once it is known.
+      const bool known = size != kUnknown && in.size() == 1;
+      return Ints(static_cast<std::size_t>(parts), known ? (size + parts - 1) / parts : kUnknown);
+    }
+    check(p.parts == 0 || p.parts == static_cast<std::int64_t>(sizes.size()), "Split: got ", sizes.size(),
+          " sizes for ", p.parts, " outputs");
+    std::int64_t sum = 0;
+    for (const auto s : sizes) {
+      check(s >= 0 && s <= INT32_MAX, "Split: the sizes ", to_text(Arg(sizes)), " hold ", s);
+      sum += s;
+    }
+    check(may_equal(size, sum), "Split: the sizes ", to_text(Arg(sizes)), " add up to ", sum, ", X has ", size);
+    return sizes;
+  }
+
+  static Types infer(const Params& p, const Inputs& in) {
+    const auto d = axis(p, in[0].rank());
+    Types parts;
+    for (const auto size : sizes(p, in[0][d], in)) {
+      parts.push_back(in.types[0]);
+      parts.back().shape[d] = size;
+    }
+    return parts;
+  }
+};
+
+}  // namespace d2deploy

@@ -1,0 +1,34 @@
+#include "operators/split/split.h"
+
+#include "kernels/axis_runs.h"
+
+namespace d2deploy {
+
+namespace {
+
+void run(const Split::Params& p, const Call& call) {
+  const Tensor& x = call.input(0);
+  const auto axis = Split::axis(p, x.shape().rank());
+  const AxisRuns in = axis_runs(x.type(), axis);
+  // The outputs may have been planned without knowing X.
+  std::int64_t sum = 0;
+  for (const Tensor* y : call.outputs) sum += y->dim(axis);
+  check(sum == in.length || !p.split.empty() || call.has_input(1), "Split: ", in.length,
+        " cannot be split into equal parts, wanted ", call.outputs.size());
+  check(sum == in.length, "Split: the sizes of the parts add up to ", sum, ", X has ", in.length);
+  const auto* from = static_cast<const std::byte*>(x.raw());
+  for (Tensor* y : call.outputs) {
+    const std::int64_t chunk = y->dim(axis) * in.run_bytes;
+    copy_chunks(from, in.block_bytes(), static_cast<std::byte*>(y->raw()), chunk, chunk, in.outer);
+    from += chunk;
+  }
+}
+
+}  // namespace
+
+template <>
+std::vector<KernelOf<Split>> kernels<Split, Backend::cpu>() {
+  return {{"copy", accepts_all<Split>, run}};
+}
+
+}  // namespace d2deploy

@@ -1,0 +1,44 @@
+#pragma once
+#include <array>
+#include <numeric>
+
+#include "operators/axis.h"
+#include "operators/operator.h"
+
+namespace d2deploy {
+
+/// Dimension i of Y is dimension axes[i] of X; without axes their order is turned around.
+struct Transpose {
+  struct Params {
+    Ints axes;
+  };
+  static constexpr auto fields = std::tuple{
+      field("axes", &Params::axes, Bound::any, "dimension of X per dimension of Y; none: from last to first")};
+  static constexpr Signature signature{"Transpose", "X: any any", "Y: any any", elementwise};
+
+  using Axes = std::array<std::size_t, Shape::kMaxRank>;
+  static Axes axes(const Params& p, std::size_t rank) {
+    Axes out{};
+    if (p.axes.empty()) {
+      for (std::size_t i = 0; i < rank; ++i) out[i] = rank - 1 - i;
+      return out;
+    }
+    std::array<bool, Shape::kMaxRank> used{};
+    check(p.axes.size() == rank, "Transpose: axes ", to_text(Arg(p.axes)), " must name all ", rank, " dimensions of X");
+    for (std::size_t i = 0; i < rank; ++i) {
+      out[i] = canonical_axis("Transpose", p.axes[i], rank);
+      check<InvalidModel>(!used[out[i]], "Transpose: axes ", to_text(Arg(p.axes)), " name a dimension twice");
+      used[out[i]] = true;
+    }
+    return out;
+  }
+
+  static Types infer(const Params& p, const Inputs& in) {
+    const Axes order = axes(p, in[0].rank());
+    Shape y = in[0];
+    for (std::size_t i = 0; i < y.rank(); ++i) y[i] = in[0][order[i]];
+    return {{in.types[0].dtype, y, Layout::row_major}};
+  }
+};
+
+}  // namespace d2deploy
