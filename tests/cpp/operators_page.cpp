@@ -72,6 +72,7 @@ void print_ports(std::ostream& out, const char* title, const std::vector<Port>& 
 const char* text_of(Bound bound) {
   switch (bound) {
     case Bound::any: return "";
+    case Bound::unlimited: return "64 bits";
     case Bound::non_negative: return "at least 0";
     case Bound::positive: return "positive";
   }
