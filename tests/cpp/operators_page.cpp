@@ -72,6 +72,7 @@ void print_ports(std::ostream& out, const char* title, const std::vector<Port>& 
 const char* text_of(Bound bound) {
   switch (bound) {
     case Bound::any: return "";
+    case Bound::unlimited: return "64 bits";
     case Bound::non_negative: return "at least 0";
     case Bound::positive: return "positive";
   }
@@ -100,10 +101,10 @@ void print_kernels(std::ostream& out, const Operator& op) {
 // The defaults, and two levels where an operator takes a pyramid: it has no meaning without any.
 Args example_arguments(const Operator& op) {
   Args args;
-  const auto takes = [&](const char* name) {
-    return std::ranges::find(op.fields, name, &FieldInfo::name) != op.fields.end();
-  };
-  if (takes("spatial_scales")) args = {{"spatial_scales", Floats{0.25F, 0.125F}}, {"roi_max_level", std::int64_t{3}}};
+  for (const FieldInfo& f : op.fields) {
+    if (f.name == "spatial_scales") args[f.name] = Floats{0.25F, 0.125F};
+    if (f.name.ends_with("_max_level")) args[f.name] = std::int64_t{3};  // from 2
+  }
   return args;
 }
 
