@@ -215,8 +215,10 @@ TEST(Outputs, AreThoseOfTheFile) {
 }
 
 TEST(Model, CopiesWithoutInputsAreRefused) {
-  EXPECT_EQ(message_of<InvalidArgument>([] { (void)model_of("input x float32 1\ny = Relu(x)\nz = Copy()\noutput y"); }),
-            "node (Copy -> z): Copy: got 0 inputs, wanted X");
+  // In a build that verifies passes the message says after which one.
+  const auto text =
+      message_of<InvalidArgument>([] { (void)model_of("input x float32 1\ny = Relu(x)\nz = Copy()\noutput y"); });
+  EXPECT_TRUE(text.ends_with("node (Copy -> z): Copy: got 0 inputs, wanted X")) << text;
 }
 
 TEST(Model, OptionsAreChecked) {

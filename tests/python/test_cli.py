@@ -181,7 +181,7 @@ def test_benchmark(detect: Program) -> None:
     assert match
     median, p90, least = (float(match[k]) for k in (1, 2, 3))
     assert 0 < least <= median <= p90
-    assert text.startswith("Latency ")
+    assert text.startswith("Load: ")
 
 
 def test_profile(detect: Program) -> None:

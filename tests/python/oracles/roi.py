@@ -125,6 +125,8 @@ def _pool_rotated(args: Arguments, feature: Array, box: Array) -> Array:
     for side, bins in ((box[3] * scale, pooled[0]), (box[2] * scale, pooled[1])):
         length = side if aligned else np.maximum(side, np.float32(1))
         grid = ratio if ratio > 0 else math.ceil(length / np.float32(bins))
+        if grid > 10**6:  # so few of the samples of a bin fall on the map that their mean is 0
+            return y
         offsets.append(((np.arange(bins * grid) + 0.5) / max(bins * grid, 1) - 0.5).reshape(bins, grid) * float(length))
     cos, sin = math.cos(math.radians(box[4])), math.sin(math.radians(box[4]))
     for i, j in np.ndindex(*pooled):
