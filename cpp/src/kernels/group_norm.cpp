@@ -121,6 +121,7 @@ std::size_t group_norm_scratch_bytes(const Maps& maps, std::int64_t groups) {
 }
 
 void group_norm(const GroupNormTask& task, void* scratch) {
+  if (task.groups == 0) return;  // as many as channels, and there are none
   Scratch arrays(scratch);
   const Work work(arrays, task.maps, task.groups);
   sum_groups(task, work);

@@ -16,7 +16,7 @@ def _require_nchw(args: Arguments) -> None:
 
 def _per_channel(values: Array, x: Array) -> Array:
     """(C) as (C, 1, ...), which goes with X (N, C, ...)."""
-    return values.astype(np.float64).reshape(-1, *(1,) * (x.ndim - 2))
+    return values.astype(np.float64).reshape(values.size, *(1,) * (x.ndim - 2))
 
 
 def _normalized(x: Array, groups: int, epsilon: float) -> tuple[Array, Array, Array]:
@@ -24,7 +24,8 @@ def _normalized(x: Array, groups: int, epsilon: float) -> tuple[Array, Array, Ar
 
     The variance is the mean squared distance from the mean: the sum is divided by the count, not by one less.
     """
-    rows = x.astype(np.float64).reshape(x.shape[0], groups, int(np.prod(x.shape[1:])) // groups)
+    per_group = int(np.prod(x.shape[1:])) // groups if groups else 0  # no channels, no groups
+    rows = x.astype(np.float64).reshape(x.shape[0], groups, per_group)
     with np.errstate(invalid="ignore", divide="ignore"):
         count = np.float64(rows.shape[2])
         mean = rows.sum(axis=2) / count

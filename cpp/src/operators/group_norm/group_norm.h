@@ -28,8 +28,8 @@ struct GroupNorm {
   static TensorType infer(const char* type, const Params& p, const Inputs& in) {
     check<Unsupported>(p.order == "NCHW", type, ": order '", p.order, "' is not available, wanted NCHW");
     const std::int64_t channels = in[0][1];
-    check(channels == kUnknown || channels % p.group == 0, type, ": X has ", channels, " channels, group=", p.group,
-          " must divide them");
+    check(channels == kUnknown || (channels >= p.group && channels % p.group == 0), type, ": X has ", channels,
+          " channels, group=", p.group, " must divide them");
     return in.types[0];
   }
   static Types infer(const Params& p, const Inputs& in) {
