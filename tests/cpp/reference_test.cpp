@@ -162,8 +162,10 @@ TEST_F(InCaffe2, MissingOperator) {
   Net net;
   net.op("NoSuchOperator", {"data"}, {"y"}).inputs({"data", "w"}).outputs({"y"});
   net.def.set_name("net");
-  const auto path = folder.write("odd.pb", net);
-  const auto text = message_of<InvalidModel>([&] { Model::load(path, init, in_caffe2()); });
+  Net weights;
+  weights.weight("w", {1}, {1}).outputs({"w"});
+  const auto path = folder.write("odd.pb", net), plain = folder.write("plain_init.pb", weights);
+  const auto text = message_of<InvalidModel>([&] { Model::load(path, plain, in_caffe2()); });
   EXPECT_HAS(text, "Caffe2 does not load it");
   EXPECT_HAS(text, "NoSuchOperator");
 }

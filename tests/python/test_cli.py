@@ -321,3 +321,15 @@ def test_failure_is_one_line_and_an_exit_code(name: str, program: Program, examp
     assert re.search(message, lines[0])
     assert result.stdout == ""
     assert {file.name for file in broken.iterdir()} == before  # nothing half done lies around
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 2000), (2000, 1), (33, 65), (3, 500)])
+def test_any_size(detect: Program, tmp_path: Path, height: int, width: int) -> None:
+    image = tmp_path / "odd.png"
+    write_png(image, np.full((height, width, 3), 90, np.uint8))
+    detect(f"--dump_dir={tmp_path}", f"--output_dir={tmp_path}", image=str(image))
+    boxes = np.load(tmp_path / "bbox_nms.npy")
+    assert boxes.shape[1:] == (4,)
+    assert np.load(tmp_path / "mask_fcn_probs.npy").shape == (len(boxes), 5, 28, 28)
+    assert (boxes >= 0).all()
+    assert (boxes <= [width, height, width, height]).all()

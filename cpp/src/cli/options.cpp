@@ -15,7 +15,7 @@
 
 DEFINE_string(predict_net, "", "the net: model.pb");
 DEFINE_string(init_net, "", "its weights: model_init.pb");
-DEFINE_string(engine, "native", "native, or caffe2: the real Caffe2 in libtorch (CPU, float32), to compare with");
+DEFINE_string(engine, "native", "native, or caffe2: the real Caffe2 in libtorch, to compare with");
 DEFINE_string(caffe2_library, "", "engine caffe2: its library, if not where scripts/build_caffe2_engine put it");
 DEFINE_string(device, "cpu", "where to run");
 DEFINE_string(precision, "float32", "element type of the heavy operators");
