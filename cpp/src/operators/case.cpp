@@ -32,7 +32,7 @@ void set(Tensor& t, std::int64_t i, float value) {
     case DType::float32: t.data<float>()[i] = value; break;
     case DType::int32: t.data<std::int32_t>()[i] = static_cast<std::int32_t>(value); break;
     case DType::int64: t.data<std::int64_t>()[i] = static_cast<std::int64_t>(value); break;
-    case DType::uint8: t.data<std::uint8_t>()[i] = static_cast<std::uint8_t>(value); break;
+    case DType::uint8: t.data<std::uint8_t>()[i] = static_cast<std::uint8_t>(static_cast<std::int64_t>(value)); break;
     case DType::boolean: t.data<bool>()[i] = value != 0.0F; break;
   }
 }
