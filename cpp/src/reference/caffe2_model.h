@@ -16,9 +16,9 @@ class Caffe2Model {
   struct Options {
     std::filesystem::path library;  ///< empty: the usual place
     int threads = 1;
-    /// Whether Caffe2's GlobalInit runs, as in its example programs: without OMP_NUM_THREADS it sets one thread, which
-    /// `threads` then corrects.
-    bool global_init = true;
+    /// Whether Caffe2's GlobalInit runs, as in its example programs. Unless OMP_NUM_THREADS and MKL_NUM_THREADS are set
+    /// it puts both to one thread, and setting OpenMP's afterwards does not undo that: half the speed on two cores.
+    bool global_init = false;
   };
   /// Nets for GPUs are loaded as nets for the CPU. Throws Unsupported (library), InvalidModel with Caffe2's own words.
   Caffe2Model(const std::filesystem::path& predict_net, const std::filesystem::path& init_net,
