@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "core/check.h"
+#include "core/element_type.h"
 #include "core/text.h"
 
 namespace d2deploy {
@@ -42,17 +43,6 @@ void fill(Tensor& tensor, const std::vector<std::string_view>& values) {
   }
 }
 
-template <class F>
-void for_dtype(DType dtype, F&& f) {
-  switch (dtype) {
-    case DType::float32: return f(float{});
-    case DType::int32: return f(std::int32_t{});
-    case DType::int64: return f(std::int64_t{});
-    case DType::uint8: return f(std::uint8_t{});
-    case DType::boolean: return f(bool{});
-  }
-}
-
 // Of "input name dtype dims [channels_last]", with which `words` must end.
 TensorType parse_type(std::span<const std::string_view> words) {
   check(words.size() >= 4, "wanted 'name dtype dims'");
@@ -76,7 +66,7 @@ void parse_constant(Graph& graph, const std::vector<std::string_view>& words) {
     const std::vector<std::string_view> values(mark + 1, words.end());
     check(static_cast<std::int64_t>(values.size()) == type.shape.size(), values.size(), " values for shape ",
           type.shape);
-    for_dtype(type.dtype, [&](auto zero) { fill<decltype(zero)>(tensor, values); });
+    with_element_type(type.dtype, [&](auto zero) { fill<decltype(zero)>(tensor, values); });
   }
   check(graph.constants.emplace(words[1], tensor).second, "'", words[1], "' is there already");
 }
@@ -129,7 +119,7 @@ void write_values(std::ostream& os, const Tensor& tensor) {
   constexpr std::int64_t kMost = 64;
   if (tensor.size() > kMost) return;
   os << " =";
-  for_dtype(tensor.dtype(), [&](auto zero) {
+  with_element_type(tensor.dtype(), [&](auto zero) {
     using T = decltype(zero);
     for (const auto v : tensor.values<T>()) {
       if constexpr (std::is_same_v<T, float>)

@@ -2,6 +2,7 @@
 #pragma once
 #include <utility>
 
+#include "core/element_type.h"
 #include "operators/operator.h"
 
 namespace d2deploy {
@@ -30,18 +31,6 @@ T to_element(const char* type, std::int64_t value) {
   else if constexpr (!std::is_same_v<T, float>)
     check<InvalidModel>(std::in_range<T>(value), type, ": value ", value, " does not fit into ", kDType<T>);
   return static_cast<T>(value);
-}
-
-/// Calls f with a value of the C++ type of an element type.
-template <class F>
-void with_element_type(DType dtype, const F& f) {
-  switch (dtype) {
-    case DType::float32: return f(float());
-    case DType::int32: return f(std::int32_t());
-    case DType::int64: return f(std::int64_t());
-    case DType::uint8: return f(std::uint8_t());
-    case DType::boolean: return f(bool());
-  }
 }
 
 /// A shape from a file or from data. Throws InvalidArgument where a dimension is negative.

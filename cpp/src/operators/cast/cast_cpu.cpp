@@ -2,6 +2,7 @@
 
 #include <limits>
 
+#include "core/element_type.h"
 #include "core/threads.h"
 
 namespace d2deploy {
@@ -32,20 +33,9 @@ To convert(From x) {
     return static_cast<To>(x);
 }
 
-template <class F>
-void with_type(DType dtype, const F& f) {
-  switch (dtype) {
-    case DType::float32: return f(float());
-    case DType::int32: return f(std::int32_t());
-    case DType::int64: return f(std::int64_t());
-    case DType::uint8: return f(std::uint8_t());
-    case DType::boolean: return f(bool());
-  }
-}
-
 void run(const Cast::Params&, const Call& call) {
-  with_type(call.input(0).dtype(), [&]<class From>(From) {
-    with_type(call.output(0).dtype(), [&]<class To>(To) {
+  with_element_type(call.input(0).dtype(), [&]<class From>(From) {
+    with_element_type(call.output(0).dtype(), [&]<class To>(To) {
       const From* x = call.in<From>(0);
       To* y = call.out<To>(0);
       parallel_for(call.input(0).size(), 1 << 15, [&](std::int64_t begin, std::int64_t end) {
