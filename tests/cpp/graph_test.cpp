@@ -4,23 +4,11 @@
 #include <gtest/gtest.h>
 
 #include "d2deploy/error.h"
+#include "message_of.h"
 
 using namespace d2deploy;
 
 namespace {
-
-// The message of the E that `f` throws.
-template <class E, class F>
-std::string message_of(const F& f) {
-  try {
-    f();
-  } catch (const E& e) {
-    return e.what();
-  } catch (const std::exception& e) {
-    return std::string("another error: ") + e.what();
-  }
-  return "nothing was thrown";
-}
 
 std::string parse_error(const std::string& text) {
   return message_of<InvalidModel>([&] { (void)parse_graph(text); });

@@ -8,6 +8,7 @@
 #include <random>
 
 #include "graph/graph.h"
+#include "message_of.h"
 #include "operators/case.h"
 #include "operators/evaluate.h"
 #include "runtime/model.h"
@@ -70,19 +71,6 @@ inline std::string difference(const Tensors& have, const Tensors& want) {
     }
   }
   return {};
-}
-
-/// The message of the E that `f` throws.
-template <class E, class F>
-std::string message_of(const F& f) {
-  try {
-    f();
-  } catch (const E& e) {
-    return e.what();
-  } catch (const std::exception& e) {
-    return std::string("another error: ") + e.what();
-  }
-  return "nothing was thrown";
 }
 
 /// The kernel that the profile names for the operator of this type; empty where there is none.
