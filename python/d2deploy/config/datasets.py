@@ -20,7 +20,7 @@ class ClassNames(NamedTuple):
 
 
 def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(","))
+    return tuple(" ".join(name.split()) for name in text.split(","))
 
 
 _COCO_THINGS = _names(

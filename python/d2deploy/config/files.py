@@ -78,15 +78,12 @@ def _overlay(under: dict[Any, Any], over: dict[Any, Any], path: Path) -> None:
 
 def _read_yaml(path: Path) -> dict[Any, Any]:
     try:
-        size = path.stat().st_size
-        if path.is_dir():
-            raise InvalidArgument(f"{path} is a folder, not a configuration")
-        if size > MAX_BYTES:
-            raise InvalidArgument(f"{path} has {size} bytes, a configuration at most {MAX_BYTES}")
+        if path.is_file() and path.stat().st_size > MAX_BYTES:
+            raise InvalidArgument(f"{path} has {path.stat().st_size} bytes, a configuration at most {MAX_BYTES}")
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise InvalidArgument(f"no configuration {path}: no such file{zoo.suggestion(path)}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, UnicodeError) as error:
         raise InvalidArgument(f"cannot read the configuration {path}: {error}") from None
     try:
         config = yaml.load(text, Loader=_Loader)
