@@ -174,7 +174,7 @@ def propose(
             logits[i],
             _unweighted(deltas[i], rpn.box2box_transform.weights),
             im_info,
-            _shifted(anchors[i], rpn.anchor_generator.offset * stride),
+            shifted(anchors[i], rpn.anchor_generator.offset * stride),
             spatial_scale=1.0 / stride,
             pre_nms_topN=_at_inference(rpn.pre_nms_topk),
             post_nms_topN=_at_inference(rpn.post_nms_topk),
@@ -219,7 +219,7 @@ def _unweighted(deltas: Tensor, weights: Sequence[float]) -> Tensor:
     return deltas / divisors[:, None, None]
 
 
-def _shifted(anchors: Tensor, offset: float) -> Tensor:
+def shifted(anchors: Tensor, offset: float) -> Tensor:
     """Cell anchors (A, D) moved right and down, since GenerateProposals knows no offset of the cells."""
     if offset == 0:
         return anchors

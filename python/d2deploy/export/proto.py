@@ -77,7 +77,7 @@ Argument: Any = _CLASSES["Argument"]
 OperatorDef: Any = _CLASSES["OperatorDef"]
 NetDef: Any = _CLASSES["NetDef"]
 
-Value = float | int | bool | str | bytes | Sequence[float] | Sequence[int] | np.ndarray
+Value = float | int | bool | str | bytes | Sequence[float] | Sequence[int] | Sequence[str] | np.ndarray
 
 
 def argument(name: str, value: Value) -> Message:
@@ -93,6 +93,8 @@ def argument(name: str, value: Value) -> Message:
         result.f = float(value)
     elif isinstance(value, str | bytes):
         result.s = value.encode() if isinstance(value, str) else value
+    elif any(isinstance(v, str) for v in value):
+        result.strings.extend(str(v).encode() for v in value)
     elif any(isinstance(v, float) for v in value):
         result.floats.extend(float(v) for v in value)
     else:
