@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from d2deploy.config import class_names
 from d2deploy.errors import InvalidArgument, InvalidModel, Unsupported
 from d2deploy.export import drawing, proto
-from d2deploy.export.meta_arch import META_ARCHS, Caffe2GeneralizedRCNN, Caffe2MetaArch
+from d2deploy.export.meta_arch import Caffe2MetaArch, caffe2_meta_arch
 from d2deploy.export.net_arguments import net_arguments
 from d2deploy.export.netdef import Dims, Nets, NetWriter
 from d2deploy.export.shapes import readable_shapes
@@ -167,7 +168,10 @@ class Caffe2Tracer:
 
     def export_torchscript(self) -> torch.jit.ScriptModule:
         """The same graph in TorchScript; it runs where `d2deploy.export` has been imported."""
-        return trace_torchscript(self.meta_arch, self._sample())
+        sample = self._sample()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # TorchScript's deprecation; that shapes of the sample are constants
+            return torch.jit.trace(self.meta_arch, (sample["data"], sample["im_info"]), check_trace=False)
 
     @torch.no_grad()
     def run(self, data: Tensor, im_info: Tensor) -> dict[str, Tensor]:
@@ -193,3 +197,12 @@ class Caffe2Tracer:
     def _trace(self) -> onnx_ir.Model:
         arch = self.meta_arch
         return to_onnx(arch, self._sample(), arch.outputs, arch.size_divisibility)
+
+
+def _meta_arch(cfg: Any, model: nn.Module) -> Caffe2MetaArch:
+    """What is traced for a model, ours or Detectron2's."""
+    if type(model).__module__.partition(".")[0] == "detectron2":
+        from d2deploy.export.detectron2 import from_detectron2  # Detectron2 need not be there
+
+        model = from_detectron2(cfg, model)
+    return caffe2_meta_arch(model, bool(cfg.EXPORT_CAFFE2.USE_HEATMAP_MAX_KEYPOINT))

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from d2deploy.errors import Unsupported
 from d2deploy.export.operators import AliasWithName
+from d2deploy.modeling import GeneralizedRCNN, PanopticFPN, ProposalNetwork, RetinaNet
 
 _OPS = torch.ops.d2deploy
 # The clamping of rotated boxes, as Detectron2 writes it; angles are in degrees.
@@ -315,6 +316,21 @@ def _probabilities(predictor: Any, logits: Tensor, num_classes: int) -> Tensor:
     return functional.softmax(logits, dim=-1)
 
 
-META_ARCHS: dict[str, type[Caffe2MetaArch]] = {
-    c.name: c for c in (Caffe2GeneralizedRCNN, Caffe2PanopticFPN, Caffe2ProposalNetwork, Caffe2RetinaNet)
-}
+def caffe2_meta_arch(model: nn.Module, use_heatmap_max_keypoint: bool = False) -> Caffe2MetaArch:
+    """What is traced for a model of d2deploy.modeling.
+
+    Raises:
+        Unsupported: models of its class have no counterpart.
+    """
+    if isinstance(model, PanopticFPN):
+        return Caffe2PanopticFPN(model)
+    if isinstance(model, GeneralizedRCNN):
+        return Caffe2GeneralizedRCNN(model, use_heatmap_max_keypoint)
+    if isinstance(model, ProposalNetwork):
+        return Caffe2ProposalNetwork(model)
+    if isinstance(model, RetinaNet):
+        return Caffe2RetinaNet(model)
+    raise Unsupported(
+        f"models of class {type(model).__name__} cannot be exported; can be: GeneralizedRCNN, PanopticFPN, "
+        "ProposalNetwork, RetinaNet, and classes derived from them"
+    )
