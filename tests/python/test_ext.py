@@ -328,10 +328,9 @@ def test_files_are_checked(example: Path, tmp_path: Path) -> None:
     damaged.write_bytes((example / "model.pb").read_bytes()[:-7])
     with pytest.raises(errors.InvalidModel, match=re.escape(f"{damaged}: ")) as caught:
         _ext.Model(damaged, init)
-    result = subprocess.run(
-        [find_program("caffe2_mask_rcnn"), f"--predict_net={damaged}", f"--init_net={init}", f"--input={example / 'input.png'}"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    flags = [f"--predict_net={damaged}", f"--init_net={init}", f"--input={example / 'input.png'}"]
+    command: list[str | Path] = [find_program("caffe2_mask_rcnn"), *flags]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert str(caught.value) in result.stderr  # the words are kept
 
 

@@ -6,11 +6,11 @@ import ast
 import math
 import operator
 from collections.abc import Callable, Iterator
-from typing import Any, Union
+from typing import Any
 
 from d2deploy.errors import InvalidArgument
 
-Number = Union[int, float]
+Number = int | float
 
 _BINARY: dict[type[ast.operator], Callable[[Number, Number], Any]] = {
     ast.Add: operator.add,

@@ -83,12 +83,13 @@ def average_precision(
 
 
 def _check_task(dataset: CocoDataset, results: Sequence[Result], task: str) -> None:
-    without = [annotation for annotation in dataset.annotations if FIELDS[task] not in annotation]
-    if without:
-        raise InvalidArgument(
-            f"{dataset.json_file}: {len(without)} of {len(dataset.annotations)} annotations have no "
-            f"{FIELDS[task]}, which {task} AP needs; ask for other tasks, or take the data set's file for {task}"
-        )
+    for key in (FIELDS[task], *(["num_keypoints"] if task == "keypoints" else [])):
+        without = sum(annotation.get(key) in (None, [], {}) for annotation in dataset.annotations)
+        if without:
+            raise InvalidArgument(
+                f"{dataset.json_file}: {without} of {len(dataset.annotations)} annotations have no {key}, which {task} "
+                f"AP needs; ask for other tasks, or take the data set's file for {task}"
+            )
     lacking = sum(FIELDS[task] not in result for result in results)
     if lacking:
         raise InvalidArgument(f"{lacking} of {len(results)} results have no {FIELDS[task]}, which {task} AP needs")

@@ -101,7 +101,7 @@ def _read(file: Path) -> dict[str, Any]:
         data = json.loads(file.read_bytes())
     except OSError as e:
         raise InvalidArgument(f"{file}: cannot be read: {e.strerror}; wanted annotations in COCO's format") from None
-    except ValueError as e:
+    except (ValueError, RecursionError) as e:
         raise InvalidArgument(f"{file}: is no JSON: {e}; wanted annotations in COCO's format") from None
     if not isinstance(data, dict):
         raise InvalidArgument(f"{file}: holds a {type(data).__name__}, wanted an object with {', '.join(WANTED)}")
@@ -137,8 +137,9 @@ def _faults_of_part(items: list[Any], part: str, wanted: dict[str, tuple[type, .
             if not isinstance(item.get(key), types) or isinstance(item.get(key), bool):
                 names = " or ".join(t.__name__ for t in types)
                 yield f"{part}[{i}] has {key} {item.get(key)!r}, wanted {names}"
-        if part == "annotations" and isinstance(item.get("bbox"), list) and len(item["bbox"]) != 4:
-            yield f"{part}[{i}] has a bbox of {len(item['bbox'])} numbers, wanted x, y, width, height"
+        box = item.get("bbox")
+        if isinstance(box, list) and not (len(box) == 4 and all(isinstance(side, (int, float)) for side in box)):
+            yield f"{part}[{i}] has the bbox {box!r:.60}, wanted four numbers: x, y, width, height"
         if part == "images" and not _file_name(item):
             yield f"{part}[{i}] has no file_name"
 
@@ -158,7 +159,7 @@ def _faults_of_ids(data: dict[str, Any]) -> Iterator[str]:
 
 
 def _file_name(image: dict[str, Any]) -> str:
-    """The file below the image root, empty where there is none; LVIS names it by the folder and file of the address in COCO's data set."""
+    """The file below the image root, empty where there is none; LVIS tells but an address at COCO's site."""
     if isinstance(image.get("file_name"), str):
         return str(image["file_name"])
     address = image.get("coco_url")

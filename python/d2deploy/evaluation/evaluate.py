@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -83,7 +84,8 @@ def format_table(answers: Mapping[str, Metrics]) -> str:
         values = [metrics.get(task, {}).get(name, float("nan")) for metrics in answers.values()]
         cells = [f"{value:.3f}" for value in values]
         if len(values) == 2:
-            cells.append(f"{values[1] - values[0]:+.3f}")
+            difference = round(values[1] - values[0], 3) + 0.0  # no -0.000
+            cells.append("" if math.isnan(difference) else f"{difference:+.3f}")
         lines.append([f"{task} {name}", *cells])
     widths = [max(len(line[column]) for line in lines) for column in range(len(heads) + 1)]
     return "\n".join(
