@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from d2deploy.config import Config
 from d2deploy.errors import DeviceError, InvalidArgument
 from d2deploy.modeling.layers import ShapeSpec
 from d2deploy.modeling.registry import BACKBONES, META_ARCHS
@@ -13,12 +14,12 @@ from d2deploy.modeling.registry import BACKBONES, META_ARCHS
 __all__ = ["build_model", "make_backbone"]
 
 
-def make_backbone(cfg: Any) -> Any:
+def make_backbone(cfg: Config) -> Any:
     """The backbone that MODEL.BACKBONE.NAME asks for, for images of as many channels as MODEL.PIXEL_MEAN has."""
     return BACKBONES.build(cfg.MODEL.BACKBONE.NAME, cfg, ShapeSpec(len(cfg.MODEL.PIXEL_MEAN)))
 
 
-def build_model(cfg: Any) -> Any:
+def build_model(cfg: Config) -> Any:
     """The model that a configuration describes, with random weights, in eval mode, on MODEL.DEVICE.
 
     Args:

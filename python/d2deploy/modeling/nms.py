@@ -19,12 +19,22 @@ BOUND_SLACK = 1e-4
 EDGE_TOLERANCE = 1e-9
 
 
+def intersection(a: Tensor, b: Tensor) -> Tensor:
+    """Common areas, (N, M), of upright boxes (N, 4) and (M, 4)."""
+    left, top, right, bottom = a.T[:, :, None]
+    other_left, other_top, other_right, other_bottom = b.T[:, None, :]
+    width = (torch.minimum(right, other_right) - torch.maximum(left, other_left)).clamp_(min=0)
+    return width.mul_((torch.minimum(bottom, other_bottom) - torch.maximum(top, other_top)).clamp_(min=0))
+
+
+def over_union(inner: Tensor, area_a: Tensor, area_b: Tensor) -> Tensor:
+    """Intersection over union, (N, M), from common areas and the areas (N,) and (M,)."""
+    return inner / (area_a[:, None] + area_b[None] - inner)
+
+
 def iou(a: Tensor, b: Tensor) -> Tensor:
     """Intersection over union, (N, M), of upright boxes (N, 4) and (M, 4); NaN where both are empty."""
-    low = torch.maximum(a[:, None, :2], b[None, :, :2])
-    high = torch.minimum(a[:, None, 2:], b[None, :, 2:])
-    inner = (high - low).clamp(min=0).prod(dim=2)
-    return inner / (area(a)[:, None] + area(b)[None] - inner)
+    return over_union(intersection(a, b), area(a), area(b))
 
 
 def iou_rotated(a: Tensor, b: Tensor) -> Tensor:
@@ -98,12 +108,9 @@ def overlapping(a: Tensor, b: Tensor, threshold: float) -> Tensor:
     if a.shape[1] == 4:
         return iou(a, b) > threshold
     # What is common to two boxes is common to the upright boxes around them, which is cheap to know.
-    bound_a, bound_b = bounds(a), bounds(b)
-    low = torch.maximum(bound_a[:, None, :2], bound_b[None, :, :2])
-    high = torch.minimum(bound_a[:, None, 2:], bound_b[None, :, 2:])
-    inner = (high - low).clamp(min=0).prod(dim=2)
-    inner = torch.minimum(inner, torch.minimum(area(a)[:, None], area(b)[None]))
-    most = inner / (area(a)[:, None] + area(b)[None] - inner)
+    area_a, area_b = area(a), area(b)
+    inner = torch.minimum(intersection(bounds(a), bounds(b)), torch.minimum(area_a[:, None], area_b[None]))
+    most = over_union(inner, area_a, area_b)
     index_a, index_b = torch.nonzero(most >= threshold - BOUND_SLACK, as_tuple=True)
     mask = torch.zeros_like(most, dtype=torch.bool)
     mask[index_a, index_b] = iou_of_pairs(a[index_a], b[index_b]) >= threshold
