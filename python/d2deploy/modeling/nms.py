@@ -103,10 +103,10 @@ def bounds(boxes: Tensor) -> Tensor:
     return torch.cat([points.amin(dim=1), points.amax(dim=1)], dim=1)
 
 
-def overlapping(a: Tensor, b: Tensor, threshold: float) -> Tensor:
+def overlapping(a: Tensor, b: Tensor, threshold: float, empty_overlap: bool = False) -> Tensor:
     """Mask (N, M) of the pairs that overlap more than `threshold`; for rotated boxes that much is enough."""
     if a.shape[1] == 4:
-        return iou(a, b) > threshold
+        return ~(iou(a, b) <= threshold) if empty_overlap else iou(a, b) > threshold
     # What is common to two boxes is common to the upright boxes around them, which is cheap to know.
     area_a, area_b = area(a), area(b)
     inner = torch.minimum(intersection(bounds(a), bounds(b)), torch.minimum(area_a[:, None], area_b[None]))
@@ -117,13 +117,14 @@ def overlapping(a: Tensor, b: Tensor, threshold: float) -> Tensor:
     return mask
 
 
-def nms(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
+def nms(boxes: Tensor, scores: Tensor, threshold: float, empty_overlap: bool = False) -> Tensor:
     """Non-maximum suppression: a box is dropped where it overlaps a kept one of higher score by more than `threshold`.
 
     Args:
         boxes: (N, 4) upright or (N, 5) rotated.
         scores: (N,).
         threshold: intersection over union; a rotated box is dropped at the threshold already.
+        empty_overlap: upright boxes without area drop each other, as they do in Caffe2.
 
     Returns:
         Indices of the kept boxes, by descending score; of equal scores the earlier box comes first.
@@ -134,7 +135,7 @@ def nms(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
     alive = torch.arange(len(boxes), device=boxes.device)
     while len(alive):
         block, alive = alive[:BLOCK], alive[BLOCK:]
-        mask = overlapping(boxes[block], boxes[block], threshold).cpu().numpy()
+        mask = overlapping(boxes[block], boxes[block], threshold, empty_overlap).cpu().numpy()
         dropped = mask[0] & False
         chosen = []
         for i in range(len(block)):
@@ -143,7 +144,7 @@ def nms(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
                 dropped |= mask[i]
         block = block[torch.tensor(chosen, device=boxes.device)]
         kept.append(block)
-        alive = alive[~overlapping(boxes[block], boxes[alive], threshold).any(dim=0)]
+        alive = alive[~overlapping(boxes[block], boxes[alive], threshold, empty_overlap).any(dim=0)]
     return order[torch.cat(kept)] if kept else order
 
 
