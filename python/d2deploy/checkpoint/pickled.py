@@ -134,7 +134,8 @@ class _Machine:
     def called(self, function: Any, arguments: Any) -> Any:
         if not isinstance(function, Global) or not isinstance(arguments, tuple):
             raise ValueError("something is called that is no function")
-        self.spend(arguments[0] if arguments else None)
+        for argument in arguments:
+            self.spend(argument)
         return call(function, arguments)
 
     def built(self, state: Any) -> None:
