@@ -15,7 +15,7 @@ from typing import Any
 from d2deploy.checkpoint.arrays import ArrayLike, DType, Fault, Global, build, call, items
 from d2deploy.errors import InvalidModel
 
-MAX_INSTRUCTIONS = 2_000_000  # a file of the zoo has 20 thousand; this many take a few seconds
+MAX_INSTRUCTIONS = 500_000  # a file of the zoo has 20 thousand; this many take a second or two
 MAX_DEPTH = 100
 
 _MARK = object()
