@@ -204,8 +204,11 @@ def test_all_misfits_are_in_one_error(folder: Path) -> None:
 
 
 def test_long_lists_are_counted(folder: Path) -> None:
-    tensors = {**weights_of(Model()), **{f"x.{k}": torch.ones(1) for k in range(100)}}
-    assert misfit(folder, tensors) == ["100 not in the model: x.0, x.1, x.2, x.3, x.4, x.5, and 94 more"]
+    tensors = weights_of(Model())
+    many = {f"x{k}": torch.ones(1) for k in range(100)}
+    assert misfit(folder, {**tensors, **many})[0] == "100 not in the model: x0, x1, x2, x3, x4, x5, and 94 more"
+    many = {f"head.a.{k}.w": torch.ones(1) for k in range(100)} | {"head.b.w": torch.ones(1), "tail": torch.ones(1)}
+    assert misfit(folder, {**tensors, **many})[0] == "102 not in the model: head.a.* (100), head.b.* (1), tail (1)"
 
 
 def test_prefixes_are_recognised(folder: Path) -> None:
