@@ -1,0 +1,120 @@
+"""Tensors by name out of a checkpoint file of any of the formats."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from d2deploy.checkpoint.addresses import local_file
+from d2deploy.checkpoint.pickled import read_pickle
+from d2deploy.errors import InvalidModel, Unsupported
+
+# How files begin. Older versions of PyTorch wrote a pickle that starts with this number.
+_ZIP = b"PK\x03\x04"
+_OLD_TORCH = bytes.fromhex("80028a0a6cfc9c46f9206aa85019")
+_WANTED = "wanted: a .pkl of Detectron2's zoo, a .pth of torch.save, or a .safetensors"
+
+BACKBONE_ALONE = (
+    "holds a backbone to start training from, and no detector; give the weights that were trained with the "
+    "configuration, for those of the zoo `zoo_weights(name)` tells where they are"
+)
+
+
+def load_checkpoint(address: str | Path) -> dict[str, torch.Tensor]:
+    """The tensors of a checkpoint by name, on the CPU, of the types that they are stored in.
+
+    Args:
+        address: Path of a file, or https://... or detectron2://..., which are downloaded once.
+
+    Raises:
+        InvalidArgument: There is no such file, or it cannot be downloaded.
+        InvalidModel: The file is damaged, of another format, or holds something else than tensors.
+        Unsupported: The file holds no detector, or one of Detectron (the predecessor).
+    """
+    path = local_file(address)
+    tensors = _read(path)
+    strange = [name for name, value in tensors.items() if not isinstance(name, str) or not torch.is_tensor(value)]
+    if strange:
+        shown = ", ".join(f"{name!r:.60} ({type(tensors[name]).__name__})" for name in strange[:5])
+        raise InvalidModel(f"{path}: {len(strange)} entries are not tensors with a name: {shown}")
+    if not tensors:
+        raise InvalidModel(f"{path} holds no tensors")
+    return tensors
+
+
+def _read(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        head = file.read(64)
+    if head.startswith(b"version https://git-lfs"):
+        raise InvalidModel(f"{path} is a pointer of Git LFS, not the file itself; get it with `git lfs pull`")
+    if head.startswith(_ZIP) or head.startswith(_OLD_TORCH):
+        return _from_torch(path)
+    if head[8:9] == b"{" and path.suffix != ".pkl":
+        return _from_safetensors(path)
+    if head.startswith(b"\x80") or path.suffix == ".pkl":
+        return _from_pickle(path)
+    raise InvalidModel(f"{path} is no checkpoint (its first bytes are {head[:8]!r}); {_WANTED}")
+
+
+def _from_safetensors(path: Path) -> dict[str, Any]:
+    try:
+        return dict(load_file(path))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise InvalidModel(f"{path}: damaged or cut off: {error}") from None
+
+
+def _from_torch(path: Path) -> dict[str, Any]:
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                    raise InvalidModel(f"{path}: refused: its parts are compressed, which torch.save does not do")
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = str(error).split("\n")[0].replace("Weights only load failed. ", "")
+        raise InvalidModel(
+            f"{path}: refused: it holds more than tensors, or is damaged ({reason:.300}). Save the tensors alone: "
+            'torch.save({"model": model.state_dict()}, "model.pth")'
+        ) from None
+    except (RuntimeError, ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise InvalidModel(f"{path}: damaged or cut off: {error!s:.300}") from None
+    return _state_dict(content, path)
+
+
+def _from_pickle(path: Path) -> dict[str, Any]:
+    content = read_pickle(path)
+    state = _state_dict(content, path)
+    if state is content and not any("." in str(name) for name in state):  # names of Caffe2, as conv1_w
+        if "blobs" in state:
+            raise Unsupported(f"{path} is a model of Detectron, the predecessor of Detectron2; these are not read")
+        raise Unsupported(f"{path} {BACKBONE_ALONE}")
+    known: dict[int, torch.Tensor] = {}  # arrays that have two names stay one tensor
+    return {name: _tensor(value, known) for name, value in state.items()}
+
+
+def _tensor(value: Any, known: dict[int, torch.Tensor]) -> Any:
+    if not isinstance(value, np.ndarray):
+        return value
+    if id(value) not in known:
+        known[id(value)] = torch.from_numpy(value.astype(value.dtype.newbyteorder("="), order="C", copy=True))
+    return known[id(value)]
+
+
+def _state_dict(content: Any, path: Path) -> dict[str, Any]:
+    """What {"model": ...} holds, as Detectron2 writes it, or the content itself."""
+    if not isinstance(content, Mapping):
+        raise InvalidModel(f'{path} holds {type(content).__name__}; wanted: {{"model": tensors by name}}')
+    if content.get("matching_heuristics"):
+        raise Unsupported(f"{path} {BACKBONE_ALONE}")
+    state = content.get("model", content)
+    if not isinstance(state, Mapping):
+        raise InvalidModel(f'{path}: "model" is {type(state).__name__}; wanted: tensors by name')
+    return dict(state) if state is not content else content  # type: ignore[return-value]

@@ -1,0 +1,128 @@
+"""From a checkpoint into a model: every weight, or one error that names all that do not fit."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from d2deploy.checkpoint.formats import load_checkpoint
+from d2deploy.errors import InvalidModel
+
+SHOWN = 6  # names per kind of fault
+
+# What old checkpoints have and models compute themselves, or training alone needs.
+_IGNORED_ENDS = (".num_batches_tracked", ".pixel_mean", ".pixel_std")
+_IGNORED_PARTS = (".anchor_generator.cell_anchors.",)
+
+
+def load_weights(model: nn.Module, address: str | Path) -> None:
+    """Loads a checkpoint into a model, each weight cast to the type it has there.
+
+    Args:
+        model: Its parameters and persistent buffers are set; on an error none is.
+        address: As `load_checkpoint` takes it.
+
+    Raises:
+        InvalidModel: Weights are missing, unexpected or of another shape or kind; all are named.
+        InvalidArgument, Unsupported: see `load_checkpoint`.
+    """
+    found = {n: value for n, value in _without_ddp_prefix(load_checkpoint(address)).items() if not _is_ignored(n)}
+    wanted = {n: value for n, value in model.state_dict(keep_vars=True).items() if not _is_ignored(n)}
+    found.update(_statistics_of_old_checkpoints(model, found))
+    missing = [name for name in wanted if name not in found]
+    unexpected = [name for name in found if name not in wanted]
+    wrong = [name for name in wanted if name in found and _misfit(found[name], wanted[name])]
+    if missing or unexpected or wrong:
+        lines = [
+            *_listed(missing, "missing in the file", missing),
+            *_listed(unexpected, "not in the model", unexpected),
+            *_listed(wrong, "of another shape or type", [f"{n} {_misfit(found[n], wanted[n])}" for n in wrong]),
+            *_hints(missing, unexpected, wrong, found),
+        ]
+        raise InvalidModel(f"{address} does not fit the model:" + "".join(f"\n  {line}" for line in lines))
+    with torch.no_grad():
+        for name, target in wanted.items():
+            target.copy_(found[name])
+
+
+def _without_ddp_prefix(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """DistributedDataParallel puts `module.` before every name."""
+    prefix = "module."
+    if not all(name.startswith(prefix) for name in tensors):
+        return tensors
+    return {name[len(prefix) :]: value for name, value in tensors.items()}
+
+
+def _statistics_of_old_checkpoints(
+    model: nn.Module, found: dict[str, torch.Tensor]
+) -> Iterator[tuple[str, torch.Tensor]]:
+    """Mean 0 and variance 1 for frozen BatchNorms whose checkpoint has scale and bias alone, as old ones do.
+
+    Source: detectron2/layers/batch_norm.py, versions before 2.
+    """
+    for path, module in model.named_modules():
+        buffers = dict(module.named_buffers(path, recurse=False))
+        weight, mean, variance = (f"{path}.{name}" for name in ("weight", "running_mean", "running_var"))
+        if {weight, mean, variance} <= buffers.keys() and weight in found:
+            if mean not in found:
+                yield mean, torch.zeros_like(buffers[mean])
+            if variance not in found:
+                yield variance, torch.ones_like(buffers[variance])
+
+
+def _is_ignored(name: str) -> bool:
+    dotted = f".{name}"
+    return dotted.endswith(_IGNORED_ENDS) or any(part in dotted for part in _IGNORED_PARTS)
+
+
+def _misfit(found: torch.Tensor, wanted: torch.Tensor) -> str:
+    """Why a tensor cannot take the place of a weight; empty where it can."""
+    if found.layout != torch.strided or found.is_quantized or found.is_complex():
+        return f"is a tensor of {found.layout}, {found.dtype}"
+    if found.is_floating_point() != wanted.is_floating_point():
+        return f"is of {found.dtype}, the model's of {wanted.dtype}"
+    if found.shape != wanted.shape:
+        return f"is {tuple(found.shape)}, the model's {tuple(wanted.shape)}"
+    return ""
+
+
+def _listed(names: list[str], what: str, texts: list[str]) -> Iterator[str]:
+    if names:
+        more = f", and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
+        yield f"{len(names)} {what}: {', '.join(texts[:SHOWN])}{more}"
+
+
+def _hints(
+    missing: list[str], unexpected: list[str], wrong: list[str], found: dict[str, torch.Tensor]
+) -> Iterator[str]:
+    if prefix := _common_prefix(missing, unexpected):
+        yield f"the file's names begin with {prefix!r}, the model's do not: remove it from the names"
+    elif prefix := _common_prefix(unexpected, missing):
+        yield f"the model's names begin with {prefix!r}, the file's do not: add it to the names"
+    elif missing and unexpected:
+        for name in unexpected[:SHOWN]:
+            if near := difflib.get_close_matches(name, missing, n=1, cutoff=0.8):
+                yield f"{name} may be what the model calls {near[0]}"
+    for name in wrong:
+        if name.endswith("box_predictor.cls_score.weight"):
+            yield f"the file's MODEL.ROI_HEADS.NUM_CLASSES is {found[name].shape[0] - 1}"
+    yield "give the configuration that the checkpoint was trained with"
+
+
+def _common_prefix(short: Iterable[str], long: list[str]) -> str:
+    """What stands before the names of `short` in those of `long`, where it does before most of them."""
+    known = set(short)
+    counts: dict[str, int] = {}
+    for name in long:
+        parts = name.split(".")
+        for cut in range(1, len(parts)):
+            if ".".join(parts[cut:]) in known:
+                prefix = ".".join(parts[:cut]) + "."
+                counts[prefix] = counts.get(prefix, 0) + 1
+                break
+    best = max(counts, key=lambda prefix: counts[prefix], default="")
+    return best if best and counts[best] * 2 > len(long) else ""

@@ -1,0 +1,7 @@
+"""Configurations as Detectron2 has them: defaults, YAML files with `_BASE_`, KEY VALUE overrides, the zoo by name."""
+
+from d2deploy.config.datasets import ClassNames, class_names
+from d2deploy.config.node import Config, get_cfg, load_config
+from d2deploy.config.zoo import zoo_configs, zoo_weights
+
+__all__ = ["ClassNames", "Config", "class_names", "get_cfg", "load_config", "zoo_configs", "zoo_weights"]

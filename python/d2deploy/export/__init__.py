@@ -1,0 +1,5 @@
+"""From a detector in PyTorch to Caffe2's two files, with Detectron2's names: Caffe2Tracer, Caffe2Model."""
+
+from d2deploy.export.api import Caffe2Model, Caffe2Tracer, add_export_config
+
+__all__ = ["Caffe2Model", "Caffe2Tracer", "add_export_config"]

@@ -1,0 +1,183 @@
+"""What Caffe2's detection operators compute, in PyTorch: the bodies of the operators in operators.py.
+
+They make the traced model run by itself, so that a converted file can be compared with it blob by blob. Boxes are
+exclusive at their end (`legacy_plus_one` is 0 in every file of Detectron2); equal scores may come in another order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from d2deploy.modeling.anchors import shifted_anchors
+from d2deploy.modeling.boxes import Box2BoxTransform, Box2BoxTransformRotated, clip
+from d2deploy.modeling.nms import nms
+from d2deploy.modeling.pooler import assign_levels
+from d2deploy.modeling.roi_align import roi_align
+
+
+def generate_proposals(
+    scores: Tensor,
+    deltas: Tensor,
+    im_info: Tensor,
+    anchors: Tensor,
+    stride: int,
+    pre_nms_top: int,
+    post_nms_top: int,
+    nms_thresh: float,
+    min_size: float,
+) -> tuple[Tensor, Tensor]:
+    """Rois (R, 1 + D) and logits (R,) of one level, image by image."""
+    dim = anchors.shape[1]
+    every = shifted_anchors(anchors, scores.shape[2:], stride, offset=0.0)  # rows, then columns, then anchors
+    rois, kept_scores = [], []
+    for i, info in enumerate(im_info):
+        logits = scores[i].permute(1, 2, 0).flatten()
+        best = torch.sort(logits, descending=True, stable=True).indices
+        best = best[:pre_nms_top] if pre_nms_top > 0 else best
+        own_deltas = deltas[i].unflatten(0, (-1, dim)).permute(2, 3, 0, 1).reshape(-1, dim)
+        boxes = clip(_decode(own_deltas[best], every[best], [1.0] * dim), (int(info[0]), int(info[1])))
+        keep = _large_and_inside(boxes, info, min_size)
+        best, boxes = best[keep], boxes[keep]
+        keep = nms(boxes, logits[best], nms_thresh)
+        keep = keep[:post_nms_top] if post_nms_top > 0 else keep
+        rois.append(torch.cat([boxes.new_full((len(keep), 1), i), boxes[keep]], dim=1))
+        kept_scores.append(logits[best[keep]])
+    return torch.cat(rois), torch.cat(kept_scores)
+
+
+def _decode(deltas: Tensor, boxes: Tensor, weights: Sequence[float]) -> Tensor:
+    transform = Box2BoxTransform if boxes.shape[1] == 4 else Box2BoxTransformRotated
+    return transform(weights).apply_deltas(deltas, boxes)
+
+
+def _large_and_inside(boxes: Tensor, info: Tensor, min_size: float) -> Tensor:
+    """Mask of finite boxes that are large enough and whose centre is in the image; `info` is height, width, scale."""
+    if boxes.shape[1] == 5:
+        centre, size = boxes[:, :2], boxes[:, 2:4]
+    else:
+        size = boxes[:, 2:] - boxes[:, :2]
+        centre = boxes[:, :2] + size / 2
+    height, width, scale = info.tolist()
+    inside = (centre[:, 0] < width) & (centre[:, 1] < height)
+    return (size >= min_size * scale).all(dim=1) & inside & boxes.isfinite().all(dim=1)
+
+
+def collect_rpn_proposals(rois_and_scores: Sequence[Tensor], most: int) -> Tensor:
+    levels = len(rois_and_scores) // 2
+    rois, scores = torch.cat(list(rois_and_scores[:levels])), torch.cat(list(rois_and_scores[levels:]))
+    order = torch.sort(scores, descending=True, stable=True).indices
+    return rois[order[:most] if most > 0 else order]
+
+
+def distribute_fpn_proposals(rois: Tensor, scale: int, level: int, highest: int, lowest: int) -> list[Tensor]:
+    if rois.shape[1] == 4:
+        rois = torch.cat([rois.new_zeros(len(rois), 1), rois], dim=1)
+    levels = assign_levels(rois[:, 1:], lowest, highest, scale, level)
+    sources = [torch.nonzero(levels == i).flatten() for i in range(highest - lowest + 1)]
+    return [*(rois[s] for s in sources), torch.argsort(torch.cat(sources)).int()]
+
+
+def pool(
+    features: Tensor, rois: Tensor, spatial_scale: float, size: tuple[int, int], sampling_ratio: int, aligned: bool
+) -> Tensor:
+    """Crops of upright rois (R, 4 or 5) or rotated ones (R, 6); four columns mean the first image."""
+    if rois.shape[1] == 4:
+        rois = torch.cat([rois.new_zeros(len(rois), 1), rois], dim=1)
+    return roi_align(features, rois, size, spatial_scale, sampling_ratio, aligned)
+
+
+def bbox_transform(
+    rois: Tensor, deltas: Tensor, im_info: Tensor, weights: Sequence[float], rotated: bool
+) -> tuple[Tensor, Tensor]:
+    """Boxes (R, K*D) in the frame of the input, clipped to each image, and the rows of each image, float32 (N,)."""
+    dim = 5 if rotated else 4
+    images = rois[:, 0].long() if rois.shape[1] == dim + 1 else torch.zeros(len(rois), dtype=torch.long)
+    weights = [*weights, 1.0] if rotated else weights
+    boxes = []
+    for i, (height, width, scale) in enumerate(im_info.tolist()):
+        own = images == i
+        factor = rois.new_ones(dim)
+        factor[:4] = scale
+        found = _decode(deltas[own], rois[own][:, -dim:] / factor, weights).unflatten(1, (-1, dim))
+        size = (int(height / scale + 0.5), int(width / scale + 0.5))
+        boxes.append((clip(found, size) * factor).flatten(1))
+    splits = torch.bincount(images, minlength=len(im_info)).to(im_info)
+    return torch.cat(boxes), splits
+
+
+def box_with_nms_limit(
+    scores: Tensor,
+    boxes: Tensor,
+    splits: Tensor,
+    score_thresh: float,
+    nms_thresh: float,
+    most: int,
+    rotated: bool,
+    class_agnostic: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Scores, boxes, classes, splits, kept rows, kept rows by class; by image, then class, then falling score."""
+    dim, classes = 5 if rotated else 4, scores.shape[1] - 1
+    found: list[Tensor] = []  # rows of score, class, row in the image, box
+    counts = torch.zeros(len(splits), classes + 1, dtype=torch.int32)
+    sizes = [int(s) for s in splits]
+    for i, (own, own_boxes) in enumerate(zip(scores.split(sizes), boxes.split(sizes), strict=True)):
+        kept = [scores.new_zeros(0, 3 + dim)]
+        for c in range(classes):
+            rows = torch.nonzero(own[:, c] > score_thresh).flatten()
+            block = own_boxes[rows].unflatten(1, (-1, dim))[:, 0 if class_agnostic else c]
+            keep = nms(block, own[rows, c], nms_thresh)
+            keep = keep[:most] if most > 0 else keep
+            head = torch.stack([own[rows[keep], c], torch.full_like(own[keep, 0], c), rows[keep].to(own)], dim=1)
+            kept.append(torch.cat([head, block[keep]], dim=1))
+        rows_of_image = torch.cat(kept)
+        if 0 < most < len(rows_of_image):
+            best = torch.sort(rows_of_image[:, 0], descending=True, stable=True).indices[:most]
+            rows_of_image = rows_of_image[best]
+            rows_of_image = rows_of_image[torch.sort(rows_of_image[:, 1], stable=True).indices]
+        counts[i, 1:] = torch.bincount(rows_of_image[:, 1].long(), minlength=classes)
+        found.append(rows_of_image)
+    result = torch.cat(found)
+    lengths = torch.tensor([len(f) for f in found], dtype=scores.dtype)
+    kept_rows = result[:, 2].int()
+    return result[:, 0].clone(), result[:, 3:].clone(), result[:, 1].clone(), lengths, kept_rows, counts
+
+
+def heatmap_max_keypoint(heatmaps: Tensor, boxes: Tensor, with_probability: bool) -> Tensor:
+    """Peaks (R, 4, K): x, y, logit, probability.
+
+    Around the highest cell a paraboloid is fitted, f(d) = g - b d + d A d / 2, whose top is at A^-1 b, at most 1.5
+    cells away; beyond the border the map is mirrored.
+    """
+    rows, keypoints, size, _ = heatmaps.shape
+    flat = heatmaps.flatten(2)
+    peak = flat.argmax(dim=2)
+    my, mx = peak // size, peak % size
+    around = torch.arange(-1, 2)
+    y = (my[..., None] + around).abs()
+    x = (mx[..., None] + around).abs()
+    y, x = torch.where(y == size, size - 2, y), torch.where(x == size, size - 2, x)
+    index = (y[..., :, None] * size + x[..., None, :]).flatten(2)
+    g = flat.gather(2, index).unflatten(2, (3, 3))
+    top = g[..., 1, 1]
+    b = torch.stack([-(g[..., 1, 2] - g[..., 1, 0]) / 2, -(g[..., 2, 1] - g[..., 0, 1]) / 2], dim=-1)
+    xx = g[..., 1, 0] - 2 * top + g[..., 1, 2]
+    yy = g[..., 0, 1] - 2 * top + g[..., 2, 1]
+    xy = (g[..., 2, 2] - g[..., 2, 0] - g[..., 0, 2] + g[..., 0, 0]) / 4
+    determinant = xx * yy - xy * xy
+    flat_top = determinant.abs() < 1e-4
+    safe = torch.where(flat_top, 1.0, determinant)
+    delta = torch.stack([yy * b[..., 0] - xy * b[..., 1], xx * b[..., 1] - xy * b[..., 0]], dim=-1) / safe[..., None]
+    delta = delta * (1.5 / delta.abs().amax(dim=-1, keepdim=True)).clamp(max=1.0)
+    delta = torch.where(flat_top[..., None], 0.0, delta)
+    dx, dy = delta[..., 0], delta[..., 1]
+    score = top - (b * delta).sum(dim=-1) + (xx * dx * dx + 2 * xy * dx * dy + yy * dy * dy) / 2
+    sides = (boxes[:, 2:4] - boxes[:, :2]).clamp(min=1.0)
+    px = boxes[:, None, 0] + (mx + 0.5 + dx) * sides[:, None, 0] / size
+    py = boxes[:, None, 1] + (my + 0.5 + dy) * sides[:, None, 1] / size
+    probability = top.exp() / flat.exp().sum(dim=2) if with_probability else torch.zeros_like(top)
+    result: Tensor = torch.stack([px, py, score, probability], dim=1)
+    assert result.shape == (rows, 4, keypoints)
+    return result

@@ -1,0 +1,336 @@
+"""Detection models as one graph of networks and Caffe2's detection operators: what is traced and written.
+
+Each class takes one of d2deploy.modeling's meta-architectures, any backbone and heads inside, and gives raw outputs in
+the frame of the padded input. Their order and names are those of Detectron2's own exports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from d2deploy.errors import Unsupported
+from d2deploy.export.operators import AliasWithName
+from d2deploy.modeling import GeneralizedRCNN, PanopticFPN, ProposalNetwork, RetinaNet
+
+_OPS = torch.ops.d2deploy
+# The clamping of rotated boxes, as Detectron2 writes it; angles are in degrees.
+_ANGLES: dict[str, Any] = {
+    "angle_bound_on": True,
+    "angle_bound_lo": -180,
+    "angle_bound_hi": 180,
+    "clip_angle_thresh": 1.0,
+    "legacy_plus_one": False,
+}
+
+
+class Caffe2MetaArch(nn.Module):
+    """`data` (1, C, H, W), raw pixels, and `im_info` (1, 3): height, width, scale -> the tensors named by `outputs`."""
+
+    name = ""  # of the meta-architecture, as readers of the file know it
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model: Any = model
+        self.outputs: list[str] = []
+
+    @property
+    def size_divisibility(self) -> int:
+        """What height and width of `data` are multiples of; 0: of nothing."""
+        return int(self.model.backbone.size_divisibility)
+
+    def features(self, data: Tensor) -> dict[str, Tensor]:
+        normalized = (data - self.model.pixel_mean) / self.model.pixel_std
+        result: dict[str, Tensor] = self.model.backbone(AliasWithName(normalized, "normalized_data"))
+        return result
+
+
+class Caffe2GeneralizedRCNN(Caffe2MetaArch):
+    """Faster, Mask and Keypoint R-CNN; `bbox_nms`, `score_nms`, `class_nms`, and what the further heads give.
+
+    Args:
+        model: a GeneralizedRCNN.
+        use_heatmap_max_keypoint: find the keypoints in the net: `keypoints_out` instead of `kps_score`.
+    """
+
+    name = "GeneralizedRCNN"
+
+    def __init__(self, model: nn.Module, use_heatmap_max_keypoint: bool = False) -> None:
+        super().__init__(model)
+        heads = self.model.roi_heads
+        self.use_heatmap_max_keypoint = use_heatmap_max_keypoint
+        self.mask_on = bool(getattr(heads, "mask_on", False))
+        self.keypoint_on = bool(getattr(heads, "keypoint_on", False))
+        self.outputs = ["bbox_nms", "score_nms", "class_nms"]
+        if self.mask_on:
+            self.outputs.append("mask_fcn_probs")
+        if self.keypoint_on:
+            self.outputs.append("keypoints_out" if use_heatmap_max_keypoint else "kps_score")
+
+    def forward(self, data: Tensor, im_info: Tensor) -> tuple[Tensor, ...]:
+        return self.detect(self.features(data), im_info)
+
+    def detect(self, features: dict[str, Tensor], im_info: Tensor) -> tuple[Tensor, ...]:
+        heads = self.model.roi_heads
+        rois, _ = propose(self.model.proposal_generator, features, im_info)
+        if hasattr(heads, "res5"):
+            return self._detect_on_shared_features(features, rois, im_info)
+        box_features = pool([features[f] for f in heads.box_in_features], rois, heads.box_pooler)
+        boxes, scores, classes = find_boxes(heads, heads.box_head(box_features), rois, im_info)
+        found = [boxes, scores, classes]
+        if self.mask_on:
+            crops = pool([features[f] for f in heads.mask_in_features], boxes, heads.mask_pooler)
+            found.append(heads.mask_head.layers(crops).sigmoid())
+        if self.keypoint_on:
+            crops = pool([features[f] for f in heads.keypoint_in_features], boxes, heads.keypoint_pooler)
+            heatmaps = heads.keypoint_head.layers(crops)
+            found.append(
+                _OPS.HeatmapMaxKeypoint(heatmaps, boxes, True) if self.use_heatmap_max_keypoint else heatmaps
+            )
+        return tuple(found)
+
+    def _detect_on_shared_features(self, features: dict[str, Tensor], rois: Tensor, im_info: Tensor) -> tuple[Tensor, ...]:
+        """The C4 form: the backbone's last stage runs on every crop, for boxes and for masks."""
+        heads = self.model.roi_heads
+        maps = [features[f] for f in heads.in_features]
+        crops = heads.res5(pool(maps, rois, heads.pooler))
+        boxes, scores, classes = find_boxes(heads, crops.mean(dim=[2, 3]), rois, im_info)
+        if not self.mask_on:
+            return boxes, scores, classes
+        crops = heads.res5(pool(maps, boxes, heads.pooler))
+        return boxes, scores, classes, heads.mask_head.layers(crops).sigmoid()
+
+
+class Caffe2PanopticFPN(Caffe2GeneralizedRCNN):
+    """A Mask R-CNN, and `sem_seg` (1, S, H, W), the logits of every pixel of the padded input."""
+
+    name = "PanopticFPN"
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__(model)
+        self.outputs.append("sem_seg")
+
+    def forward(self, data: Tensor, im_info: Tensor) -> tuple[Tensor, ...]:
+        features = self.features(data)
+        head = self.model.sem_seg_head
+        logits = functional.interpolate(
+            head.layers(features), scale_factor=float(head.common_stride), mode="bilinear", align_corners=False
+        )
+        return (*self.detect(features, im_info), logits)
+
+
+class Caffe2ProposalNetwork(Caffe2MetaArch):
+    """A region proposal network alone: `rpn_rois` (R, 5), best first, and their logits `rpn_scores` (R,)."""
+
+    name = "ProposalNetwork"
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__(model)
+        self.outputs = ["rpn_rois", "rpn_scores"]
+
+    def forward(self, data: Tensor, im_info: Tensor) -> tuple[Tensor, Tensor]:
+        rois, scores = propose(self.model.proposal_generator, self.features(data), im_info, with_scores=True)
+        assert scores is not None
+        return rois, scores
+
+
+class Caffe2RetinaNet(Caffe2MetaArch):
+    """The feature maps, and the logits and deltas of every anchor on them, not decoded: `feature_i`, `box_cls_i`,
+    `box_delta_i`."""
+
+    name = "RetinaNet"
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__(model)
+        levels = range(len(self.model.head_in_features))
+        self.outputs = [f"feature_{i}" for i in levels]
+        for i in levels:
+            self.outputs += [f"box_cls_{i}", f"box_delta_{i}"]
+
+    def forward(self, data: Tensor, im_info: Tensor) -> tuple[Tensor, ...]:
+        features = self.features(data)
+        maps = [features[f] for f in self.model.head_in_features]
+        logits, deltas = self.model.head(maps)
+        return (*maps, *(t for pair in zip(logits, deltas, strict=True) for t in pair))
+
+
+def propose(
+    rpn: Any, features: dict[str, Tensor], im_info: Tensor, with_scores: bool = False
+) -> tuple[Tensor, Tensor | None]:
+    """The proposals of all levels, best first.
+
+    Returns:
+        rois (R, 1 + D), the image's index first, and their logits (R,) where `with_scores`.
+    """
+    logits, deltas = rpn.rpn_head([features[f] for f in rpn.in_features])
+    anchors = list(rpn.anchor_generator.cell_anchors)
+    rois: list[Tensor] = []
+    scores: list[Tensor] = []
+    for i, stride in enumerate(rpn.anchor_generator.strides):
+        level = _OPS.GenerateProposals(
+            logits[i],
+            _unweighted(deltas[i], rpn.box2box_transform.weights),
+            im_info,
+            shifted(anchors[i], rpn.anchor_generator.offset * stride),
+            spatial_scale=1.0 / stride,
+            pre_nms_topN=_at_inference(rpn.pre_nms_topk),
+            post_nms_topN=_at_inference(rpn.post_nms_topk),
+            nms_thresh=float(rpn.nms_thresh),
+            min_size=float(rpn.min_box_size),
+            **_ANGLES,
+        )
+        rois.append(level[0])
+        scores.append(level[1])
+    if len(rois) == 1:
+        return AliasWithName(rois[0], "rpn_rois") if not with_scores else rois[0], scores[0]
+    if anchors[0].shape[1] != 4:
+        raise Unsupported(
+            f"rotated proposals from {len(rois)} levels: Caffe2 collects upright boxes only; "
+            "use one level in MODEL.RPN.IN_FEATURES"
+        )
+    best = _collect(rois, scores, _at_inference(rpn.post_nms_topk))
+    if not with_scores:
+        return AliasWithName(best, "rpn_rois"), None
+    # Collecting sorts rois and drops the scores, so the scores travel once more in the place of a coordinate.
+    carriers = [torch.cat([r[:, :4], s[:, None]], dim=1) for r, s in zip(rois, scores, strict=True)]
+    return best, _collect(carriers, scores, _at_inference(rpn.post_nms_topk))[:, 4]
+
+
+def _collect(rois: list[Tensor], scores: list[Tensor], most: int) -> Tensor:
+    result: Tensor = _OPS.CollectRpnProposals(
+        [*rois, *scores], rpn_max_level=1 + len(rois), rpn_min_level=2, rpn_post_nms_topN=most
+    )
+    return result
+
+
+def _at_inference(count: Any) -> int:
+    """Detectron2 keeps two counts, by whether the model is training."""
+    return int(count[False]) if isinstance(count, dict) else int(count)
+
+
+def _unweighted(deltas: Tensor, weights: Sequence[float]) -> Tensor:
+    """Deltas (N, A*D, H, W) as for weights of 1, which GenerateProposals takes for granted."""
+    if all(w == 1 for w in weights):
+        return deltas
+    divisors = torch.tensor(list(weights), dtype=deltas.dtype).repeat(deltas.shape[1] // len(weights))
+    return deltas / divisors[:, None, None]
+
+
+def shifted(anchors: Tensor, offset: float) -> Tensor:
+    """Cell anchors (A, D) moved right and down, since GenerateProposals knows no offset of the cells."""
+    if offset == 0:
+        return anchors
+    both = 2 if anchors.shape[1] == 4 else 1  # xyxy has two points, a rotated box one
+    moves = [offset] * (2 * both) + [0.0] * (anchors.shape[1] - 2 * both)
+    return anchors + torch.tensor(moves, dtype=anchors.dtype)
+
+
+def pool(features: list[Tensor], rois: Tensor, pooler: Any) -> Tensor:
+    """Crops (R, C, h, w) of boxes (R, D), or rois that begin with the image's index, from the level that fits each."""
+    height, width = pooler.output_size
+    align = [_align_arguments(level, height, width) for level in pooler.level_poolers]
+    rotated = getattr(pooler, "pooler_type", "") == "ROIAlignRotated" or type(pooler.level_poolers[0]).__name__ == (
+        "ROIAlignRotated"
+    )
+    operator = _OPS.RoIAlignRotated if rotated else _OPS.RoIAlign
+    if len(align) == 1:
+        crops: Tensor = operator(features[0], rois, **align[0])
+        return crops
+    if rotated:
+        raise Unsupported(
+            f"rotated boxes from {len(align)} levels: Caffe2 distributes upright boxes only; use one level"
+        )
+    *levels, places = _OPS.DistributeFpnProposals(
+        rois,
+        roi_canonical_scale=int(pooler.canonical_box_size),
+        roi_canonical_level=int(pooler.canonical_level),
+        roi_max_level=int(pooler.max_level),
+        roi_min_level=int(pooler.min_level),
+        legacy_plus_one=False,
+    )
+    crops = torch.cat([operator(f, r, **a) for f, r, a in zip(features, levels, align, strict=True)])
+    result: Tensor = _OPS.BatchPermutation(crops, places)
+    return result
+
+
+def _align_arguments(level: Any, height: int, width: int) -> dict[str, Any]:
+    return {
+        "order": "NCHW",
+        "spatial_scale": float(level.spatial_scale),
+        "pooled_h": int(height),
+        "pooled_w": int(width),
+        "sampling_ratio": int(level.sampling_ratio),
+        "aligned": bool(getattr(level, "aligned", True)),
+    }
+
+
+def find_boxes(heads: Any, crops: Tensor, rois: Tensor, im_info: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What the box predictor finds on the crops of the rois (R, ...).
+
+    Returns:
+        boxes (M, D), scores (M,), classes float32 (M,), grouped by image and class, best first.
+    """
+    predictor = heads.box_predictor
+    logits, deltas = predictor(crops)
+    weights = [float(w) for w in predictor.box2box_transform.weights]
+    rotated = len(weights) == 5
+    if rotated and weights[4] != 1:
+        raise Unsupported(
+            f"MODEL.ROI_BOX_HEAD.BBOX_REG_WEIGHTS: the weight of the angle is {weights[4]}, "
+            "must be 1: Caffe2's BBoxTransform has none for it"
+        )
+    boxes, splits = _OPS.BBoxTransform(
+        rois, deltas, im_info, weights=weights[:4], apply_scale=True, rotated=rotated, **_ANGLES
+    )
+    scores, boxes, classes, *_ = _OPS.BoxWithNMSLimit(
+        _probabilities(predictor, logits, heads.num_classes),
+        boxes,
+        splits,
+        score_thresh=float(predictor.test_score_thresh),
+        nms=float(predictor.test_nms_thresh),
+        detections_per_im=int(predictor.test_topk_per_image),
+        soft_nms_enabled=False,
+        soft_nms_method="linear",
+        soft_nms_sigma=0.5,
+        soft_nms_min_score_thres=0.001,
+        rotated=rotated,
+        cls_agnostic_bbox_reg=deltas.shape[1] == (5 if rotated else 4),
+        input_boxes_include_bg_cls=False,
+        output_classes_include_bg_cls=False,
+        legacy_plus_one=False,
+    )
+    return boxes, scores, classes
+
+
+def _probabilities(predictor: Any, logits: Tensor, num_classes: int) -> Tensor:
+    """(R, K + 1), the column of the background last."""
+    if logits.shape[1] == num_classes:  # a predictor without background: its column is never read
+        probabilities = logits.sigmoid()
+        return torch.cat([probabilities, probabilities[:, :1]], dim=1)
+    if getattr(predictor, "use_sigmoid_ce", False):
+        return logits.sigmoid()
+    return functional.softmax(logits, dim=-1)
+
+
+def caffe2_meta_arch(model: nn.Module, use_heatmap_max_keypoint: bool = False) -> Caffe2MetaArch:
+    """What is traced for a model of d2deploy.modeling.
+
+    Raises:
+        Unsupported: models of its class have no counterpart.
+    """
+    if isinstance(model, PanopticFPN):
+        return Caffe2PanopticFPN(model)
+    if isinstance(model, GeneralizedRCNN):
+        return Caffe2GeneralizedRCNN(model, use_heatmap_max_keypoint)
+    if isinstance(model, ProposalNetwork):
+        return Caffe2ProposalNetwork(model)
+    if isinstance(model, RetinaNet):
+        return Caffe2RetinaNet(model)
+    raise Unsupported(
+        f"models of class {type(model).__name__} cannot be exported; can be: GeneralizedRCNN, PanopticFPN, "
+        "ProposalNetwork, RetinaNet, and classes derived from them"
+    )

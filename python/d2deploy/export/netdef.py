@@ -1,0 +1,232 @@
+"""ONNX -> Caffe2: writes a model in onnx_ir as a predict net and an init net, with a table of translations."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_ir
+
+from d2deploy.errors import Unsupported
+from d2deploy.export import proto
+from d2deploy.export.proto import Value
+
+ROOT = "model."  # where the traced module keeps the detector; not part of the names in a file
+
+Dims = list[int | str]  # a number, or an expression of the sizes of the input, per dimension
+
+
+@dataclass
+class Nets:
+    """The two nets of a model, and the shapes of all blobs of the predict net."""
+
+    predict: Any
+    init: Any
+    shapes: dict[str, Dims]
+
+
+class Node:
+    """An ONNX node as a translation sees it: what goes in, and a place to write Caffe2 operators to."""
+
+    def __init__(self, node: onnx_ir.Node, writer: NetWriter) -> None:
+        self._node = node
+        self._writer = writer
+        self.type = node.op_type
+
+    @property
+    def inputs(self) -> list[str]:
+        """Blobs of the inputs that are given."""
+        return [self._writer.blob(v) for v in self._node.inputs if v is not None]
+
+    def attribute(self, name: str, default: Any = None) -> Any:
+        found = self._node.attributes.get(name)
+        return default if found is None else found.value
+
+    def attributes(self) -> dict[str, Any]:
+        return {name: attribute.value for name, attribute in self._node.attributes.items()}
+
+    def constant(self, index: int) -> np.ndarray | None:
+        """The value of an input that is the same for every image; None where it is not, or where it is not given."""
+        value = self._node.inputs[index] if index < len(self._node.inputs) else None
+        return None if value is None else constant_of(value)
+
+    def shape(self, index: int = 0) -> Dims:
+        """Of an input."""
+        return dims(self._node.inputs[index])
+
+    def output_shape(self) -> Dims:
+        return dims(self._node.outputs[0])
+
+    def first_output(self) -> str:
+        return self._writer.output(self._node, 0)
+
+    def step(self, name: str, shape: Dims) -> str:
+        """A blob between the operators of one translation."""
+        blob = self._writer.unique(f"{self._writer.output(self._node, 0)}.{name}")
+        self._writer.shapes[blob] = shape
+        return blob
+
+    def parameter(self, name: str, array: np.ndarray) -> str:
+        """A constant of the translation's own."""
+        return self._writer.parameter(f"{module_path(self._node) or self.type}.{name}", array)
+
+    def emit(self, kind: str, inputs: Sequence[str], outputs: Sequence[str] | None = None, **args: Value) -> None:
+        """Writes an operator; its outputs are the node's where none are given."""
+        every = [self._writer.output(self._node, i) for i in range(len(self._node.outputs))]
+        message = proto.OperatorDef(type=kind, input=inputs, output=every if outputs is None else outputs)
+        message.arg.extend(proto.argument(name, value) for name, value in args.items())
+        self._writer.operators.append(message)
+
+    def forward(self) -> None:
+        """The output is the first input: nothing is written."""
+        self._writer.alias(self._node.outputs[0], self._node.inputs[0])
+
+    def refuse(self, reason: str) -> Unsupported:
+        return Unsupported(f"{module_of(self._node)}: {reason}")
+
+
+Translation = Callable[[Node], None]
+
+
+class NetWriter:
+    """Writes one model, node by node."""
+
+    def __init__(self, model: onnx_ir.Model, translations: Mapping[str, Translation]) -> None:
+        self._graph = model.graph
+        self._translations = translations
+        self._blobs: dict[onnx_ir.Value, str] = {}
+        self._taken: set[str] = set()
+        self._parameters: dict[str, np.ndarray] = {}
+        self.operators: list[Any] = []
+        self.shapes: dict[str, Dims] = {}
+
+    def write(self) -> Nets:
+        self._check_translatable()
+        self._name_borders()
+        for node in self._graph:
+            self._translations[node.op_type](Node(node, self))
+        return self._nets()
+
+    def blob(self, value: onnx_ir.Value) -> str:
+        """The blob of a value; a constant becomes a parameter when an operator first asks for it."""
+        if value not in self._blobs:
+            array = constant_of(value)
+            assert array is not None, value
+            self._blobs[value] = self.parameter(str(value.name).removeprefix(ROOT), array)
+        return self._blobs[value]
+
+    def output(self, node: onnx_ir.Node, index: int) -> str:
+        """The blob of a node's output, called after the module, or the operator in the module, that computes it."""
+        value = node.outputs[index]
+        if value not in self._blobs:
+            name = _name(node) if index == 0 else f"{self.output(node, 0)}.{index}"
+            self._blobs[value] = self.unique(name)
+            self.shapes[self._blobs[value]] = dims(value)
+        return self._blobs[value]
+
+    def parameter(self, name: str, array: np.ndarray) -> str:
+        blob = self.unique(name)
+        self._parameters[blob] = array
+        self.shapes[blob] = list(array.shape)
+        return blob
+
+    def alias(self, value: onnx_ir.Value, source: onnx_ir.Value | None) -> None:
+        assert source is not None
+        self._blobs[value] = self.blob(source)
+
+    def unique(self, name: str) -> str:
+        result, number = name, 2
+        while result in self._taken:
+            result, number = f"{name}_{number}", number + 1
+        self._taken.add(result)
+        return result
+
+    def _check_translatable(self) -> None:
+        unknown: dict[str, str] = {}
+        for node in self._graph:
+            if node.op_type not in self._translations:
+                unknown.setdefault(node.op_type, module_of(node))
+        if unknown:
+            what = "; ".join(f"{kind} in {where}" for kind, where in sorted(unknown.items()))
+            raise Unsupported(
+                f"Caffe2 has no operators for {what}. Write these modules with convolutions, pooling, resizing, matrix "
+                "products and element-wise operators, or keep them out of the exported model"
+            )
+
+    def _name_borders(self) -> None:
+        """Inputs, outputs, and values that the model names by AliasWithName bear their names."""
+        borders = {value: str(value.name) for value in [*self._graph.inputs, *self._graph.outputs]}
+        for node in reversed(list(self._graph)):
+            if node.op_type == "AliasWithName" and (source := node.inputs[0]) is not None:
+                borders.setdefault(source, borders.pop(node.outputs[0], node.attributes["name"].as_string()))
+        for value, name in borders.items():
+            self._blobs[value] = self.unique(name)
+            self.shapes[self._blobs[value]] = dims(value)
+
+    def _nets(self) -> Nets:
+        inputs = [self._blobs[v] for v in self._graph.inputs]
+        outputs = [self._blobs[v] for v in self._graph.outputs]
+        predict = proto.NetDef(name="d2deploy_predict", op=self.operators)
+        predict.device_option.device_type, predict.device_option.device_id = 0, 0
+        predict.external_input.extend([*inputs, *self._parameters])
+        predict.external_output.extend(outputs)
+        init = proto.NetDef(name="d2deploy_init", external_output=list(self._parameters))
+        for blob, array in self._parameters.items():
+            init.op.append(_fill(blob, array))
+        return Nets(predict, init, self.shapes)
+
+
+def _fill(blob: str, array: np.ndarray) -> Any:
+    """The operator that makes a parameter. Caffe2 has fills for few types; wider ones shrink to them."""
+    kinds = {"f": (np.float32, "GivenTensorFill"), "i": (np.int64, "GivenTensorInt64Fill")}
+    if array.dtype == np.int32:
+        dtype, kind = np.int32, "GivenTensorIntFill"
+    elif array.dtype.kind in kinds:
+        dtype, kind = kinds[array.dtype.kind]
+    else:
+        raise Unsupported(f"parameter '{blob}' is {array.dtype}, must be of floats or integers")
+    message = proto.OperatorDef(type=kind, output=[blob])
+    message.arg.append(proto.argument("values", np.ascontiguousarray(array, dtype=dtype)))
+    message.arg.append(proto.argument("shape", list(array.shape)))
+    return message
+
+
+def constant_of(value: onnx_ir.Value) -> np.ndarray | None:
+    return None if value.const_value is None else value.const_value.numpy()
+
+
+def dims(value: onnx_ir.Value | None) -> Dims:
+    if value is None or value.shape is None:
+        return []
+    return [d if isinstance(d, int) else str(d) for d in value.shape]
+
+
+def _scopes(node: onnx_ir.Node) -> tuple[list[str], list[str]]:
+    """Paths and classes of the modules around a node, outermost first; the last entries are the operator's own."""
+    paths = ast.literal_eval(node.metadata_props.get("pkg.torch.onnx.name_scopes", "[]"))
+    classes = ast.literal_eval(node.metadata_props.get("pkg.torch.onnx.class_hierarchy", "[]"))
+    return paths[:-1], classes[:-1]
+
+
+def module_path(node: onnx_ir.Node) -> str:
+    """The submodule that a node was traced from; empty for the model itself."""
+    paths, _ = _scopes(node)
+    return f"{paths[-1]}.".removeprefix(ROOT).removesuffix(".") if paths else ""
+
+
+def module_of(node: onnx_ir.Node) -> str:
+    """The submodule that a node was traced from, for messages."""
+    path, (_, classes) = module_path(node), _scopes(node)
+    return f"module '{path}' ({classes[-1].rsplit('.', 1)[-1]})" if path else "the model"
+
+
+def _name(node: onnx_ir.Node) -> str:
+    """What the first output of a node is called: the module whose weight it uses, or module and operator."""
+    for value in node.inputs[1:2]:
+        if value is not None and value.const_value is not None and str(value.name).endswith(".weight"):
+            return str(value.name).removeprefix(ROOT).removesuffix(".weight")
+    path = module_path(node)
+    return f"{path}.{node.op_type.lower()}" if path else node.op_type

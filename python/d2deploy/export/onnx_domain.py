@@ -1,0 +1,93 @@
+"""Our operators in ONNX: the domain, the schemas, and how torch.onnx writes them; all from the signatures in operators.py."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import onnx.defs
+import onnx_ir
+import torch
+from onnxscript.values import Opset
+
+from d2deploy.export.operators import OPERATORS, Operator
+
+DOMAIN = "org.pytorch._caffe2"
+
+_Schema = onnx.defs.OpSchema
+_OPSET = Opset(DOMAIN, 1)
+# The type of an operator's argument -> that of the attribute, for torch.onnx and for ONNX.
+_ATTRIBUTES: dict[Any, tuple[Any, Any]] = {
+    bool: (int, _Schema.AttrType.INT),
+    int: (int, _Schema.AttrType.INT),
+    float: (float, _Schema.AttrType.FLOAT),
+    str: (str, _Schema.AttrType.STRING),
+    Sequence[float]: (Sequence[float], _Schema.AttrType.FLOATS),
+}
+_GROUP_NORM = Operator("GroupNorm", ("X", "gamma", "beta"), {"group": int, "epsilon": float}, False, False, 1)
+
+
+def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
+    """The table for torch.onnx; registers the schemas, without which ONNX refuses the operators."""
+    for operator in [*OPERATORS, _GROUP_NORM]:
+        if not onnx.defs.has(operator.type, DOMAIN):
+            _register(operator)
+    return {**{o.overload: _translation(o) for o in OPERATORS}, torch.ops.aten.group_norm.default: _group_norm}
+
+
+def output_count(node: onnx_ir.Node) -> int:
+    """Length of the list that an operator gives: the levels, and the places."""
+    levels = node.attributes["roi_max_level"].as_int() - node.attributes["roi_min_level"].as_int() + 1
+    return levels + 1
+
+
+def _translation(operator: Operator) -> Callable[..., Any]:
+    """The function that torch.onnx calls: same type, tensors and attributes."""
+    names = [*operator.tensors, *operator.attributes]
+
+    def translate(*args: Any, **kwargs: Any) -> Any:
+        given = dict(zip(names, args, strict=False)) | kwargs
+        inputs = [given[name] for name in operator.tensors]
+        return getattr(_OPSET, operator.type)(
+            *(inputs[0] if operator.many_inputs else inputs), **{name: given[name] for name in operator.attributes}
+        )
+
+    parameters = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
+    translate.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    translate.__annotations__ = {name: _ATTRIBUTES[kind][0] for name, kind in operator.attributes.items()}
+    return translate
+
+
+def _group_norm(
+    input: Any,  # noqa: A002  # torch.onnx goes by these names
+    num_groups: int,
+    weight: Any = None,
+    bias: Any = None,
+    eps: float = 1e-5,
+    cudnn_enabled: bool = True,
+) -> Any:
+    return _OPSET.GroupNorm(input, weight, bias, group=num_groups, epsilon=eps)
+
+
+def _register(operator: Operator) -> None:
+    option = _Schema.FormalParameterOption
+
+    def parameters(names: Sequence[str], many: bool) -> list[Any]:
+        kind = option.Variadic if many else option.Single
+        return [_Schema.FormalParameter(n, "T", param_option=kind, is_homogeneous=not many) for n in names]
+
+    def attributes(kinds: Mapping[str, Any]) -> list[Any]:
+        return [_Schema.Attribute(name, _ATTRIBUTES[kind][1], required=False) for name, kind in kinds.items()]
+
+    onnx.defs.register_schema(
+        _Schema(
+            operator.type,
+            DOMAIN,
+            1,
+            inputs=parameters(operator.tensors, operator.many_inputs),
+            outputs=parameters([f"output{i}" for i in range(operator.outputs)], operator.many_outputs),
+            type_constraints=[("T", ["tensor(float)", "tensor(int32)"], "boxes, scores, maps; places")],
+            attributes=attributes(operator.attributes),
+        )
+    )

@@ -1,0 +1,144 @@
+"""A module of networks and Caffe2-style operators -> torch.export -> ONNX, for any image size and any number of boxes."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import onnx_ir
+import torch
+from torch import Tensor, nn
+
+from d2deploy.errors import Unsupported
+from d2deploy.export import onnx_domain
+
+
+def to_onnx(module: nn.Module, inputs: dict[str, Tensor], outputs: Sequence[str], size_divisibility: int) -> onnx_ir.Model:
+    """Traces a module without running it.
+
+    Args:
+        module: takes `data` (1, C, H, W) and `im_info` (1, 3), gives a tuple of tensors.
+        inputs: tensors of the right ranks and types; their values and their H and W do not matter.
+        outputs: names of the outputs.
+        size_divisibility: what H and W are multiples of; 0 or 1: of nothing.
+
+    Raises:
+        Unsupported: where the module's Python code depends on the values of tensors, or uses an operator that ONNX
+            lacks; the message names the submodule.
+    """
+    with _quiet():
+        program = _trace(module, inputs, max(size_divisibility, 1))
+        try:
+            result = torch.onnx.export(
+                program,
+                dynamo=True,
+                optimize=True,
+                verbose=False,
+                output_names=outputs,
+                custom_translation_table=onnx_domain.translations(),
+            )
+        except torch.onnx.errors.OnnxExporterError as error:
+            raise Unsupported(_conversion_message(program, error)) from error
+    assert result is not None
+    _spread_lists(result.model)
+    return result.model
+
+
+def _trace(module: nn.Module, inputs: dict[str, Tensor], multiple: int) -> torch.export.ExportedProgram:
+    def side(name: str) -> Any:
+        # The upper end keeps tracing from proving that sizes may overflow; no image comes near.
+        dim = torch.export.Dim(name, min=2, max=65536 // multiple)
+        return dim * multiple if multiple > 1 else dim
+
+    shapes = {name: {2: side("height"), 3: side("width")} if tensor.dim() == 4 else {} for name, tensor in inputs.items()}
+    try:
+        return torch.export.export(
+            module, (), inputs, dynamic_shapes=shapes, strict=False, prefer_deferred_runtime_asserts_over_guards=True
+        )
+    except Exception as error:
+        raise Unsupported(_tracing_message(module, error)) from error
+
+
+def _tracing_message(module: nn.Module, error: Exception) -> str:
+    """Names the innermost submodule whose code was running, and the reason in one line."""
+    names = {id(m): name for name, m in module.named_modules()}
+    where = "the model"
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if (running := names.get(id(frame.f_locals.get("self")))) not in (None, ""):
+            where = f"module '{running}' ({type(frame.f_locals['self']).__name__})"
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return (
+        f"{where} cannot be traced: {reason}. Its forward must not branch on the values of tensors, nor on sizes; "
+        "replace such code by tensor operators, or keep the module out of the exported model"
+    )
+
+
+def _conversion_message(program: torch.export.ExportedProgram, error: Exception) -> str:
+    reasons = [str(e) for e in _causes(error)]
+    unknown = sorted({m for reason in reasons for m in re.findall(r"aten\.\w+\.\w+|\w+\.\w+\.\w+(?=>|'| with)", reason)})
+    for node in program.graph.nodes:
+        if str(node.target) in unknown:
+            return (
+                f"{module_of(node.meta)} uses {node.target}, which has no translation to ONNX. "
+                "Write it with other operators of PyTorch, or keep the module out of the exported model"
+            )
+    return f"the model cannot be converted to ONNX: {reasons[-1].splitlines()[0] if reasons else error}"
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def module_of(meta: dict[str, Any]) -> str:
+    """Names the submodule that a node of a traced program comes from."""
+    stack = list((meta.get("nn_module_stack") or {}).values())
+    if not stack or not stack[-1][0]:
+        return "the model"
+    path, kind = stack[-1]
+    return f"module '{path}' ({str(kind).rsplit('.', 1)[-1]})"
+
+
+def _spread_lists(model: onnx_ir.Model) -> None:
+    """A list of outputs, which torch.onnx takes apart by index, becomes that many outputs."""
+    for node in list(model.graph):
+        takers = [u.node for u in node.outputs[0].uses()] if len(node.outputs) == 1 else []
+        if node.domain != onnx_domain.DOMAIN or not takers or any(t.op_type != "SequenceAt" for t in takers):
+            continue
+        spread = onnx_ir.Node(
+            node.domain,
+            node.op_type,
+            node.inputs,
+            list(node.attributes.values()),
+            num_outputs=onnx_domain.output_count(node),
+            metadata_props=dict(node.metadata_props),
+        )
+        node.append(spread)
+        for taker in takers:
+            index = taker.inputs[1]
+            assert index is not None and index.const_value is not None
+            old, new = taker.outputs[0], spread.outputs[int(index.const_value.numpy())]
+            new.name, new.shape, new.type = old.name, old.shape, old.type
+            old.replace_all_uses_with(new, replace_graph_outputs=True)
+            model.graph.remove(taker, safe=True)
+        model.graph.remove(node, safe=True)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """torch.export and torch.onnx warn about their own internals; what concerns the user is an error here."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

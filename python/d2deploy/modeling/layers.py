@@ -1,0 +1,103 @@
+"""Convolution with norm and activation, the norms, and the shape that parts tell each other when a model is built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from d2deploy.errors import InvalidArgument, Unsupported
+
+__all__ = ["BATCH_NORMS", "Conv2d", "FrozenBatchNorm2d", "ShapeSpec", "get_norm"]
+
+
+class ShapeSpec(NamedTuple):
+    """What is known of a feature map when the model is built; `stride` is relative to the image."""
+
+    channels: int
+    height: int | None = None
+    width: int | None = None
+    stride: int | None = None
+
+
+class FrozenBatchNorm2d(nn.Module):
+    """Batch normalisation with fixed statistics and affine: four buffers of length `num_features`, no parameters."""
+
+    weight: Tensor
+    bias: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, num_features: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.num_features = num_features
+        self.eps = eps
+        self.register_buffer("weight", torch.ones(num_features))
+        self.register_buffer("bias", torch.zeros(num_features))
+        self.register_buffer("running_mean", torch.zeros(num_features))
+        self.register_buffer("running_var", torch.ones(num_features) - eps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.batch_norm(
+            x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
+        )
+
+
+# All of them are the same thing once training is over.
+BATCH_NORMS = ("BN", "SyncBN", "nnSyncBN", "naiveSyncBN", "naiveSyncBN_N")
+GROUPS = 32
+
+
+def get_norm(norm: str, channels: int) -> nn.Module | None:
+    """The norm of that name for so many channels; None for the empty name.
+
+    Raises:
+        InvalidArgument: the name is not known, or the channels cannot be grouped.
+        Unsupported: Detectron2's LN, which has no Caffe2 operator.
+    """
+    if not norm:
+        return None
+    if norm in BATCH_NORMS:
+        return nn.BatchNorm2d(channels)
+    if norm == "FrozenBN":
+        return FrozenBatchNorm2d(channels)
+    if norm == "GN":
+        if channels % GROUPS:
+            raise InvalidArgument(f"norm GN: {channels} channels cannot be split into {GROUPS} groups; use BN")
+        return nn.GroupNorm(GROUPS, channels)
+    if norm == "LN":
+        raise Unsupported("norm LN: it has no Caffe2 operator; use GN, BN, SyncBN, FrozenBN or none")
+    raise InvalidArgument(f"norm {norm} is not known; known: FrozenBN, GN, {', '.join(BATCH_NORMS)}, or empty for none")
+
+
+class Conv2d(nn.Conv2d):
+    """Convolution, then the norm, then the activation, the last two where they are given.
+
+    Args:
+        args: as for torch.nn.Conv2d.
+        norm: module for (N, out_channels, H, W); its parameters are named `norm.*`.
+        activation: function or module.
+        kwargs: as for torch.nn.Conv2d.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        norm: nn.Module | None = None,
+        activation: Callable[[Tensor], Tensor] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.norm = norm
+        self.activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = super().forward(x)
+        if self.norm is not None:
+            x = self.norm(x)
+        if self.activation is not None:
+            x = self.activation(x)
+        return x
