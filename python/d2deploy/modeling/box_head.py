@@ -172,7 +172,7 @@ def detect_boxes(predictor: Any, x: Tensor, proposals: Sequence[Instances]) -> l
     """
     logits, deltas = predictor(x)
     boxes = predictor.box2box_transform.apply_deltas(deltas, torch.cat([p.proposal_boxes.tensor for p in proposals]))
-    scores = logits.sigmoid() if predictor.use_sigmoid_ce else logits.softmax(dim=1)
+    scores = logits.sigmoid() if getattr(predictor, "use_sigmoid_ce", False) else logits.softmax(dim=1)
     counts = [len(p) for p in proposals]
     return [
         select_detections(
