@@ -16,7 +16,7 @@ from d2deploy.errors import InvalidModel
 SHOWN = 6  # names, or modules, per kind of fault
 
 # What old checkpoints have and models compute themselves, or training alone needs.
-_IGNORED_ENDS = (".num_batches_tracked", ".pixel_mean", ".pixel_std")
+_IGNORED_ENDS = (".num_batches_tracked", ".pixel_mean", ".pixel_std", ".fed_loss_cls_weights")
 _IGNORED_PARTS = (".anchor_generator.cell_anchors.",)
 
 

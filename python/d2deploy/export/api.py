@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from d2deploy.config import class_names
 from d2deploy.errors import InvalidArgument, InvalidModel, Unsupported
 from d2deploy.export import drawing, proto
+from d2deploy.export.detectron2 import from_detectron2, is_detectron2
 from d2deploy.export.meta_arch import Caffe2MetaArch, caffe2_meta_arch
 from d2deploy.export.net_arguments import net_arguments
 from d2deploy.export.netdef import Dims, Nets, NetWriter
@@ -201,8 +202,6 @@ class Caffe2Tracer:
 
 def _meta_arch(cfg: Any, model: nn.Module) -> Caffe2MetaArch:
     """What is traced for a model, ours or Detectron2's."""
-    if type(model).__module__.partition(".")[0] == "detectron2":
-        from d2deploy.export.detectron2 import from_detectron2  # Detectron2 need not be there
-
+    if is_detectron2(model):
         model = from_detectron2(cfg, model)
     return caffe2_meta_arch(model, bool(cfg.EXPORT_CAFFE2.USE_HEATMAP_MAX_KEYPOINT))

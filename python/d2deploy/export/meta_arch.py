@@ -16,6 +16,7 @@ from torch.nn import functional
 from d2deploy.errors import Unsupported
 from d2deploy.export.operators import AliasWithName
 from d2deploy.modeling import GeneralizedRCNN, PanopticFPN, ProposalNetwork, RetinaNet
+from d2deploy.modeling.semantic_seg import full_size_logits
 
 _OPS = torch.ops.d2deploy
 # The clamping of rotated boxes, as Detectron2 writes it; angles are in degrees.
@@ -116,11 +117,7 @@ class Caffe2PanopticFPN(Caffe2GeneralizedRCNN):
 
     def forward(self, data: Tensor, im_info: Tensor) -> tuple[Tensor, ...]:
         features = self.features(data)
-        head = self.model.sem_seg_head
-        logits = functional.interpolate(
-            head.layers(features), scale_factor=float(head.common_stride), mode="bilinear", align_corners=False
-        )
-        return (*self.detect(features, im_info), logits)
+        return (*self.detect(features, im_info), full_size_logits(self.model.sem_seg_head, features))
 
 
 class Caffe2ProposalNetwork(Caffe2MetaArch):

@@ -16,7 +16,7 @@ from d2deploy.modeling.nms import batched_nms
 from d2deploy.modeling.registry import ROI_BOX_HEADS
 from d2deploy.structures import Instances
 
-__all__ = ["FastRCNNConvFCHead", "FastRCNNOutputLayers", "select_detections"]
+__all__ = ["FastRCNNConvFCHead", "FastRCNNOutputLayers", "detect_boxes", "select_detections"]
 
 
 @ROI_BOX_HEADS.register()
@@ -111,6 +111,7 @@ class FastRCNNOutputLayers(nn.Module):
         test_score_thresh: see `select_detections`, as the following ones.
         test_nms_thresh: intersection over union that suppresses.
         test_topk_per_image: so many detections are kept.
+        use_sigmoid_ce: a score is the sigmoid of its logit, instead of the softmax over all classes.
     """
 
     def __init__(
@@ -123,6 +124,7 @@ class FastRCNNOutputLayers(nn.Module):
         test_score_thresh: float = 0.0,
         test_nms_thresh: float = 0.5,
         test_topk_per_image: int = 100,
+        use_sigmoid_ce: bool = False,
     ) -> None:
         super().__init__()
         self.num_classes = num_classes
@@ -134,6 +136,7 @@ class FastRCNNOutputLayers(nn.Module):
         self.test_score_thresh = test_score_thresh
         self.test_nms_thresh = test_nms_thresh
         self.test_topk_per_image = test_topk_per_image
+        self.use_sigmoid_ce = use_sigmoid_ce
 
     @classmethod
     def from_config(cls, cfg: Config, input_shape: ShapeSpec, *, rotated: bool = False) -> FastRCNNOutputLayers:
@@ -151,6 +154,7 @@ class FastRCNNOutputLayers(nn.Module):
             test_score_thresh=roi.SCORE_THRESH_TEST,
             test_nms_thresh=roi.NMS_THRESH_TEST,
             test_topk_per_image=cfg.TEST.DETECTIONS_PER_IMAGE,
+            use_sigmoid_ce=head.USE_SIGMOID_CE,
         )
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -158,20 +162,27 @@ class FastRCNNOutputLayers(nn.Module):
         x = x.flatten(1)
         return self.cls_score(x), self.bbox_pred(x)
 
-    def inference(self, predictions: tuple[Tensor, Tensor], proposals: Sequence[Instances]) -> list[Instances]:
-        """The detections of each image, from the outputs for the proposals of all images."""
-        logits, deltas = predictions
-        boxes = self.box2box_transform.apply_deltas(deltas, torch.cat([p.proposal_boxes.tensor for p in proposals]))
-        scores = logits.softmax(dim=1)[:, :-1]
-        counts = [len(p) for p in proposals]
-        return [
-            select_detections(
-                box,
-                score,
-                proposal.image_size,
-                score_thresh=self.test_score_thresh,
-                nms_thresh=self.test_nms_thresh,
-                topk=self.test_topk_per_image,
-            )
-            for box, score, proposal in zip(torch.split(boxes, counts), torch.split(scores, counts), proposals)
-        ]
+
+def detect_boxes(predictor: Any, x: Tensor, proposals: Sequence[Instances]) -> list[Instances]:
+    """The detections of each image.
+
+    Args:
+        predictor: FastRCNNOutputLayers, or another module with its settings that gives logits and deltas as it does.
+        x: features of the proposals of all images, (R, ...).
+        proposals: `proposal_boxes` of each image.
+    """
+    logits, deltas = predictor(x)
+    boxes = predictor.box2box_transform.apply_deltas(deltas, torch.cat([p.proposal_boxes.tensor for p in proposals]))
+    scores = logits.sigmoid() if getattr(predictor, "use_sigmoid_ce", False) else logits.softmax(dim=1)
+    counts = [len(p) for p in proposals]
+    return [
+        select_detections(
+            box,
+            score,
+            proposal.image_size,
+            score_thresh=predictor.test_score_thresh,
+            nms_thresh=predictor.test_nms_thresh,
+            topk=predictor.test_topk_per_image,
+        )
+        for box, score, proposal in zip(torch.split(boxes, counts), torch.split(scores[:, :-1], counts), proposals)
+    ]

@@ -12,6 +12,7 @@ from d2deploy.modeling.build import make_backbone
 from d2deploy.modeling.images import ImageModel, output_size
 from d2deploy.modeling.postprocessing import combine_panoptic, detector_postprocess, sem_seg_postprocess
 from d2deploy.modeling.registry import META_ARCHS, PROPOSAL_GENERATORS, ROI_HEADS, SEM_SEG_HEADS
+from d2deploy.modeling.semantic_seg import full_size_logits
 from d2deploy.structures import Instances
 
 __all__ = ["GeneralizedRCNN", "PanopticFPN", "ProposalNetwork"]
@@ -131,7 +132,7 @@ class PanopticFPN(GeneralizedRCNN):
     """Mask R-CNN with a semantic branch, and both put together.
 
     Args:
-        sem_seg_head: maps the features to logits at the resolution of the padded input.
+        sem_seg_head: `layers` maps the features to logits (N, K, H / common_stride, W / common_stride).
         combine_overlap_thresh: see `combine_panoptic`, as the following ones.
         combine_stuff_area_thresh: in pixels.
         combine_instances_score_thresh: things of lower scores are left out.
@@ -182,7 +183,7 @@ class PanopticFPN(GeneralizedRCNN):
         """
         features, instances = self.detect(batched_inputs)
         results = []
-        for found, logits, x in zip(instances, self.sem_seg_head(features), batched_inputs):
+        for found, logits, x in zip(instances, full_size_logits(self.sem_seg_head, features), batched_inputs):
             height, width = output_size(x, found.image_size)
             detections = detector_postprocess(found, height, width)
             sem_seg = sem_seg_postprocess(logits, found.image_size, height, width)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from d2deploy.config import Config
 from d2deploy.errors import InvalidArgument
-from d2deploy.modeling.box_head import FastRCNNOutputLayers
+from d2deploy.modeling.box_head import FastRCNNOutputLayers, detect_boxes
 from d2deploy.modeling.layers import ShapeSpec
 from d2deploy.modeling.pooler import ROIPooler, make_pooler
 from d2deploy.modeling.postprocessing import class_masks, heatmaps_to_keypoints
@@ -46,7 +46,7 @@ class StandardROIHeads(nn.Module):
         box_in_features: names of the maps that boxes are pooled from, finest first.
         box_pooler: pools a list of maps at the boxes of each image.
         box_head: from pooled features to the predictor's.
-        box_predictor: gives scores and deltas, and selects detections with `inference`.
+        box_predictor: gives logits and deltas; see `detect_boxes`.
         mask_in_features: as for boxes; None for no masks.
         mask_pooler: as for boxes.
         mask_head: `layers` maps pooled features to mask logits (R, num_classes or 1, S, S).
@@ -123,7 +123,7 @@ class StandardROIHeads(nn.Module):
         """Detections of each image, in the frame of the network's input, masks as probabilities (R, 1, S, S)."""
         maps = [features[f] for f in self.box_in_features]
         x = self.box_head(self.box_pooler(maps, [p.proposal_boxes for p in proposals]))
-        instances: list[Instances] = self.box_predictor.inference(self.box_predictor(x), proposals)
+        instances = detect_boxes(self.box_predictor, x, proposals)
         boxes = [i.pred_boxes for i in instances]
         if self.mask_on:
             pooled_maps = self.mask_pooler([features[f] for f in self.mask_in_features], boxes)  # type: ignore[misc]
@@ -220,7 +220,7 @@ class Res5ROIHeads(nn.Module):
         """Detections of each image, as StandardROIHeads gives them."""
         maps = [features[f] for f in self.in_features]
         x = self.res5(self.pooler(maps, [p.proposal_boxes for p in proposals]))
-        instances: list[Instances] = self.box_predictor.inference(self.box_predictor(x.mean(dim=[2, 3])), proposals)
+        instances = detect_boxes(self.box_predictor, x.mean(dim=[2, 3]), proposals)
         if self.mask_on:
             x = self.res5(self.pooler(maps, [i.pred_boxes for i in instances]))
             add_masks(self.mask_head.layers(x), instances)

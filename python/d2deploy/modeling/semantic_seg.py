@@ -10,7 +10,7 @@ from d2deploy.modeling.layers import Conv2d, ShapeSpec, get_norm
 from d2deploy.modeling.registry import SEM_SEG_HEADS
 from d2deploy.modeling.rpn import chosen
 
-__all__ = ["SemSegFPNHead"]
+__all__ = ["SemSegFPNHead", "full_size_logits"]
 
 
 @SEM_SEG_HEADS.register()
@@ -74,9 +74,9 @@ class SemSegFPNHead(nn.Module):
         logits: Tensor = self.predictor(total)
         return logits
 
-    def forward(self, features: dict[str, Tensor]) -> Tensor:
-        """Logits (N, K, H, W), interpolated bilinearly."""
-        logits = self.layers(features)
-        return functional.interpolate(
-            logits, scale_factor=float(self.common_stride), mode="bilinear", align_corners=False
-        )
+
+def full_size_logits(head: Any, features: dict[str, Tensor]) -> Tensor:
+    """Logits (N, K, H, W): what `head.layers` gives, interpolated bilinearly by `head.common_stride`."""
+    return functional.interpolate(
+        head.layers(features), scale_factor=float(head.common_stride), mode="bilinear", align_corners=False
+    )
