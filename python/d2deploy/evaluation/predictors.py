@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from d2deploy.errors import Unsupported
 from d2deploy.export.inputs import net_inputs
@@ -25,6 +25,24 @@ from d2deploy.modeling.postprocessing import (
 from d2deploy.structures import Instances
 
 Size = tuple[int, int]  # height, width
+
+
+class ModelPredictor:
+    """A model in PyTorch, ours or Detectron2's, on an image.
+
+    Args:
+        model: takes and gives Detectron2's list[dict].
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+
+    @torch.no_grad()
+    def __call__(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Predicts; `inputs` and the result are as FilePredictor's."""
+        image = torch.from_numpy(np.ascontiguousarray(inputs["image"]))
+        result: dict[str, Any] = self._model([{**inputs, "image": image}])[0]
+        return result
 
 
 class FilePredictor:

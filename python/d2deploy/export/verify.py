@@ -75,13 +75,14 @@ class Report:
         return "\n".join(table)
 
 
-def verify(tracer: Caffe2Tracer, directory: str | Path, image: Array) -> Report:
+def verify(tracer: Caffe2Tracer, directory: str | Path, image: Array, threads: int = 0) -> Report:
     """Runs the traced model in PyTorch and the written files in our runtime.
 
     Args:
         tracer: what the files were made by.
         directory: the folder with `model.pb` and `model_init.pb`.
         image: (C, H, W), 0 to 255, resized as the model wants it.
+        threads: of the files' run; 0: as many as there are cores.
 
     Raises:
         InvalidModel, Unsupported: our runtime does not take the files.
@@ -95,7 +96,7 @@ def verify(tracer: Caffe2Tracer, directory: str | Path, image: Array) -> Report:
         for name, tensor in tracer.run(*(torch.from_numpy(inputs[i]) for i in ("data", "im_info"))).items()
     }
     files = Path(directory)
-    found = _ext.Model(files / "model.pb", files / "model_init.pb").run(inputs)
+    found = _ext.Model(files / "model.pb", files / "model_init.pb", threads=threads).run(inputs)
     return compare(wanted, found)
 
 
