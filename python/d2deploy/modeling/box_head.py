@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from d2deploy.config import Config
-from d2deploy.errors import InvalidArgument, Unsupported
+from d2deploy.errors import InvalidArgument
 from d2deploy.modeling.boxes import Box2BoxTransform, Box2BoxTransformRotated, as_boxes, clip
 from d2deploy.modeling.layers import Conv2d, ShapeSpec, get_norm
 from d2deploy.modeling.nms import batched_nms
@@ -138,10 +138,6 @@ class FastRCNNOutputLayers(nn.Module):
     @classmethod
     def from_config(cls, cfg: Config, input_shape: ShapeSpec, *, rotated: bool = False) -> FastRCNNOutputLayers:
         head, roi = cfg.MODEL.ROI_BOX_HEAD, cfg.MODEL.ROI_HEADS
-        if head.USE_SIGMOID_CE:
-            raise Unsupported(
-                "MODEL.ROI_BOX_HEAD.USE_SIGMOID_CE is True: only softmax scores can be exported; train with False"
-            )
         wanted = 5 if rotated else 4
         if len(head.BBOX_REG_WEIGHTS) != wanted:
             found = list(head.BBOX_REG_WEIGHTS)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from d2deploy.config import Config
-from d2deploy.errors import InvalidArgument, Unsupported
+from d2deploy.errors import InvalidArgument
 from d2deploy.modeling.layers import Conv2d, ShapeSpec, get_norm
 from d2deploy.modeling.registry import BACKBONES
 
@@ -157,13 +157,8 @@ class ResNet(nn.Module):
 
 
 def check_resnet(cfg: Config) -> None:
-    """Raises InvalidArgument or Unsupported, with all that is wrong in MODEL.RESNETS."""
+    """Raises InvalidArgument with all that is wrong in MODEL.RESNETS."""
     node = cfg.MODEL.RESNETS
-    if any(node.DEFORM_ON_PER_STAGE):
-        raise Unsupported(
-            f"MODEL.RESNETS.DEFORM_ON_PER_STAGE is {list(node.DEFORM_ON_PER_STAGE)}: deformable convolution has no "
-            "Caffe2 operator; train with all four False"
-        )
     wrong = []
     if node.DEPTH not in BLOCKS:
         wrong.append(f"DEPTH is {node.DEPTH}, known: {', '.join(map(str, BLOCKS))}")
