@@ -129,7 +129,7 @@ def _download(url: str, target: Path, md5: str) -> None:
 def _receive(response: HTTPResponse, target: Path, url: str) -> str:
     """Writes what comes to a file, and gives its MD5."""
     length = response.headers.get("Content-Length")
-    wanted = int(length) if re.fullmatch("[0-9]{1,18}", length or "") else None
+    wanted = int(length) if length and re.fullmatch("[0-9]{1,18}", length) else None
     free = shutil.disk_usage(target.parent).free
     if wanted is not None and wanted > min(free, MAX_BYTES):
         raise InvalidArgument(

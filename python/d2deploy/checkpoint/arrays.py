@@ -50,8 +50,8 @@ class Global:
         if (module, name) in _KNOWN:
             return Global(_KNOWN[module, name])
         raise Fault(
-            f"refused: it names {module:.60}.{name:.60}, and a checkpoint may hold only dicts, lists, text, numbers and NumPy "
-            'arrays. Save such a checkpoint again: torch.save({"model": model.state_dict()}, "model.pth")'
+            f"refused: it names {module:.60}.{name:.60}, and a checkpoint may hold only dicts, lists, text, numbers "
+            'and NumPy arrays. Save such a checkpoint again: torch.save({"model": model.state_dict()}, "model.pth")'
         )
 
 

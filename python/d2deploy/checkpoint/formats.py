@@ -90,7 +90,9 @@ def _from_torch(path: Path) -> dict[str, Any]:
             f"{path}: refused: it holds more than tensors, or is damaged ({reason:.300}). Save the tensors alone: "
             'torch.save({"model": model.state_dict()}, "model.pth")'
         ) from None
-    except (RuntimeError, ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except InvalidModel:
+        raise
+    except Exception as error:  # PyTorch's reader meets damage with whatever Python raises there
         raise InvalidModel(f"{path}: damaged or cut off: {error!s:.300}") from None
     return _state_dict(content, path)
 

@@ -15,7 +15,7 @@ from typing import Any
 from d2deploy.checkpoint.arrays import ArrayLike, DType, Fault, Global, build, call, items
 from d2deploy.errors import InvalidModel
 
-MAX_INSTRUCTIONS = 2_000_000  # a file of the zoo has 20 thousand; this many take a few seconds
+MAX_INSTRUCTIONS = 500_000  # a file of the zoo has 20 thousand; this many take a second or two
 MAX_DEPTH = 100
 
 _MARK = object()
@@ -134,7 +134,8 @@ class _Machine:
     def called(self, function: Any, arguments: Any) -> Any:
         if not isinstance(function, Global) or not isinstance(arguments, tuple):
             raise ValueError("something is called that is no function")
-        self.spend(arguments[0] if arguments else None)
+        for argument in arguments:
+            self.spend(argument)
         return call(function, arguments)
 
     def built(self, state: Any) -> None:
