@@ -39,3 +39,28 @@ if(D2DEPLOY_BENCHMARKS)
   find_package(benchmark QUIET)
   d2deploy_need(benchmark libbenchmark-dev)
 endif()
+
+# The Python module is built where its tools are there, unless somebody decides otherwise.
+find_package(Python 3.10 QUIET COMPONENTS Interpreter Development.Module OPTIONAL_COMPONENTS Development.SABIModule)
+if(Python_FOUND)
+  execute_process(COMMAND "${Python_EXECUTABLE}" -m nanobind --cmake_dir OUTPUT_VARIABLE nanobind_ROOT
+    OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+  find_package(nanobind 3.1 QUIET CONFIG)
+endif()
+if(Python_FOUND AND nanobind_FOUND AND PROJECT_IS_TOP_LEVEL)
+  set(python_default ON)
+else()
+  set(python_default OFF)
+endif()
+option(D2DEPLOY_PYTHON "Build the Python module; needs nanobind and Python's headers" ${python_default})
+if(D2DEPLOY_PYTHON)
+  if(NOT Python_FOUND)
+    message(FATAL_ERROR "Python 3.10 or newer with its headers was not found, and D2DEPLOY_PYTHON is ON. On Debian and Ubuntu: "
+                        "apt-get install python3-dev (scripts/setup installs everything)")
+  endif()
+  if(NOT nanobind_FOUND)
+    message(FATAL_ERROR "nanobind 3.1 or newer was not found beside ${Python_EXECUTABLE}, and D2DEPLOY_PYTHON is ON. "
+                        "Either: pip install nanobind, or: -DPython_EXECUTABLE=<another Python>")
+  endif()
+  message(STATUS "Python ${Python_VERSION}: ${Python_EXECUTABLE}; nanobind: ${nanobind_DIR}")
+endif()

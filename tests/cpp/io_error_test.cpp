@@ -197,6 +197,17 @@ TEST(Damage, TooLargeToParse) {
   expect_init_error<Unsupported>(init, {"node 0 (GivenTensorFill -> w): takes 167", "at most 16777216 are read"});
 }
 
+TEST(Damage, TooManyBytesOfNetArguments) {
+  Net predict = small_predict_net();
+  proto::Argument& arg = *predict.def.add_arg();
+  arg.set_name("names");
+  for (int i = 0; i < (1 << 19); ++i) arg.add_strings("");  // 1 MiB in the file, 40 times as much in memory
+  expect_predict_error<InvalidModel>(
+      predict, {"model.pb: the net's arguments take 1048583 bytes, at most 1048576 are read; weights belong into"});
+  arg.mutable_strings()->DeleteSubrange(0, 4);
+  EXPECT_EQ(std::get<Strings>(read(predict, small_init_net()).attributes.at("names")).size(), (1U << 19) - 4);
+}
+
 // Whatever the bytes are, one of our errors or a graph comes out. What a mutation asks for is bounded by the options.
 template <class F>
 void expect_no_worse_than_error(const F& f) {

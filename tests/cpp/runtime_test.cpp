@@ -195,6 +195,12 @@ TEST(Inputs, AreChecked) {
   EXPECT_EQ(error({{"x", noise({0, 2})}, {"k", k}}), "input 'x' is (0, 2), wanted (?, 2) with no dimension of 0");
 }
 
+TEST(Inputs, ImagesMayBeBytes) {
+  Session session(model_of("input x float32 ?x?\nconst c float32 1 = 0.5\ny = Add(x, c)\noutput y\noutput x"));
+  const Tensors want{{"x", Tensor::of<float>({1, 2}, {0, 255})}, {"y", Tensor::of<float>({1, 2}, {0.5F, 255.5F})}};
+  EXPECT_TRUE(same_bits(session.run({{"x", Tensor::of<std::uint8_t>({1, 2}, {0, 255})}}), want));
+}
+
 TEST(Inputs, MustBeRowMajor) {
   Session session(model_of("input x float32 1x2x2x2\ny = Relu(x)\noutput y"));
   const Tensor x = in_layout(noise({1, 2, 2, 2}), Layout::channels_last);
@@ -219,6 +225,27 @@ TEST(Model, CopiesWithoutInputsAreRefused) {
   const auto text =
       message_of<InvalidArgument>([] { (void)model_of("input x float32 1\ny = Relu(x)\nz = Copy()\noutput y"); });
   EXPECT_TRUE(text.ends_with("node (Copy -> z): Copy: got 0 inputs, wanted X")) << text;
+}
+
+TEST(Model, InfoHasTheArgumentsOfTheNet) {
+  Graph graph = parse_graph("input x float32 1\ny = Relu(x)\noutput y");
+  const auto defaults = Model::Impl::make(graph, {});
+  EXPECT_EQ(defaults->info().meta_architecture, "GeneralizedRCNN");
+  EXPECT_EQ(defaults->info().size_divisibility, 0);
+  EXPECT_TRUE(defaults->info().arguments.empty());
+  graph.attributes = {{"meta_architecture", std::string("RetinaNet")},
+                      {"size_divisibility", std::int64_t{32}},
+                      {"nms_threshold", 0.5F},
+                      {"classes", Strings{"a", std::string("\xFF\0", 2)}},
+                      {"strides", Ints{8, 16}},
+                      {"mean", Floats{0.25F}}};
+  const auto model = Model::Impl::make(graph, {});
+  EXPECT_EQ(model->info().meta_architecture, "RetinaNet");
+  EXPECT_EQ(model->info().size_divisibility, 32);
+  EXPECT_EQ(model->info().arguments, graph.attributes);
+  graph.attributes["size_divisibility"] = 0.5F;
+  EXPECT_EQ(message_of<InvalidModel>([&] { (void)Model::Impl::make(graph, {}); }),
+            "net argument 'size_divisibility' has the wrong type");
 }
 
 TEST(Model, OptionsAreChecked) {

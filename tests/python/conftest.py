@@ -1,13 +1,27 @@
-"""What the tests of the built programs share: where the programs and the example model are."""
+"""What the tests of the built programs share: where they, the module d2deploy._ext and the example model are."""
 
 from __future__ import annotations
 
 import os
+import sys
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def add_extension() -> None:
+    """Lets `d2deploy._ext` be found: that beside $D2DEPLOY_BIN_DIR, or else that which was built last."""
+    folder = os.environ.get("D2DEPLOY_BIN_DIR")
+    builds = [Path(folder).resolve().parent] if folder else [ROOT / "build" / preset for preset in ("dev", "release")]
+    files = [build / "python" / "d2deploy" / f"_ext{suffix}" for build in builds for suffix in EXTENSION_SUFFIXES]
+    if built := [file for file in files if file.is_file()]:
+        sys.path.insert(0, str(max(built, key=lambda file: file.stat().st_mtime).parents[1]))
+
+
+add_extension()
 
 
 def find_program(name: str) -> Path:

@@ -42,7 +42,7 @@ def gap(have: Array, want: Array, roundings: int, of_largest: bool = False) -> s
 def complaints(case: Computed, expectation: Expectation) -> list[str]:
     wanted = expectation.oracle(case.args, case.inputs)
     found = [] if len(case.outputs) == len(wanted) else [f"{len(case.outputs)} outputs, wanted {len(wanted)}"]
-    for i, (have, want) in enumerate(zip(case.outputs, wanted)):
+    for i, (have, want) in enumerate(zip(case.outputs, wanted, strict=False)):
         if what := gap(have, want, expectation.roundings, expectation.of_largest):
             found.append(f"output {i} {what}")
     return [f"{case.text}\n    {what}" for what in found]

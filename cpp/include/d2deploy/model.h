@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "d2deploy/error.h"
@@ -49,10 +50,16 @@ struct NodeProfile {
 /// Tensors by blob name.
 using Tensors = std::map<std::string, Tensor>;
 
+/// The value of a net argument, typed as it stands in the file; an empty list is one of integers.
+using NetArgument = std::variant<std::int64_t, float, std::string, std::vector<std::int64_t>, std::vector<float>,
+                                 std::vector<std::string>>;
+
 /// Numbers and strings that the exporter wrote beside the graph.
 struct ModelInfo {
   std::string meta_architecture = "GeneralizedRCNN";
   std::int64_t size_divisibility = 0;  ///< pad height and width to a multiple of it; 0 or 1: any size
+  /// All arguments of the predict net, these two included where the file has them. Strings are bytes of any kind.
+  std::map<std::string, NetArgument, std::less<>> arguments;
 };
 
 /// A loaded model: immutable, shared by any number of sessions in any threads.

@@ -9,6 +9,8 @@ namespace {
 
 // A graph without weights takes tens of kilobytes. In memory it can be forty times as large as in the file.
 constexpr std::size_t kMostBytes = std::size_t{16} << 20;
+// The arguments of the net itself are kept for as long as the model, twice. A list of names takes tens of kilobytes.
+constexpr std::size_t kMostAttributeBytes = std::size_t{1} << 20;
 
 void check_net(const NetIndex& net) {
   Faults faults;
@@ -38,8 +40,12 @@ Node read_node(const NetIndex& net, std::size_t index, const Log& log) {
 }
 
 Args read_attributes(const NetIndex& net, const Log& log) {
+  std::size_t bytes = 0;
+  for (const Bytes argument : net.arguments) bytes += argument.size();
+  check<InvalidModel>(bytes <= kMostAttributeBytes, "arguments take ", bytes, " bytes, at most ", kMostAttributeBytes,
+                      " are read; weights belong into the init net");
   ArgumentList list;
-  for (const Bytes bytes : net.arguments) parse(*list.Add(), bytes);
+  for (const Bytes argument : net.arguments) parse(*list.Add(), argument);
   return read_arguments(list, net.file, log);
 }
 

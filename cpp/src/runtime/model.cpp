@@ -26,6 +26,7 @@ ModelInfo info_of(const Graph& graph) {
   constexpr std::int64_t kMost = 1 << 16;  // more would pad any image beyond what can be run
   check<InvalidModel>(info.size_divisibility >= 0 && info.size_divisibility <= kMost,
                       "net argument size_divisibility is ", info.size_divisibility, ", wanted 0 to ", kMost);
+  info.arguments = graph.attributes;
   return info;
 }
 

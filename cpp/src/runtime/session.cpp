@@ -20,6 +20,18 @@ struct Frame {
   std::vector<std::vector<Tensor*>> outputs;
 };
 
+// The inputs with images that came as bytes in float32.
+Tensors in_float32(const Tensors& given, const TypeMap& wanted) {
+  Tensors inputs = given;
+  for (auto& [name, tensor] : inputs) {
+    if (tensor.dtype() == wanted.at(name).dtype) continue;
+    Tensor converted = Tensor::allocate(wanted.at(name));
+    std::ranges::copy(tensor.values<std::uint8_t>(), converted.data<float>());
+    tensor = converted;
+  }
+  return inputs;
+}
+
 }  // namespace
 
 struct Session::Impl {
@@ -58,7 +70,7 @@ TypeMap Session::Impl::check_inputs(const Tensors& given) const {
     for (std::size_t i = 0; fits && i < type.shape.rank(); ++i)
       fits = type.shape[i] >= 1 && (declared.shape[i] == kUnknown || declared.shape[i] == type.shape[i]);
     check(fits, "input '", name, "' is ", type.shape, ", wanted ", declared.shape, " with no dimension of 0");
-    types[name] = type;
+    types[name] = {declared.dtype, type.shape, Layout::row_major};
   }
   for (const auto& [name, tensor] : given)
     check(types.contains(name), "there is no input '", name, "'; wanted: ", list_of(net().graph.inputs));
@@ -198,10 +210,11 @@ Session::~Session() = default;
 Session::Session(Session&&) noexcept = default;
 Session& Session::operator=(Session&&) noexcept = default;
 
-Tensors Session::run(const Tensors& inputs) {
+Tensors Session::run(const Tensors& given) {
   Impl& impl = *impl_;
   const ThreadScope threads(impl.net().options.threads);
-  const TypeMap types = impl.check_inputs(inputs);
+  const TypeMap types = impl.check_inputs(given);
+  const Tensors inputs = in_float32(given, types);
   if (impl.net().caffe2) return impl.net().caffe2->run(inputs, impl.net().outputs);
   impl.bind(impl.net().plan(types));
   Frame& frame = impl.frame;

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from d2deploy.errors import InvalidArgument, InvalidModel, Unsupported
+from d2deploy.errors import Error, InvalidArgument, InvalidModel, Unsupported
 
 ZOO = "https://dl.fbaipublicfiles.com/detectron2/"
 TIMEOUT_SECONDS = 30.0  # without a byte
@@ -67,11 +67,13 @@ def _existing(address: str) -> Path:
     if not address:
         raise InvalidArgument("no checkpoint is given; set MODEL.WEIGHTS to a file or an address")
     path = Path(address).expanduser()
-    if path.is_dir():
-        raise InvalidArgument(f"the checkpoint {path} is a folder; give one of its files")
-    if not path.is_file():
-        raise InvalidArgument(f"no checkpoint {path}: no such file")
-    return path
+    try:
+        if path.is_file():
+            return path
+        reason = "it is a folder" if path.is_dir() else "no such file"
+    except OSError as error:
+        reason = str(error.strerror)
+    raise InvalidArgument(f"no checkpoint {path}: {reason}")
 
 
 def _parts(path: str) -> list[str]:
@@ -84,9 +86,9 @@ def _parts(path: str) -> list[str]:
 
 def _cached(url: str, name: Path, md5: str) -> Path:
     target = cache_folder() / name
-    if target.is_file():
-        return target
     try:
+        if target.is_file():
+            return target
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=".", suffix=".part", dir=target.parent)
         os.close(handle)
@@ -113,7 +115,9 @@ def _download(url: str, target: Path, md5: str) -> None:
                 f"cannot download {url}: the server answers {error.code} ({error.reason}); check the address, "
                 f"{_INSTEAD}"
             ) from None
-    except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
+    except Error:
+        raise
+    except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError, ValueError) as error:
         reason = getattr(error, "reason", error)
         raise InvalidArgument(f"cannot download {url}: {reason}; check the network, {_INSTEAD}") from None
     if md5 and not found.startswith(md5):
@@ -125,7 +129,7 @@ def _download(url: str, target: Path, md5: str) -> None:
 def _receive(response: HTTPResponse, target: Path, url: str) -> str:
     """Writes what comes to a file, and gives its MD5."""
     length = response.headers.get("Content-Length")
-    wanted = int(length) if length and length.isdigit() else None
+    wanted = int(length) if length and re.fullmatch("[0-9]{1,18}", length) else None
     free = shutil.disk_usage(target.parent).free
     if wanted is not None and wanted > min(free, MAX_BYTES):
         raise InvalidArgument(

@@ -14,6 +14,7 @@ from d2deploy.errors import InvalidModel
 Array = npt.NDArray[Any]
 
 MAX_DIMENSIONS = 32
+MAX_INTEGER_KEY = 2**60  # larger integers can have equal hashes
 # Types of elements by the code that a pickle has for them. Objects, text and records are not among them.
 CODES = {"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"}
 
@@ -44,11 +45,13 @@ class Global:
 
     @staticmethod
     def named(module: Any, name: Any) -> Global:
+        if not isinstance(module, str) or not isinstance(name, str):
+            raise Fault("names a function by something else than text")
         if (module, name) in _KNOWN:
             return Global(_KNOWN[module, name])
         raise Fault(
-            f"refused: it names {module}.{name}, and a checkpoint may hold only dicts, lists, text, numbers and NumPy "
-            'arrays. Save such a checkpoint again: torch.save({"model": model.state_dict()}, "model.pth")'
+            f"refused: it names {module:.60}.{name:.60}, and a checkpoint may hold only dicts, lists, text, numbers "
+            'and NumPy arrays. Save such a checkpoint again: torch.save({"model": model.state_dict()}, "model.pth")'
         )
 
 
@@ -71,10 +74,6 @@ class ArrayLike:
     dtype: DType = field(default_factory=lambda: DType("f4"))
     order: str = "C"
     data: bytes | bytearray | None = None
-
-    @property
-    def nbytes(self) -> int:
-        return len(self.data or b"")
 
     def set(self, shape: Any, dtype: Any, order: str, data: Any) -> None:
         """Raises: Fault: the parts are not those of an array, or the bytes are not as many as shape and type say."""
@@ -104,13 +103,13 @@ def call(function: Global, arguments: tuple[Any, ...]) -> Any:
     if kind == "OrderedDict" and len(arguments) <= 1:
         pairs = arguments[0] if arguments else []
         if isinstance(pairs, (list, tuple)) and all(isinstance(p, (list, tuple)) and len(p) == 2 for p in pairs):
-            return {str(key): value for key, value in pairs}
+            return items([part for pair in pairs for part in pair])
     elif kind == "encode" and len(arguments) == 2 and isinstance(arguments[0], str):
         if arguments[1] in ("latin1", "latin-1"):
             return arguments[0].encode("latin-1")
     elif kind == "bytes" and not arguments:
         return b""
-    elif kind == "dtype" and arguments:
+    elif kind == "dtype" and arguments and isinstance(arguments[0], str):
         return _dtype(arguments[0])
     elif kind == "reconstruct" and arguments and arguments[0] == Global("ndarray"):
         return ArrayLike()
@@ -137,10 +136,17 @@ def build(value: Any, state: Any) -> None:
         raise Fault(f"sets the state of {type(value).__name__} in a way that checkpoints do not")
 
 
-def _dtype(code: Any) -> DType:
-    text = str(code)
-    if text[:1] in "<>|=":
-        text = text[1:]
-    if text not in CODES:
+def items(flat: list[Any]) -> dict[Any, Any]:
+    """A dict of keys and values in turn. Other keys than text and integers could make hashing them endless."""
+    if len(flat) % 2:
+        raise ValueError("a key has no value")
+    for key in flat[::2]:
+        if type(key) is not str and not (type(key) is int and abs(key) < MAX_INTEGER_KEY):
+            raise Fault(f"refused: a key of a dict must be text or an integer, got {type(key).__name__}")
+    return dict(zip(flat[::2], flat[1::2]))
+
+
+def _dtype(code: str) -> DType:
+    if code not in CODES:
         raise Fault(f"refused: an array of type {code!r:.40}; only arrays of numbers are read")
-    return DType(text)
+    return DType(code)

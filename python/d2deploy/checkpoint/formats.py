@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from d2deploy.checkpoint.addresses import local_file
 from d2deploy.checkpoint.pickled import read_pickle
-from d2deploy.errors import InvalidModel, Unsupported
+from d2deploy.errors import InvalidArgument, InvalidModel, Unsupported
 
 # How files begin. Older versions of PyTorch wrote a pickle that starts with this number.
 _ZIP = b"PK\x03\x04"
@@ -44,15 +44,21 @@ def load_checkpoint(address: str | Path) -> dict[str, torch.Tensor]:
     strange = [name for name, value in tensors.items() if not isinstance(name, str) or not torch.is_tensor(value)]
     if strange:
         shown = ", ".join(f"{name!r:.60} ({type(tensors[name]).__name__})" for name in strange[:5])
-        raise InvalidModel(f"{path}: {len(strange)} entries are not tensors with a name: {shown}")
+        raise InvalidModel(
+            f"{path}: {len(strange)} entries are not tensors with a name: {shown}; wanted: tensors by name, or "
+            '{"model": tensors by name}'
+        )
     if not tensors:
         raise InvalidModel(f"{path} holds no tensors")
     return tensors
 
 
 def _read(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        head = file.read(64)
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+    except OSError as error:
+        raise InvalidArgument(f"cannot read the checkpoint {path}: {error.strerror}") from None
     if head.startswith(b"version https://git-lfs"):
         raise InvalidModel(f"{path} is a pointer of Git LFS, not the file itself; get it with `git lfs pull`")
     if head.startswith(_ZIP) or head.startswith(_OLD_TORCH):
@@ -84,7 +90,9 @@ def _from_torch(path: Path) -> dict[str, Any]:
             f"{path}: refused: it holds more than tensors, or is damaged ({reason:.300}). Save the tensors alone: "
             'torch.save({"model": model.state_dict()}, "model.pth")'
         ) from None
-    except (RuntimeError, ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except InvalidModel:
+        raise
+    except Exception as error:  # PyTorch's reader meets damage with whatever Python raises there
         raise InvalidModel(f"{path}: damaged or cut off: {error!s:.300}") from None
     return _state_dict(content, path)
 

@@ -12,12 +12,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from d2deploy.checkpoint.arrays import ArrayLike, DType, Fault, Global, build, call
+from d2deploy.checkpoint.arrays import ArrayLike, DType, Fault, Global, build, call, items
 from d2deploy.errors import InvalidModel
 
-MAX_INSTRUCTIONS = 2_000_000  # a file of the zoo has 20 thousand; this many take a few seconds
+MAX_INSTRUCTIONS = 500_000  # a file of the zoo has 20 thousand; this many take a second or two
 MAX_DEPTH = 100
-MAX_INTEGER_KEY = 2**60  # larger integers can have equal hashes
 
 _MARK = object()
 # Instructions that push their argument as it is.
@@ -48,7 +47,7 @@ def read_pickle(path: Path) -> Any:
                 return _plain(_Machine(len(data)).run(program))
     except Fault as fault:
         raise InvalidModel(f"{path}: {fault}") from None
-    except (ValueError, IndexError, KeyError, TypeError, UnicodeError, MemoryError, OverflowError) as error:
+    except (ValueError, IndexError, KeyError, TypeError, MemoryError, OverflowError, RecursionError) as error:
         raise InvalidModel(f"{path} is not a pickle, or is damaged or cut off: {error}") from None
 
 
@@ -58,7 +57,7 @@ class _Machine:
     def __init__(self, file_bytes: int) -> None:
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
-        self.bytes_left = 2 * file_bytes  # text made bytes, and bytes made arrays: once each
+        self.left = 2 * file_bytes  # of what calls may copy: text made bytes, and bytes made arrays, once each
         self.simple: dict[str, Callable[[], None]] = {
             "MARK": lambda: self.stack.append(_MARK),
             "POP": lambda: self.stack.__delitem__(-1),
@@ -75,7 +74,7 @@ class _Machine:
             "TUPLE2": lambda: self.stack.append(tuple(self.take(2))),
             "TUPLE3": lambda: self.stack.append(tuple(self.take(3))),
             "LIST": lambda: self.stack.append(self.since_mark()),
-            "DICT": lambda: self.stack.append(dict(_items(self.since_mark()))),
+            "DICT": lambda: self.stack.append(items(self.since_mark())),
             "APPEND": lambda: self.append(self.take(1)),
             "APPENDS": lambda: self.append(self.since_mark()),
             "SETITEM": lambda: self.set_items(self.take(2)),
@@ -130,34 +129,23 @@ class _Machine:
     def set_items(self, values: list[Any]) -> None:
         if not isinstance(self.stack[-1], dict):
             raise ValueError("an item is set in what is no dict")
-        self.stack[-1].update(_items(values))
+        self.stack[-1].update(items(values))
 
     def called(self, function: Any, arguments: Any) -> Any:
         if not isinstance(function, Global) or not isinstance(arguments, tuple):
             raise ValueError("something is called that is no function")
-        result = call(function, arguments)
-        self.spend(result)
-        return result
+        for argument in arguments:
+            self.spend(argument)
+        return call(function, arguments)
 
     def built(self, state: Any) -> None:
+        self.spend(state[-1] if isinstance(state, tuple) and state else None)
         build(self.stack[-1], state)
-        self.spend(self.stack[-1])
 
-    def spend(self, value: Any) -> None:
-        self.bytes_left -= (
-            value.nbytes if isinstance(value, ArrayLike) else len(value) if isinstance(value, bytes) else 0
-        )
-        if self.bytes_left < 0:
+    def spend(self, copied: Any) -> None:
+        self.left -= len(copied) if isinstance(copied, (str, bytes, bytearray, list, tuple)) else 0
+        if self.left < 0:
             raise Fault("refused: its arrays are larger than the file")
-
-
-def _items(values: list[Any]) -> list[tuple[Any, Any]]:
-    if len(values) % 2:
-        raise ValueError("a key has no value")
-    for key in values[::2]:
-        if type(key) is not str and not (type(key) is int and abs(key) < MAX_INTEGER_KEY):
-            raise Fault(f"refused: a key of a dict must be text or an integer, got {type(key).__name__}")
-    return list(zip(values[::2], values[1::2]))
 
 
 def _plain(value: Any) -> Any:

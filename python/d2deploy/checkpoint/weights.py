@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from torch import nn
 from d2deploy.checkpoint.formats import load_checkpoint
 from d2deploy.errors import InvalidModel
 
-SHOWN = 6  # names per kind of fault
+SHOWN = 6  # names, or modules, per kind of fault
 
 # What old checkpoints have and models compute themselves, or training alone needs.
 _IGNORED_ENDS = (".num_batches_tracked", ".pixel_mean", ".pixel_std", ".fed_loss_cls_weights")
@@ -38,8 +39,8 @@ def load_weights(model: nn.Module, address: str | Path) -> None:
     wrong = [name for name in wanted if name in found and _misfit(found[name], wanted[name])]
     if missing or unexpected or wrong:
         lines = [
-            *_listed(missing, "missing in the file", missing),
-            *_listed(unexpected, "not in the model", unexpected),
+            *_listed(missing, "missing in the file", _by_module(missing)),
+            *_listed(unexpected, "not in the model", _by_module(unexpected)),
             *_listed(wrong, "of another shape or type", [f"{n} {_misfit(found[n], wanted[n])}" for n in wrong]),
             *_hints(missing, unexpected, wrong, found),
         ]
@@ -81,8 +82,8 @@ def _is_ignored(name: str) -> bool:
 
 def _misfit(found: torch.Tensor, wanted: torch.Tensor) -> str:
     """Why a tensor cannot take the place of a weight; empty where it can."""
-    if found.layout != torch.strided or found.is_quantized or found.is_complex():
-        return f"is a tensor of {found.layout}, {found.dtype}"
+    if found.layout != torch.strided or found.is_quantized or found.is_complex() or found.is_meta:
+        return f"is no plain tensor of real numbers ({found.layout}, {found.dtype}, {found.device})"
     if found.is_floating_point() != wanted.is_floating_point():
         return f"is of {found.dtype}, the model's of {wanted.dtype}"
     if found.shape != wanted.shape:
@@ -94,6 +95,17 @@ def _listed(names: list[str], what: str, texts: list[str]) -> Iterator[str]:
     if names:
         more = f", and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
         yield f"{len(names)} {what}: {', '.join(texts[:SHOWN])}{more}"
+
+
+def _by_module(names: list[str]) -> list[str]:
+    """The names; many of them as the innermost modules that hold them all and are few."""
+    depth = max((name.count(".") for name in names), default=0)
+    while len(names) > SHOWN and depth > 0:
+        modules = Counter(".".join(name.split(".")[:depth]) for name in names)
+        if len(modules) <= SHOWN:
+            return [f"{module}{'.*' if module not in names else ''} ({count})" for module, count in modules.items()]
+        depth -= 1
+    return names
 
 
 def _hints(

@@ -67,6 +67,8 @@ def class_names(cfg: Config) -> ClassNames:
     if known is None:
         return ClassNames()
     model = cfg.MODEL
+    if model.META_ARCHITECTURE == "ProposalNetwork":
+        return ClassNames()
     things = model.RETINANET.NUM_CLASSES if model.META_ARCHITECTURE == "RetinaNet" else model.ROI_HEADS.NUM_CLASSES
     return ClassNames(
         known.things if len(known.things) == things else (),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
+import math
 import operator
 from collections.abc import Callable, Iterator
-from typing import Any, Union
+from typing import Any
 
 from d2deploy.errors import InvalidArgument
 
-Number = Union[int, float]
+Number = int | float
 
 _BINARY: dict[type[ast.operator], Callable[[Number, Number], Any]] = {
     ast.Add: operator.add,
@@ -96,10 +97,10 @@ class _Evaluator:
         return self.number(_BINARY[kind](left, right))
 
     def number(self, value: Any) -> Number:
-        if type(value) is float:
+        if type(value) is float and math.isfinite(value):
             return value
         if type(value) is not int:
-            raise self.refuse("arithmetic is for real numbers alone")
+            raise self.refuse("arithmetic is for finite real numbers alone")
         if abs(value) > MAX_INTEGER:
             raise self.refuse("an integer has more than 64 bits")
         return value

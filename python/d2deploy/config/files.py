@@ -17,7 +17,7 @@ from d2deploy.config.versions import upgrade
 from d2deploy.errors import InvalidArgument, Unsupported
 
 BASE_KEY = "_BASE_"
-MAX_BYTES = 4 << 20
+MAX_BYTES = 1 << 18  # the whole of the defaults takes 6 KiB
 MAX_VALUES = 100_000  # aliases let a small file stand for a huge tree
 MAX_BASES = 32
 
@@ -34,7 +34,7 @@ def read_config(name: str | Path) -> dict[Any, Any]:
     path = Path(name).expanduser()
     if path.suffix == ".py":
         raise Unsupported(f"{name}: {zoo.LAZY}")
-    if not path.is_file() and (known := zoo.find_config(str(name))):
+    if not _is_file(path) and (known := zoo.find_config(str(name))):
         return known
     return upgrade(_read_with_bases(path, ()), str(name))
 
@@ -58,12 +58,19 @@ def _read_base(path: Path, base: str, above: tuple[Path, ...]) -> dict[Any, Any]
     if "://" in base:
         raise InvalidArgument(f"{path}: {BASE_KEY} must be a local file, got {base}; download it first")
     file = path.parent / Path(base).expanduser()
-    if not file.is_file() and (known := zoo.find_base(file)):
+    if not _is_file(file) and (known := zoo.find_base(file)):
         return known
     try:
         return _read_with_bases(file, above)
     except InvalidArgument as error:
         raise InvalidArgument(f"{path}: {BASE_KEY}: {error}") from None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # the name is too long, for one
+        return False
 
 
 def _overlay(under: dict[Any, Any], over: dict[Any, Any], path: Path) -> None:
@@ -78,7 +85,7 @@ def _overlay(under: dict[Any, Any], over: dict[Any, Any], path: Path) -> None:
 
 def _read_yaml(path: Path) -> dict[Any, Any]:
     try:
-        if path.is_file() and path.stat().st_size > MAX_BYTES:
+        if _is_file(path) and path.stat().st_size > MAX_BYTES:
             raise InvalidArgument(f"{path} has {path.stat().st_size} bytes, a configuration at most {MAX_BYTES}")
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:

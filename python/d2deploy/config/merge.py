@@ -14,7 +14,8 @@ from typing import Any
 from d2deploy.errors import InvalidArgument
 
 LEAVES = (str, bool, int, float, list, tuple, type(None))
-MAX_LITERAL = 100_000  # characters; longer text stays text
+MAX_LITERAL = 10_000  # characters; longer text stays text
+MAX_FAULTS = 100  # shown; finding what was meant takes milliseconds for each
 
 
 class Mismatch(Exception):  # noqa: N818  # a fault on its way into the error that names them all
@@ -96,14 +97,16 @@ def merge_pairs(target: MutableMapping[str, Any], pairs: Iterable[tuple[str, Any
     changes: list[tuple[str, Any]] = []
     for key, value in pairs:
         if key not in known:
-            faults.append(f"unknown key {key}{_suggestion(key, known)}")
+            suggestion = _suggestion(key, known) if len(faults) < MAX_FAULTS else ""
+            faults.append(f"unknown key {key:.200}{suggestion}")
             continue
         try:
             changes.append((key, coerce(decode(value), _get(target, key))))
         except Mismatch as mismatch:
             faults.append(f"{key} {mismatch}")
     if faults:
-        listed = faults[0] if len(faults) == 1 else "".join(f"\n  {fault}" for fault in faults)
+        more = [f"and {len(faults) - MAX_FAULTS} more"] if len(faults) > MAX_FAULTS else []
+        listed = faults[0] if len(faults) == 1 else "".join(f"\n  {f}" for f in [*faults[:MAX_FAULTS], *more])
         raise InvalidArgument(f"{where}: {listed}")
     for key, value in changes:
         section, _, last = key.rpartition(".")

@@ -79,4 +79,6 @@ def _set(config: dict[Any, Any], name: str, value: Any) -> None:
     *sections, last = name.split(".")
     for section in sections:
         config = config.setdefault(section, {})
+        if not isinstance(config, dict):
+            raise InvalidArgument(f"{name} cannot be set: {section} is not a section")
     config[last] = value

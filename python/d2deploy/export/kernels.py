@@ -41,7 +41,7 @@ def generate_proposals(
         boxes = clip(_decode(own_deltas[best], every[best], [1.0] * dim), (int(info[0]), int(info[1])))
         keep = _large_and_inside(boxes, info, min_size)
         best, boxes = best[keep], boxes[keep]
-        keep = nms(boxes, logits[best], nms_thresh)
+        keep = nms(boxes, logits[best], nms_thresh, empty_overlap=True)
         keep = keep[:post_nms_top] if post_nms_top > 0 else keep
         rois.append(torch.cat([boxes.new_full((len(keep), 1), i), boxes[keep]], dim=1))
         kept_scores.append(logits[best[keep]])
@@ -128,7 +128,7 @@ def box_with_nms_limit(
         for c in range(classes):
             rows = torch.nonzero(own[:, c] > score_thresh).flatten()
             block = own_boxes[rows].unflatten(1, (-1, dim))[:, 0 if class_agnostic else c]
-            keep = nms(block, own[rows, c], nms_thresh)
+            keep = nms(block, own[rows, c], nms_thresh, empty_overlap=True)
             keep = keep[:most] if most > 0 else keep
             head = torch.stack([own[rows[keep], c], torch.full_like(own[keep, 0], c), rows[keep].to(own)], dim=1)
             kept.append(torch.cat([head, block[keep]], dim=1))

@@ -62,7 +62,9 @@ def _operator(fake: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callab
 
 
 def _unknown_rows() -> torch.SymInt:
-    return torch.library.get_ctx().new_dynamic_size()
+    """A number of boxes. That there are at least two is what tracing may assume, so that checks for special cases, as
+    in group normalisation, are decided; the graph is the same for none and one."""
+    return torch.library.get_ctx().new_dynamic_size(min=2)
 
 
 def _proposals_fake(scores: Tensor, deltas: Tensor, im_info: Tensor, anchors: Tensor, *_: object) -> tuple[Tensor, ...]:

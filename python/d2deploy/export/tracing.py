@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from d2deploy.errors import Unsupported
 from d2deploy.export import onnx_domain
+from d2deploy.export.folding import fold_batch_norms
 
 
 def to_onnx(module: nn.Module, inputs: dict[str, Tensor], outputs: Sequence[str], size_divisibility: int) -> onnx_ir.Model:
@@ -46,6 +47,7 @@ def to_onnx(module: nn.Module, inputs: dict[str, Tensor], outputs: Sequence[str]
             raise Unsupported(_conversion_message(program, error)) from error
     assert result is not None
     _spread_lists(result.model)
+    fold_batch_norms(result.model.graph)
     return result.model
 
 

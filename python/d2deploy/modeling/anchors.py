@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from d2deploy.config import Config
 from d2deploy.errors import InvalidArgument
 from d2deploy.modeling.layers import ShapeSpec
 from d2deploy.modeling.registry import ANCHOR_GENERATORS
@@ -111,7 +112,7 @@ class DefaultAnchorGenerator(AnchorGenerator):
         super().__init__([torch.tensor(level) for level in boxes], strides, offset)
 
     @classmethod
-    def from_config(cls, cfg: Any, input_shape: Sequence[ShapeSpec]) -> DefaultAnchorGenerator:
+    def from_config(cls, cfg: Config, input_shape: Sequence[ShapeSpec]) -> DefaultAnchorGenerator:
         node = cfg.MODEL.ANCHOR_GENERATOR
         strides = [shape.stride or 1 for shape in input_shape]
         return cls(sizes=node.SIZES, aspect_ratios=node.ASPECT_RATIOS, strides=strides, offset=node.OFFSET)
@@ -149,7 +150,7 @@ class RotatedAnchorGenerator(AnchorGenerator):
         super().__init__([torch.tensor(level) for level in boxes], strides, offset)
 
     @classmethod
-    def from_config(cls, cfg: Any, input_shape: Sequence[ShapeSpec]) -> RotatedAnchorGenerator:
+    def from_config(cls, cfg: Config, input_shape: Sequence[ShapeSpec]) -> RotatedAnchorGenerator:
         node = cfg.MODEL.ANCHOR_GENERATOR
         return cls(
             sizes=node.SIZES,
@@ -160,7 +161,7 @@ class RotatedAnchorGenerator(AnchorGenerator):
         )
 
 
-def make_anchor_generator(cfg: Any, input_shape: Sequence[ShapeSpec]) -> Any:
+def make_anchor_generator(cfg: Config, input_shape: Sequence[ShapeSpec]) -> Any:
     """The anchor generator that MODEL.ANCHOR_GENERATOR asks for; it must have as many anchors on each level."""
     generator = ANCHOR_GENERATORS.build(cfg.MODEL.ANCHOR_GENERATOR.NAME, cfg, input_shape)
     if len(set(generator.num_anchors)) != 1:

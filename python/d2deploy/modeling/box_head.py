@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from d2deploy.config import Config
 from d2deploy.errors import InvalidArgument
 from d2deploy.modeling.boxes import Box2BoxTransform, Box2BoxTransformRotated, as_boxes, clip
 from d2deploy.modeling.layers import Conv2d, ShapeSpec, get_norm
@@ -53,7 +54,7 @@ class FastRCNNConvFCHead(nn.Sequential):
         self.output_shape = shape
 
     @classmethod
-    def from_config(cls, cfg: Any, input_shape: ShapeSpec) -> FastRCNNConvFCHead:
+    def from_config(cls, cfg: Config, input_shape: ShapeSpec) -> FastRCNNConvFCHead:
         node = cfg.MODEL.ROI_BOX_HEAD
         conv_dims, fc_dims = [node.CONV_DIM] * node.NUM_CONV, [node.FC_DIM] * node.NUM_FC
         return cls(input_shape, conv_dims=conv_dims, fc_dims=fc_dims, conv_norm=node.NORM)
@@ -138,7 +139,7 @@ class FastRCNNOutputLayers(nn.Module):
         self.use_sigmoid_ce = use_sigmoid_ce
 
     @classmethod
-    def from_config(cls, cfg: Any, input_shape: ShapeSpec, *, rotated: bool = False) -> FastRCNNOutputLayers:
+    def from_config(cls, cfg: Config, input_shape: ShapeSpec, *, rotated: bool = False) -> FastRCNNOutputLayers:
         head, roi = cfg.MODEL.ROI_BOX_HEAD, cfg.MODEL.ROI_HEADS
         wanted = 5 if rotated else 4
         if len(head.BBOX_REG_WEIGHTS) != wanted:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 
-from d2deploy.errors import DeviceError, InvalidArgument
+from d2deploy.config import Config
+from d2deploy.errors import DeviceError, InvalidArgument, Unsupported
 from d2deploy.modeling.layers import ShapeSpec
-from d2deploy.modeling.registry import BACKBONES, META_ARCHS
+from d2deploy.modeling.registry import BACKBONES, META_ARCHS, PROPOSAL_GENERATORS, ROI_HEADS, ROI_MASK_HEADS
 
 __all__ = ["build_model", "make_backbone"]
 
 
-def make_backbone(cfg: Any) -> Any:
+def make_backbone(cfg: Config) -> Any:
     """The backbone that MODEL.BACKBONE.NAME asks for, for images of as many channels as MODEL.PIXEL_MEAN has."""
     return BACKBONES.build(cfg.MODEL.BACKBONE.NAME, cfg, ShapeSpec(len(cfg.MODEL.PIXEL_MEAN)))
 
 
-def build_model(cfg: Any) -> Any:
+def build_model(cfg: Config) -> Any:
     """The model that a configuration describes, with random weights, in eval mode, on MODEL.DEVICE.
 
     Args:
@@ -29,10 +31,12 @@ def build_model(cfg: Any) -> Any:
 
     Raises:
         InvalidArgument: a value of the configuration is wrong, or a name is not registered.
-        Unsupported: Detectron2 has such a part, d2deploy does not.
+        Unsupported: Detectron2 has such parts, d2deploy does not; all of them are named.
         DeviceError: MODEL.DEVICE is not there.
     """
     device = make_device(cfg.MODEL.DEVICE)
+    if faults := list(unsupported(cfg)):
+        raise Unsupported("\n".join(faults))
     if len(cfg.MODEL.PIXEL_MEAN) != len(cfg.MODEL.PIXEL_STD):
         raise InvalidArgument(
             f"MODEL.PIXEL_MEAN has {len(cfg.MODEL.PIXEL_MEAN)} numbers, MODEL.PIXEL_STD {len(cfg.MODEL.PIXEL_STD)}; "
@@ -40,6 +44,26 @@ def build_model(cfg: Any) -> Any:
         )
     model = META_ARCHS.build(cfg.MODEL.META_ARCHITECTURE, cfg)
     return model.eval().requires_grad_(False).to(device)
+
+
+def unsupported(cfg: Config) -> Iterator[str]:
+    """What the configuration asks for that Detectron2 has and d2deploy has not: the key, the value, the way out."""
+    model = cfg.MODEL
+    names = [(META_ARCHS, model.META_ARCHITECTURE), (BACKBONES, model.BACKBONE.NAME)]
+    if model.META_ARCHITECTURE != "RetinaNet":
+        names.append((PROPOSAL_GENERATORS, model.PROPOSAL_GENERATOR.NAME))
+    heads = model.META_ARCHITECTURE in ("GeneralizedRCNN", "PanopticFPN")
+    if heads:
+        names.append((ROI_HEADS, model.ROI_HEADS.NAME))
+        names += [(ROI_MASK_HEADS, model.ROI_MASK_HEAD.NAME)] if model.MASK_ON else []
+    for registry, name in names:
+        if registry.is_unsupported(name):
+            yield str(registry.fault(name))
+    if any(model.RESNETS.DEFORM_ON_PER_STAGE):
+        yield (
+            f"MODEL.RESNETS.DEFORM_ON_PER_STAGE is {list(model.RESNETS.DEFORM_ON_PER_STAGE)}: deformable convolution "
+            "has no Caffe2 operator; train with all four False"
+        )
 
 
 def make_device(name: str) -> torch.device:

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional
 
+from d2deploy.config import Config
 from d2deploy.errors import InvalidArgument
 from d2deploy.modeling.layers import Conv2d, ShapeSpec, get_norm
 from d2deploy.modeling.registry import BACKBONES
@@ -123,7 +124,7 @@ def pyramid(shapes: dict[str, ShapeSpec], in_features: Sequence[str]) -> list[tu
 
 
 @BACKBONES.register()
-def build_resnet_fpn_backbone(cfg: Any, input_shape: ShapeSpec) -> FPN:
+def build_resnet_fpn_backbone(cfg: Config, input_shape: ShapeSpec) -> FPN:
     """ResNet with p2 to p6."""
     node = cfg.MODEL.FPN
     bottom_up = build_resnet_backbone(cfg, input_shape)
@@ -131,7 +132,7 @@ def build_resnet_fpn_backbone(cfg: Any, input_shape: ShapeSpec) -> FPN:
 
 
 @BACKBONES.register()
-def build_retinanet_resnet_fpn_backbone(cfg: Any, input_shape: ShapeSpec) -> FPN:
+def build_retinanet_resnet_fpn_backbone(cfg: Config, input_shape: ShapeSpec) -> FPN:
     """ResNet with p3 to p7; p6 and p7 come from res5."""
     node = cfg.MODEL.FPN
     bottom_up = build_resnet_backbone(cfg, input_shape)

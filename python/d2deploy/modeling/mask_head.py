@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional
 
+from d2deploy.config import Config
 from d2deploy.modeling.layers import Conv2d, ShapeSpec, get_norm
 from d2deploy.modeling.registry import ROI_KEYPOINT_HEADS, ROI_MASK_HEADS
 
@@ -40,7 +40,7 @@ class MaskRCNNConvUpsampleHead(nn.Sequential):
         self.add_module("predictor", nn.Conv2d(conv_dims[-1], num_classes, 1))
 
     @classmethod
-    def from_config(cls, cfg: Any, input_shape: ShapeSpec) -> MaskRCNNConvUpsampleHead:
+    def from_config(cls, cfg: Config, input_shape: ShapeSpec) -> MaskRCNNConvUpsampleHead:
         node = cfg.MODEL.ROI_MASK_HEAD
         classes = 1 if node.CLS_AGNOSTIC_MASK else cfg.MODEL.ROI_HEADS.NUM_CLASSES
         conv_dims = [node.CONV_DIM] * (node.NUM_CONV + 1)
@@ -72,7 +72,7 @@ class KRCNNConvDeconvUpsampleHead(nn.Module):
         self.score_lowres = nn.ConvTranspose2d(channels, num_keypoints, 4, stride=2, padding=1)
 
     @classmethod
-    def from_config(cls, cfg: Any, input_shape: ShapeSpec) -> KRCNNConvDeconvUpsampleHead:
+    def from_config(cls, cfg: Config, input_shape: ShapeSpec) -> KRCNNConvDeconvUpsampleHead:
         node = cfg.MODEL.ROI_KEYPOINT_HEAD
         return cls(input_shape, num_keypoints=node.NUM_KEYPOINTS, conv_dims=node.CONV_DIMS)
 

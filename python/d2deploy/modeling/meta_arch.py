@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from d2deploy.config import Config
 from d2deploy.modeling.build import make_backbone
 from d2deploy.modeling.images import ImageModel, output_size
 from d2deploy.modeling.postprocessing import combine_panoptic, detector_postprocess, sem_seg_postprocess
@@ -17,7 +18,7 @@ from d2deploy.structures import Instances
 __all__ = ["GeneralizedRCNN", "PanopticFPN", "ProposalNetwork"]
 
 
-def image_parts(cfg: Any, backbone: Any) -> dict[str, Any]:
+def image_parts(cfg: Config, backbone: Any) -> dict[str, Any]:
     """The arguments of ImageModel."""
     return {
         "backbone": backbone,
@@ -41,7 +42,7 @@ class ProposalNetwork(ImageModel):
         self.proposal_generator = proposal_generator
 
     @classmethod
-    def from_config(cls, cfg: Any) -> ProposalNetwork:
+    def from_config(cls, cfg: Config) -> ProposalNetwork:
         backbone = make_backbone(cfg)
         name = cfg.MODEL.PROPOSAL_GENERATOR.NAME
         generator = PROPOSAL_GENERATORS.build(name, cfg, backbone.output_shape())
@@ -85,7 +86,7 @@ class GeneralizedRCNN(ImageModel):
         self.roi_heads = roi_heads
 
     @classmethod
-    def from_config(cls, cfg: Any) -> GeneralizedRCNN:
+    def from_config(cls, cfg: Config) -> GeneralizedRCNN:
         return cls(**rcnn_parts(cfg))
 
     def detect(self, batched_inputs: Sequence[dict[str, Any]]) -> tuple[dict[str, torch.Tensor], list[Instances]]:
@@ -115,7 +116,7 @@ class GeneralizedRCNN(ImageModel):
         ]
 
 
-def rcnn_parts(cfg: Any) -> dict[str, Any]:
+def rcnn_parts(cfg: Config) -> dict[str, Any]:
     """The arguments of GeneralizedRCNN."""
     backbone = make_backbone(cfg)
     shapes = backbone.output_shape()
@@ -154,7 +155,7 @@ class PanopticFPN(GeneralizedRCNN):
         self.combine_instances_score_thresh = combine_instances_score_thresh
 
     @classmethod
-    def from_config(cls, cfg: Any) -> PanopticFPN:
+    def from_config(cls, cfg: Config) -> PanopticFPN:
         combine = cfg.MODEL.PANOPTIC_FPN.COMBINE
         parts = rcnn_parts(cfg)
         shapes = parts["backbone"].output_shape()

@@ -19,12 +19,22 @@ BOUND_SLACK = 1e-4
 EDGE_TOLERANCE = 1e-9
 
 
+def intersection(a: Tensor, b: Tensor) -> Tensor:
+    """Common areas, (N, M), of upright boxes (N, 4) and (M, 4)."""
+    left, top, right, bottom = a.T[:, :, None]
+    other_left, other_top, other_right, other_bottom = b.T[:, None, :]
+    width = (torch.minimum(right, other_right) - torch.maximum(left, other_left)).clamp_(min=0)
+    return width.mul_((torch.minimum(bottom, other_bottom) - torch.maximum(top, other_top)).clamp_(min=0))
+
+
+def over_union(inner: Tensor, area_a: Tensor, area_b: Tensor) -> Tensor:
+    """Intersection over union, (N, M), from common areas and the areas (N,) and (M,)."""
+    return inner / (area_a[:, None] + area_b[None] - inner)
+
+
 def iou(a: Tensor, b: Tensor) -> Tensor:
     """Intersection over union, (N, M), of upright boxes (N, 4) and (M, 4); NaN where both are empty."""
-    low = torch.maximum(a[:, None, :2], b[None, :, :2])
-    high = torch.minimum(a[:, None, 2:], b[None, :, 2:])
-    inner = (high - low).clamp(min=0).prod(dim=2)
-    return inner / (area(a)[:, None] + area(b)[None] - inner)
+    return over_union(intersection(a, b), area(a), area(b))
 
 
 def iou_rotated(a: Tensor, b: Tensor) -> Tensor:
@@ -93,30 +103,28 @@ def bounds(boxes: Tensor) -> Tensor:
     return torch.cat([points.amin(dim=1), points.amax(dim=1)], dim=1)
 
 
-def overlapping(a: Tensor, b: Tensor, threshold: float) -> Tensor:
+def overlapping(a: Tensor, b: Tensor, threshold: float, empty_overlap: bool = False) -> Tensor:
     """Mask (N, M) of the pairs that overlap more than `threshold`; for rotated boxes that much is enough."""
     if a.shape[1] == 4:
-        return iou(a, b) > threshold
+        return ~(iou(a, b) <= threshold) if empty_overlap else iou(a, b) > threshold
     # What is common to two boxes is common to the upright boxes around them, which is cheap to know.
-    bound_a, bound_b = bounds(a), bounds(b)
-    low = torch.maximum(bound_a[:, None, :2], bound_b[None, :, :2])
-    high = torch.minimum(bound_a[:, None, 2:], bound_b[None, :, 2:])
-    inner = (high - low).clamp(min=0).prod(dim=2)
-    inner = torch.minimum(inner, torch.minimum(area(a)[:, None], area(b)[None]))
-    most = inner / (area(a)[:, None] + area(b)[None] - inner)
+    area_a, area_b = area(a), area(b)
+    inner = torch.minimum(intersection(bounds(a), bounds(b)), torch.minimum(area_a[:, None], area_b[None]))
+    most = over_union(inner, area_a, area_b)
     index_a, index_b = torch.nonzero(most >= threshold - BOUND_SLACK, as_tuple=True)
     mask = torch.zeros_like(most, dtype=torch.bool)
     mask[index_a, index_b] = iou_of_pairs(a[index_a], b[index_b]) >= threshold
     return mask
 
 
-def nms(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
+def nms(boxes: Tensor, scores: Tensor, threshold: float, empty_overlap: bool = False) -> Tensor:
     """Non-maximum suppression: a box is dropped where it overlaps a kept one of higher score by more than `threshold`.
 
     Args:
         boxes: (N, 4) upright or (N, 5) rotated.
         scores: (N,).
         threshold: intersection over union; a rotated box is dropped at the threshold already.
+        empty_overlap: upright boxes without area drop each other, as they do in Caffe2.
 
     Returns:
         Indices of the kept boxes, by descending score; of equal scores the earlier box comes first.
@@ -127,7 +135,7 @@ def nms(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
     alive = torch.arange(len(boxes), device=boxes.device)
     while len(alive):
         block, alive = alive[:BLOCK], alive[BLOCK:]
-        mask = overlapping(boxes[block], boxes[block], threshold).cpu().numpy()
+        mask = overlapping(boxes[block], boxes[block], threshold, empty_overlap).cpu().numpy()
         dropped = mask[0] & False
         chosen = []
         for i in range(len(block)):
@@ -136,7 +144,7 @@ def nms(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
                 dropped |= mask[i]
         block = block[torch.tensor(chosen, device=boxes.device)]
         kept.append(block)
-        alive = alive[~overlapping(boxes[block], boxes[alive], threshold).any(dim=0)]
+        alive = alive[~overlapping(boxes[block], boxes[alive], threshold, empty_overlap).any(dim=0)]
     return order[torch.cat(kept)] if kept else order
 
 

@@ -59,11 +59,15 @@ class Registry:
 
         return add
 
+    def is_unsupported(self, name: str) -> bool:
+        """Whether Detectron2 has that name, and neither d2deploy nor the user has."""
+        return name in self.unsupported and name not in self._entries
+
     def fault(self, name: str) -> str | None:
         """What is wrong with that name, or None."""
         if name in self._entries:
             return None
-        if name in self.unsupported:
+        if self.is_unsupported(name):
             return f"{self.key} is {name}: {self.unsupported[name]}"
         known = ", ".join(sorted(self._entries))
         own = f"your own are added with @{self.variable}.register()"
@@ -77,7 +81,7 @@ class Registry:
             InvalidArgument: nothing of that name is registered.
         """
         if fault := self.fault(name):
-            raise (Unsupported if name in self.unsupported else InvalidArgument)(fault)
+            raise (Unsupported if self.is_unsupported(name) else InvalidArgument)(fault)
         entry = self._entries[name]
         return getattr(entry, "from_config", entry)(*args)
 

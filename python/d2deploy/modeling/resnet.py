@@ -8,7 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional
 
-from d2deploy.errors import InvalidArgument, Unsupported
+from d2deploy.config import Config
+from d2deploy.errors import InvalidArgument
 from d2deploy.modeling.layers import Conv2d, ShapeSpec, get_norm
 from d2deploy.modeling.registry import BACKBONES
 
@@ -155,14 +156,9 @@ class ResNet(nn.Module):
         return {name: outputs[name] for name in self.out_features}
 
 
-def check_resnet(cfg: Any) -> None:
-    """Raises InvalidArgument or Unsupported, with all that is wrong in MODEL.RESNETS."""
+def check_resnet(cfg: Config) -> None:
+    """Raises InvalidArgument with all that is wrong in MODEL.RESNETS."""
     node = cfg.MODEL.RESNETS
-    if any(node.DEFORM_ON_PER_STAGE):
-        raise Unsupported(
-            f"MODEL.RESNETS.DEFORM_ON_PER_STAGE is {list(node.DEFORM_ON_PER_STAGE)}: deformable convolution has no "
-            "Caffe2 operator; train with all four False"
-        )
     wrong = []
     if node.DEPTH not in BLOCKS:
         wrong.append(f"DEPTH is {node.DEPTH}, known: {', '.join(map(str, BLOCKS))}")
@@ -177,7 +173,7 @@ def check_resnet(cfg: Any) -> None:
 
 
 @BACKBONES.register()
-def build_resnet_backbone(cfg: Any, input_shape: ShapeSpec) -> ResNet:
+def build_resnet_backbone(cfg: Config, input_shape: ShapeSpec) -> ResNet:
     """ResNet or ResNeXt as MODEL.RESNETS says."""
     check_resnet(cfg)
     node = cfg.MODEL.RESNETS
@@ -199,7 +195,7 @@ def build_resnet_backbone(cfg: Any, input_shape: ShapeSpec) -> ResNet:
     return ResNet(stem, stages, node.OUT_FEATURES)
 
 
-def bottleneck(cfg: Any, factor: int) -> dict[str, Any]:
+def bottleneck(cfg: Config, factor: int) -> dict[str, Any]:
     """What all bottleneck blocks of a stage share; `factor` is 1 for res2 and doubles with each stage."""
     node = cfg.MODEL.RESNETS
     return {
@@ -210,7 +206,7 @@ def bottleneck(cfg: Any, factor: int) -> dict[str, Any]:
     }
 
 
-def res5_head(cfg: Any) -> tuple[nn.Sequential, int]:
+def res5_head(cfg: Config) -> tuple[nn.Sequential, int]:
     """The stage res5 that Res5ROIHeads apply to pooled res4 features, always three blocks; with its output channels."""
     check_resnet(cfg)
     out = cfg.MODEL.RESNETS.RES2_OUT_CHANNELS * 8

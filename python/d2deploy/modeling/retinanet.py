@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from d2deploy.config import Config
 from d2deploy.errors import InvalidArgument
 from d2deploy.modeling.anchors import make_anchor_generator
 from d2deploy.modeling.boxes import Box2BoxTransform
@@ -147,7 +148,7 @@ class RetinaNet(ImageModel):
         self.max_detections_per_image = max_detections_per_image
 
     @classmethod
-    def from_config(cls, cfg: Any) -> RetinaNet:
+    def from_config(cls, cfg: Config) -> RetinaNet:
         node = cfg.MODEL.RETINANET
         backbone = make_backbone(cfg)
         shapes = chosen(backbone.output_shape(), node.IN_FEATURES, "MODEL.RETINANET.IN_FEATURES")

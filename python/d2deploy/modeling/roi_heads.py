@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from d2deploy.config import Config
 from d2deploy.errors import InvalidArgument
 from d2deploy.modeling.box_head import FastRCNNOutputLayers, detect_boxes
 from d2deploy.modeling.layers import ShapeSpec
@@ -87,7 +88,7 @@ class StandardROIHeads(nn.Module):
             self.keypoint_head = keypoint_head
 
     @classmethod
-    def from_config(cls, cfg: Any, input_shape: dict[str, ShapeSpec]) -> StandardROIHeads:
+    def from_config(cls, cfg: Config, input_shape: dict[str, ShapeSpec]) -> StandardROIHeads:
         model = cfg.MODEL
         parts = cls.box_parts(cfg, input_shape, rotated=False)
         features = model.ROI_HEADS.IN_FEATURES
@@ -104,7 +105,7 @@ class StandardROIHeads(nn.Module):
         return cls(**parts)
 
     @classmethod
-    def box_parts(cls, cfg: Any, input_shape: dict[str, ShapeSpec], *, rotated: bool) -> dict[str, Any]:
+    def box_parts(cls, cfg: Config, input_shape: dict[str, ShapeSpec], *, rotated: bool) -> dict[str, Any]:
         """The arguments that boxes need."""
         node = cfg.MODEL.ROI_BOX_HEAD
         features = cfg.MODEL.ROI_HEADS.IN_FEATURES
@@ -147,7 +148,7 @@ class RROIHeads(StandardROIHeads):
     """Rotated boxes; neither masks nor keypoints."""
 
     @classmethod
-    def from_config(cls, cfg: Any, input_shape: dict[str, ShapeSpec]) -> RROIHeads:
+    def from_config(cls, cfg: Config, input_shape: dict[str, ShapeSpec]) -> RROIHeads:
         model = cfg.MODEL
         if model.MASK_ON or model.KEYPOINT_ON:
             raise InvalidArgument(
@@ -193,7 +194,7 @@ class Res5ROIHeads(nn.Module):
             self.mask_head = mask_head
 
     @classmethod
-    def from_config(cls, cfg: Any, input_shape: dict[str, ShapeSpec]) -> Res5ROIHeads:
+    def from_config(cls, cfg: Config, input_shape: dict[str, ShapeSpec]) -> Res5ROIHeads:
         model = cfg.MODEL
         features = model.ROI_HEADS.IN_FEATURES
         if len(features) != 1 or model.KEYPOINT_ON:

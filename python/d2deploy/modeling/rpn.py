@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from d2deploy.config import Config
 from d2deploy.errors import InvalidArgument
 from d2deploy.modeling.anchors import make_anchor_generator
 from d2deploy.modeling.boxes import Box2BoxTransform, Box2BoxTransformRotated, as_boxes, clip, nonempty
@@ -55,7 +56,7 @@ class StandardRPNHead(nn.Module):
         self.anchor_deltas = nn.Conv2d(in_channels, num_anchors * box_dim, 1)
 
     @classmethod
-    def from_config(cls, cfg: Any, input_shape: Sequence[ShapeSpec]) -> StandardRPNHead:
+    def from_config(cls, cfg: Config, input_shape: Sequence[ShapeSpec]) -> StandardRPNHead:
         channels = {shape.channels for shape in input_shape}
         if len(channels) != 1:
             raise InvalidArgument(f"MODEL.RPN.IN_FEATURES must have equal channels, got {sorted(channels)}")
@@ -161,7 +162,7 @@ class RPN(nn.Module):
         self.min_box_size = float(min_box_size)
 
     @classmethod
-    def from_config(cls, cfg: Any, input_shape: dict[str, ShapeSpec]) -> RPN:
+    def from_config(cls, cfg: Config, input_shape: dict[str, ShapeSpec]) -> RPN:
         node = cfg.MODEL.RPN
         shapes = chosen(input_shape, node.IN_FEATURES, "MODEL.RPN.IN_FEATURES")
         generator = make_anchor_generator(cfg, shapes)

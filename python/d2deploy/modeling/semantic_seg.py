@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor, nn
 from torch.nn import functional
 
+from d2deploy.config import Config
 from d2deploy.modeling.layers import Conv2d, ShapeSpec, get_norm
 from d2deploy.modeling.registry import SEM_SEG_HEADS
 from d2deploy.modeling.rpn import chosen
@@ -55,7 +54,7 @@ class SemSegFPNHead(nn.Module):
         self.predictor = nn.Conv2d(conv_dims, num_classes, 1)
 
     @classmethod
-    def from_config(cls, cfg: Any, input_shape: dict[str, ShapeSpec]) -> SemSegFPNHead:
+    def from_config(cls, cfg: Config, input_shape: dict[str, ShapeSpec]) -> SemSegFPNHead:
         node = cfg.MODEL.SEM_SEG_HEAD
         shapes = dict(zip(node.IN_FEATURES, chosen(input_shape, node.IN_FEATURES, "MODEL.SEM_SEG_HEAD.IN_FEATURES")))
         return cls(

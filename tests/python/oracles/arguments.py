@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
-Scalar = Union[int, float, str]
-Value = Union[int, float, str, list[int], list[float], list[str]]
+Scalar = int | float | str
+Value = int | float | str | list[int] | list[float] | list[str]
 
 
 def _scalar(text: str) -> Scalar:

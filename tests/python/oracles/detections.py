@@ -86,7 +86,9 @@ def _soft_nms(args: Arguments, boxes: Array, rows: list[int], scores: Array, ove
 
 def _limit(classes: list[Kept], limit: int) -> None:
     """Leaves the best `limit` of all classes together; each class then stands in the order of that ranking."""
-    ranked = [(c, row, score) for c, kept in enumerate(classes) for row, score in zip(kept.rows, kept.scores)]
+    ranked = [
+        (c, row, score) for c, kept in enumerate(classes) for row, score in zip(kept.rows, kept.scores, strict=True)
+    ]
     if not 0 < limit < len(ranked):
         return
     # The whole list is sorted, not only its best part: equal scores stand differently then.

@@ -95,7 +95,7 @@ def pyramid_proposals(args: Arguments, inputs: list[Array]) -> list[Array]:
             maps = [inputs[1 + port * levels + level] for port in range(3)]
             own = Arguments({**args.values, "spatial_scale": scale})
             boxes, scores = _proposals(own, maps[0][image], maps[1][image], info, maps[2])
-            found += [(float(score), box) for box, score in zip(boxes, scores)]
+            found += [(float(score), box) for box, score in zip(boxes, scores, strict=True)]
         found.sort(key=lambda item: np.inf if np.isnan(item[0]) else -item[0])  # stable
         best = found[:limit] if limit > 0 else found
         rows += [np.array([[image, *box]], np.float32) for _, box in best]

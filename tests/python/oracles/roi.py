@@ -79,7 +79,7 @@ def roi_align(args: Arguments, inputs: list[Array]) -> list[Array]:
     feature, rois = inputs
     images, boxes = _split(rois)
     y = _empty(args, len(rois), feature.shape[1])
-    for r, (image, box) in enumerate(zip(images, boxes)):
+    for r, (image, box) in enumerate(zip(images, boxes, strict=True)):
         y[r] = _pool(args, feature[image], box, args.number("spatial_scale", 1))
     return [float32(y)]
 

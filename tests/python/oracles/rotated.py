@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -53,7 +54,7 @@ def _corners(box: Array) -> Array:
 def _section(corners: Array, x: float) -> tuple[float, float]:
     """Where the vertical line at `x` enters and leaves a convex polygon; the first is not smaller if it misses."""
     low, high = math.inf, -math.inf
-    for a, b in zip(corners, np.roll(corners, -1, axis=0)):
+    for a, b in zip(corners, np.roll(corners, -1, axis=0), strict=True):
         if min(a[0], b[0]) < x < max(a[0], b[0]):
             y = a[1] + (b[1] - a[1]) * (x - a[0]) / (b[0] - a[0])
             low, high = min(low, y), max(high, y)
@@ -63,8 +64,8 @@ def _section(corners: Array, x: float) -> tuple[float, float]:
 def _crossings(a: Array, b: Array) -> list[float]:
     """The x at which lines through the sides of one polygon meet those of the other."""
     found = []
-    for p, r in zip(a, np.roll(a, -1, axis=0) - a):
-        for q, s in zip(b, np.roll(b, -1, axis=0) - b):
+    for p, r in zip(a, np.roll(a, -1, axis=0) - a, strict=True):
+        for q, s in zip(b, np.roll(b, -1, axis=0) - b, strict=True):
             cross = r[0] * s[1] - r[1] * s[0]
             if cross:
                 found.append(p[0] + r[0] * ((q[0] - p[0]) * s[1] - (q[1] - p[1]) * s[0]) / cross)
@@ -82,7 +83,7 @@ def shared_area(box: Array, other: Array) -> float:
         return 0.0
     stops = sorted(min(max(x, first), last) for x in [*a[:, 0], *b[:, 0], *_crossings(a, b)])
     area = 0.0
-    for x0, x1 in zip(stops, stops[1:]):
+    for x0, x1 in itertools.pairwise(stops):
         sections = [_section(polygon, (x0 + x1) / 2) for polygon in (a, b)]
         area += (x1 - x0) * max(min(s[1] for s in sections) - max(s[0] for s in sections), 0.0)
     return area

@@ -17,10 +17,10 @@ def slice_(args: Arguments, inputs: list[Array]) -> list[Array]:
         starts, ends = inputs[1].tolist(), inputs[2].tolist()
     cut = tuple(
         slice(*(bound + size + 1 if bound < 0 else bound for bound in (start, end)))
-        for start, end, size in zip(starts, ends, x.shape)
+        for start, end, size in zip(starts, ends, x.shape, strict=False)
     )
     # A dimension without elements stays empty whatever its bounds are.
-    return [x[tuple(part if size else slice(None) for part, size in zip(cut, x.shape))]]
+    return [x[tuple(part if size else slice(None) for part, size in zip(cut, x.shape, strict=False))]]
 
 
 def transpose(args: Arguments, inputs: list[Array]) -> list[Array]:
@@ -88,7 +88,7 @@ def scatter_assign(_: Arguments, inputs: list[Array]) -> list[Array]:
     x, indices, slices = inputs
     y = x.copy()
     rows = slices.reshape(indices.size, *x.shape[1:])
-    for index, row in zip(indices.flat, rows):
+    for index, row in zip(indices.flat, rows, strict=True):
         y[index] = row
     return [y]
 

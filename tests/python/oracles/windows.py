@@ -83,7 +83,7 @@ def geometry(args: Arguments, size: tuple[int, int], kernel: tuple[int, int]) ->
     legacy = args.integer("legacy_pad", 0)
     h, w = (
         _with_legacy_pad(Geometry(*along), n, legacy)
-        for n, *along in zip(size, given, strides, dilations, (top, left), (bottom, right))
+        for n, *along in zip(size, given, strides, dilations, (top, left), (bottom, right), strict=True)
     )
     return h, w
 
@@ -96,7 +96,7 @@ def _require_nchw(args: Arguments) -> None:
 def _padded(x: Array, h: Geometry, w: Geometry, value: float) -> Array:
     sides = [(0, 0), (0, 0), (h.before, h.after), (w.before, w.after)]
     x = np.pad(x.astype(np.float64), [(max(b, 0), max(a, 0)) for b, a in sides], constant_values=value)
-    return x[tuple(slice(max(-b, 0), n - max(-a, 0)) for n, (b, a) in zip(x.shape, sides))]
+    return x[tuple(slice(max(-b, 0), n - max(-a, 0)) for n, (b, a) in zip(x.shape, sides, strict=True))]
 
 
 def _tap(x: Array, h: Geometry, w: Geometry, at: tuple[int, int], out: tuple[int, int]) -> Array:
@@ -146,7 +146,7 @@ def conv_transpose(args: Arguments, inputs: list[Array]) -> list[Array]:
     per_group_in, per_group_out = x.shape[1] // groups, weight.shape[1]
     size = [
         (n - 1) * along.stride + along.kernel + extra
-        for n, along, extra in zip((x.shape[2], x.shape[3]), (h, w), adjust)
+        for n, along, extra in zip((x.shape[2], x.shape[3]), (h, w), adjust, strict=True)
     ]
     y = np.zeros((x.shape[0], groups * per_group_out, *size))
     for g in range(groups):

@@ -1,0 +1,119 @@
+#include "arrays.h"
+
+#include <algorithm>
+#include <cstring>
+#include <optional>
+
+namespace nb = nanobind;
+
+namespace d2deploy::bindings {
+
+namespace {
+
+constexpr DType kDTypes[] = {DType::float32, DType::int32, DType::int64, DType::uint8, DType::boolean};
+
+nb::dlpack::dtype dlpack_of(DType dtype) {
+  switch (dtype) {
+    case DType::float32: return nb::dtype<float>();
+    case DType::int32: return nb::dtype<std::int32_t>();
+    case DType::int64: return nb::dtype<std::int64_t>();
+    case DType::uint8: return nb::dtype<std::uint8_t>();
+    case DType::boolean: return nb::dtype<bool>();
+  }
+  throw InternalError("an element type without a name in DLPack");
+}
+
+// The library's bytes of a str; the inverse of `text`.
+std::string to_string(const nb::str& text) {
+  const nb::bytes bytes(nb::object(text.attr("encode")("utf-8", "surrogateescape")));
+  return {bytes.c_str(), bytes.size()};
+}
+
+std::string description(nb::handle value) {
+  const nb::object dtype = nb::getattr(value, "dtype", nb::none());
+  return dtype.is_none() ? "of type " + to_string(nb::str(value.type().attr("__name__"))) : to_string(nb::str(dtype));
+}
+
+DType dtype_of(const std::string& name, nb::handle value, const Inputs::Array& array) {
+  const auto* dtype = std::ranges::find_if(kDTypes, [&](DType d) { return dlpack_of(d) == array.dtype(); });
+  if (dtype == std::end(kDTypes))
+    throw InvalidArgument("input '" + name + "' is " + description(value) +
+                          ", which no blob is; convert it with astype: images are float32 or uint8");
+  return *dtype;
+}
+
+Tensor to_tensor(const std::string& name, nb::handle value, const Inputs::Array& array) {
+  TensorType type{dtype_of(name, value, array), {}, Layout::row_major};
+  for (std::size_t i = 0; i < array.ndim(); ++i) type.shape.push_back(static_cast<std::int64_t>(array.shape(i)));
+  void* data = const_cast<void*>(array.data());  // a session only reads its inputs
+  if (reinterpret_cast<std::uintptr_t>(data) % size_of(type.dtype) == 0) return Tensor::view(type, data);
+  Tensor copy = Tensor::allocate(type);
+  std::memcpy(copy.raw(), data, static_cast<std::size_t>(type.bytes()));
+  return copy;
+}
+
+nb::object to_object(std::int64_t value) { return nb::int_(value); }
+nb::object to_object(float value) { return nb::float_(static_cast<double>(value)); }
+nb::object to_object(const std::string& value) {
+  try {
+    return text(value, "strict");
+  } catch (const nb::python_error&) {
+    return nb::bytes(value.data(), value.size());
+  }
+}
+template <class T>
+nb::object to_object(const std::vector<T>& list) {
+  nb::list out;
+  for (const auto& item : list) out.append(to_object(item));
+  return out;
+}
+
+}  // namespace
+
+nb::str text(std::string_view utf8, const char* errors) {
+  PyObject* object = PyUnicode_DecodeUTF8(utf8.data(), static_cast<Py_ssize_t>(utf8.size()), errors);
+  if (object == nullptr) throw nb::python_error();
+  return nb::steal<nb::str>(object);
+}
+
+Inputs to_inputs(const nb::dict& inputs) {
+  Inputs out;
+  for (const auto& [key, value] : inputs) {
+    if (!nb::isinstance<nb::str>(key))
+      throw InvalidArgument("an input's name is " + description(key) + ", wanted a str");
+    const std::string name = to_string(nb::borrow<nb::str>(key));
+    Inputs::Array array;
+    if (!nb::try_cast(value, array))
+      throw InvalidArgument("input '" + name + "' is " + description(value) + ", wanted a NumPy array");
+    out.tensors[name] = to_tensor(name, value, array);
+    out.arrays.push_back(std::move(array));
+  }
+  return out;
+}
+
+nb::dict to_arrays(const Tensors& tensors) {
+  const nb::object empty = nb::module_::import_("numpy").attr("empty");
+  nb::dict out;
+  std::vector<nb::ndarray<nb::c_contig>> arrays;  // in the order of `tensors`
+  for (const auto& [name, tensor] : tensors) {
+    nb::list shape;
+    for (const auto dim : tensor.shape()) shape.append(dim);
+    const nb::object array = empty(nb::tuple(shape), text(d2deploy::name(tensor.dtype())));
+    arrays.push_back(nb::cast<nb::ndarray<nb::c_contig>>(array));
+    out[text(name)] = array;
+  }
+  const nb::gil_scoped_release released;
+  std::size_t i = 0;
+  for (const auto& [name, tensor] : tensors) {
+    const auto bytes = static_cast<std::size_t>(tensor.bytes());
+    if (bytes > 0) std::memcpy(arrays[i].data(), tensor.raw(), bytes);
+    ++i;
+  }
+  return out;
+}
+
+nb::object to_object(const NetArgument& argument) {
+  return std::visit([](const auto& value) { return to_object(value); }, argument);
+}
+
+}  // namespace d2deploy::bindings

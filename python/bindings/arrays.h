@@ -1,0 +1,36 @@
+// Between Python's values and the library's: arrays and tensors, names, arguments of nets. All of it needs the GIL.
+#pragma once
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "d2deploy/model.h"
+
+namespace d2deploy::bindings {
+
+/// A str of UTF-8; `errors` says, in Python's words, what becomes of bytes that are none.
+nanobind::str text(std::string_view utf8, const char* errors = "surrogateescape");
+
+/// Tensors, and what keeps their memory alive.
+struct Inputs {
+  using Array = nanobind::ndarray<nanobind::ro, nanobind::c_contig, nanobind::device::cpu>;
+
+  Tensors tensors;
+  std::vector<Array> arrays;
+};
+
+/// Views of arrays (of NumPy, or with DLPack or the buffer protocol); those that are not contiguous or not aligned are
+/// copied. Throws InvalidArgument: a name that is no str, a value that is no array in host memory, an element type
+/// that no tensor has.
+Inputs to_inputs(const nanobind::dict& inputs);
+
+/// Copies in arrays that own their memory. The GIL is let go while the values are copied.
+nanobind::dict to_arrays(const Tensors& tensors);
+
+/// int, float, str (bytes where it is no UTF-8), or a list of them.
+nanobind::object to_object(const NetArgument& argument);
+
+}  // namespace d2deploy::bindings

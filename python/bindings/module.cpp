@@ -1,0 +1,176 @@
+// d2deploy._ext: loads a pair of files and runs it on NumPy arrays. The docstrings here are what
+// python/d2deploy/_ext.pyi is made from.
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/filesystem.h>
+#include <nanobind/stl/string.h>
+
+#include <memory>
+#include <mutex>
+
+#include "arrays.h"
+#include "errors.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace d2deploy::bindings {
+
+namespace {
+
+/// A model and the sessions of its callers: a run takes an idle one, or makes one where all are at work.
+class PyModel {
+ public:
+  PyModel(const std::filesystem::path& predict_net, const std::filesystem::path& init_net, const ModelOptions& options)
+      : model_(Model::load(predict_net, init_net, options)) {}
+
+  const Model& model() const { return *model_; }
+
+  nb::dict run(const nb::dict& inputs) {
+    const Inputs given = to_inputs(inputs);
+    Lease session(*this);
+    Tensors outputs;
+    {
+      const nb::gil_scoped_release released;
+      outputs = session->run(given.tensors);
+    }
+    return to_arrays(outputs);
+  }
+
+ private:
+  // A session for the time of one run.
+  class Lease {
+   public:
+    explicit Lease(PyModel& model) : model_(model), session_(model.take()) {}
+    ~Lease() {
+      const std::lock_guard lock(model_.mutex_);
+      model_.idle_.push_back(std::move(session_));
+    }
+    Lease(const Lease&) = delete;
+    Lease& operator=(const Lease&) = delete;
+    Session* operator->() const { return session_.get(); }
+
+   private:
+    PyModel& model_;
+    std::unique_ptr<Session> session_;
+  };
+
+  std::unique_ptr<Session> take() {
+    const std::lock_guard lock(mutex_);
+    if (idle_.empty()) {
+      idle_.reserve(++sessions_);  // so that giving back never fails
+      return std::make_unique<Session>(model_);
+    }
+    auto session = std::move(idle_.back());
+    idle_.pop_back();
+    return session;
+  }
+
+  std::shared_ptr<const Model> model_;
+  std::mutex mutex_;  // never held while the GIL is waited for
+  std::vector<std::unique_ptr<Session>> idle_;
+  std::size_t sessions_ = 0;  // idle or at work
+};
+
+void load(PyModel* self, const std::filesystem::path& predict_net, const std::filesystem::path& init_net,
+          const std::string& device, const std::string& precision, int threads, const std::string& engine,
+          std::int64_t max_tensor_bytes, bool optimize) {
+  ModelOptions options;
+  options.device = device;
+  options.precision = precision;
+  options.threads = threads;
+  options.engine = engine;
+  options.max_tensor_bytes = max_tensor_bytes;
+  options.optimize = optimize;
+  const nb::gil_scoped_release released;
+  new (self) PyModel(predict_net, init_net, options);
+}
+
+nb::list list_of(const std::vector<std::string>& names) {
+  nb::list out;
+  for (const auto& name : names) out.append(text(name));
+  return out;
+}
+
+nb::dict info_of(const ModelInfo& info) {
+  nb::dict out;
+  for (const auto& [name, value] : info.arguments) out[text(name)] = to_object(value);
+  out["meta_architecture"] = to_object(info.meta_architecture);
+  out["size_divisibility"] = to_object(info.size_divisibility);
+  return out;
+}
+
+constexpr const char* kModelDoc = R"(A loaded model, which any number of threads may run at the same time.
+
+Every run that overlaps another has working memory of its own, which the model keeps for later ones.)";
+
+constexpr const char* kInitDoc = R"(Reads, checks and prepares both files. Other threads of Python run meanwhile.
+
+Args:
+    predict_net: path of `model.pb`.
+    init_net: path of `model_init.pb`.
+    device: "cpu".
+    precision: "float32".
+    threads: threads of one run; 0: as many as there are cores.
+    engine: "native", or "caffe2": the real Caffe2, where scripts/build_caffe2_engine has built it.
+    max_tensor_bytes: no tensor may be larger, nor the memory of a run 16 times this.
+    optimize: False: the nodes run as they stand in the file.
+
+Raises:
+    InvalidModel: the files, with all their faults at once where that is possible.
+    Unsupported: operators that are not there, all of them; a device, precision or engine.
+    InvalidArgument: another option, or a file that cannot be opened.)";
+
+constexpr const char* kRunDoc =
+    R"(Runs the net. Other threads of Python run meanwhile; the inputs must stay as they are.
+
+Args:
+    inputs: arrays by the names in `inputs`. For a detector: `data` float32 or uint8 (N, 3, H, W), BGR,
+        0 to 255, and `im_info` float32 (N, 3), per image height, width, scale. Arrays that are not
+        contiguous are copied.
+
+Returns:
+    Every output by name, in arrays that own their memory. With several images the rows of the detections
+    are grouped by image, and the extra output `batch_splits`, float32 (N,), has the number of each.
+
+Raises:
+    InvalidArgument: an input that is missing, unknown, no array, or of the wrong type or shape.
+    DeviceError: the memory does not suffice.)";
+
+constexpr const char* kInfoDoc = R"(What the exporter wrote beside the graph, a new dict each time.
+
+`meta_architecture` (str) and `size_divisibility` (int: pad height and width to a multiple of it; 0 or 1:
+any size) are always there, and with them all other arguments of the predict net by name: int, float (as
+precise as float32), str, bytes where a string is no UTF-8, or a list of these.)";
+
+}  // namespace
+
+void bind_model(nb::module_& module) {
+  nb::class_<PyModel>(module, "Model", kModelDoc)
+      .def("__init__", load, "predict_net"_a, "init_net"_a, nb::kw_only(), "device"_a = "cpu",
+           "precision"_a = "float32", "threads"_a = 0, "engine"_a = "native",
+           "max_tensor_bytes"_a = ModelOptions().max_tensor_bytes, "optimize"_a = true,
+           nb::sig("def __init__(self, predict_net: str | os.PathLike[str], init_net: str | os.PathLike[str], *, "
+                   "device: str = 'cpu', precision: str = 'float32', threads: int = 0, engine: str = 'native', "
+                   "max_tensor_bytes: int = 4294967296, optimize: bool = True) -> None"),
+           kInitDoc)
+      .def_prop_ro(
+          "inputs", [](const PyModel& self) { return list_of(self.model().inputs()); },
+          nb::sig("def inputs(self) -> list[str]"), "Names of the arrays that `run` must be given.")
+      .def_prop_ro(
+          "outputs", [](const PyModel& self) { return list_of(self.model().outputs()); },
+          nb::sig("def outputs(self) -> list[str]"), "Names of the arrays that `run` returns, in the file's order.")
+      .def_prop_ro(
+          "info", [](const PyModel& self) { return info_of(self.model().info()); },
+          nb::sig("def info(self) -> dict[str, typing.Any]"), kInfoDoc)
+      .def("run", &PyModel::run, "inputs"_a, kRunDoc,
+           nb::sig("def run(self, inputs: dict[str, numpy.typing.NDArray[typing.Any]]) -> "
+                   "dict[str, numpy.typing.NDArray[typing.Any]]"));
+}
+
+}  // namespace d2deploy::bindings
+
+NB_MODULE(_ext, module) {
+  module.doc() = "The C++ library: model files run on NumPy arrays. Errors are those of d2deploy.errors.";
+  d2deploy::bindings::translate_errors();
+  d2deploy::bindings::bind_model(module);
+}

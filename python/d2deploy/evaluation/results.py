@@ -1,0 +1,73 @@
+"""Predictions in COCO's result format, as Detectron2's COCOEvaluator writes them; classes stay the model's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pycocotools import mask as rle
+
+from d2deploy.errors import InvalidArgument, Unsupported
+
+from .coco import Record
+
+__all__ = ["Result", "to_results"]
+
+Array = npt.NDArray[Any]
+# image_id, class, bbox (x, y, width, height), score; where predicted, segmentation (RLE) and keypoints (x, y, score).
+Result = dict[str, Any]
+
+
+def to_array(values: Any) -> Array:
+    """A NumPy array of a NumPy array or of a PyTorch tensor on any device."""
+    for step in ("detach", "cpu"):
+        values = getattr(values, step, lambda values=values: values)()
+    return np.asarray(values)
+
+
+def to_results(instances: Any, image: Record) -> list[Result]:
+    """The instances of one image.
+
+    Args:
+        instances: `pred_boxes` (Boxes, or (N, 4) xyxy in pixels of the image, the end exclusive), `scores` (N,),
+            `pred_classes` (N,), and where the model gives them `pred_masks` (N, H, W) and `pred_keypoints` (N, K, 3),
+            rows x, y, score; PyTorch tensors or NumPy arrays.
+        image: what they were found in.
+
+    Returns:
+        One dict for each. Keypoints are moved by -0.5, from the corner of the image to the centre of its first pixel.
+
+    Raises:
+        Unsupported: rotated boxes.
+        InvalidArgument: masks that have not the size of the image.
+    """
+    boxes = instances.pred_boxes
+    xyxy = to_array(getattr(boxes, "tensor", boxes))
+    if xyxy.shape[1:] != (4,):
+        raise Unsupported(f"pred_boxes are {xyxy.shape}, wanted (N, 4): COCO's metric knows no rotated boxes")
+    xywh = np.concatenate([xyxy[:, :2], xyxy[:, 2:] - xyxy[:, :2]], axis=1).tolist()
+    scores, classes = to_array(instances.scores).tolist(), to_array(instances.pred_classes).tolist()
+    results = [
+        {"image_id": image["image_id"], "class": c, "bbox": box, "score": score}
+        for c, box, score in zip(classes, xywh, scores, strict=True)
+    ]
+    if instances.has("pred_masks"):
+        for result, segmentation in zip(results, _encoded(to_array(instances.pred_masks), image), strict=True):
+            result["segmentation"] = segmentation
+    if instances.has("pred_keypoints"):
+        points = to_array(instances.pred_keypoints) - np.array([0.5, 0.5, 0], np.float32)
+        for result, rows in zip(results, points.reshape(len(points), -1).tolist(), strict=True):
+            result["keypoints"] = rows
+    return results
+
+
+def _encoded(masks: Array, image: Record) -> list[dict[str, Any]]:
+    size = image["height"], image["width"]
+    if masks.ndim != 3 or masks.shape[1:] != size:
+        raise InvalidArgument(
+            f"image {image['image_id']}: pred_masks are {masks.shape}, wanted (N, {size[0]}, {size[1]}), "
+            f"the image's size"
+        )
+    encoded: list[dict[str, Any]] = rle.encode(np.asfortranarray(masks.transpose(1, 2, 0), np.uint8))
+    return [{"size": e["size"], "counts": e["counts"].decode("ascii")} for e in encoded]

@@ -1,0 +1,59 @@
+"""Batch normalisations that torch.onnx left standing become part of the convolutions before them."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir
+
+
+def fold_batch_norms(graph: onnx_ir.Graph) -> None:
+    """Conv + BatchNormalization -> Conv.
+
+    y = gamma (W x + b - mean) / sqrt(var + eps) + beta = (s W) x + (s (b - mean) + beta),  s = gamma / sqrt(var + eps).
+
+    torch.onnx does this where a layer is used once. Layers that are used twice, as the last stage of a C4 model is for
+    boxes and for masks, share the new weights as they shared the old ones.
+    """
+    folded: dict[tuple[onnx_ir.Value | None, ...], tuple[onnx_ir.Value, onnx_ir.Value]] = {}
+    for norm in list(graph):
+        conv = norm.inputs[0].producer() if norm.op_type == "BatchNormalization" and norm.inputs[0] else None
+        if conv is None or conv.op_type != "Conv" or len(conv.outputs[0].uses()) != 1:
+            continue
+        bias = conv.inputs[2] if len(conv.inputs) > 2 else None
+        layer = (conv.inputs[1], bias, *norm.inputs[1:])
+        if any(v is not None and v.const_value is None for v in layer):
+            continue
+        if layer not in folded:
+            folded[layer] = _fold(graph, layer, norm.attributes["epsilon"].as_float())
+        conv.resize_inputs(3)
+        for index, value in enumerate(folded[layer], start=1):
+            conv.replace_input_with(index, value)
+        norm.outputs[0].replace_all_uses_with(conv.outputs[0], replace_graph_outputs=True)
+        graph.remove(norm, safe=True)
+
+
+def _fold(
+    graph: onnx_ir.Graph, layer: tuple[onnx_ir.Value | None, ...], epsilon: float
+) -> tuple[onnx_ir.Value, onnx_ir.Value]:
+    weight, bias, gamma, beta, mean, variance = (_array(v) for v in layer)
+    scale = gamma / np.sqrt(variance + epsilon)
+    arrays = {
+        "weight": weight * scale[:, None, None, None],
+        "bias": scale * ((bias if bias.size else 0) - mean) + beta,
+    }
+    assert layer[0] is not None
+    stem = str(layer[0].name).removesuffix(".weight")
+    values = []
+    for part, array in arrays.items():
+        name = f"{stem}.{part}"
+        graph.initializers.pop(name, None)
+        value = onnx_ir.Value(name=name, const_value=onnx_ir.tensor(array.astype(np.float32), name=name))
+        graph.register_initializer(value)
+        values.append(value)
+    return values[0], values[1]
+
+
+def _array(value: onnx_ir.Value | None) -> np.ndarray:
+    if value is None or value.const_value is None:
+        return np.zeros(0)
+    return value.const_value.numpy().astype(np.float64)

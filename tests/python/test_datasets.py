@@ -1,0 +1,262 @@
+"""Data sets in COCO's format: what is read, where those with names lie, what is told of wrong files; images."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from png import write_png
+from tiny_coco import HEIGHT, WIDTH, annotation, write_dataset
+
+from d2deploy.errors import InvalidArgument, Unsupported
+from d2deploy.evaluation import CocoDataset, ImageReader, evaluate, load_datasets, read_image
+from d2deploy.evaluation.datasets import locate
+
+BOX = (5, 5, 20, 10)
+
+
+def test_what_is_read(tmp_path: Path) -> None:
+    dataset = CocoDataset(*write_dataset(tmp_path, [annotation(2, 7, BOX), annotation(1, 3, BOX)]))
+    assert dataset.class_names == ["disc", "star"]
+    assert dataset.category_ids == [3, 7]
+    assert len(dataset) == 3
+    first = {"file_name": str(tmp_path / "images" / "1.png"), "image_id": 1, "height": HEIGHT, "width": WIDTH}
+    assert next(iter(dataset)) == first
+    assert [image["image_id"] for image in dataset] == [1, 2, 3]
+    assert [a["id"] for a in dataset.annotations] == [1, 2]
+
+
+def test_lvis_names_its_images_by_address(tmp_path: Path) -> None:
+    file, images = write_dataset(tmp_path, [annotation(1, 3, BOX)])
+    data = json.loads(file.read_text())
+    for image in data["images"]:
+        image["coco_url"] = f"http://images.cocodataset.org/images/{image.pop('file_name')}"
+    for a in data["annotations"]:
+        del a["iscrowd"]
+    file.write_text(json.dumps(data))
+    dataset = CocoDataset(file, tmp_path)
+    assert dataset.images[0]["file_name"] == str(images / "1.png")
+    assert dataset.annotations[0]["iscrowd"] == 0
+
+
+# ---- Files that are wrong --------------------------------------------------------------------------
+
+Change = Callable[[dict[str, Any]], object]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.pop("annotations"), "has no annotations, so there is nothing to compare with; COCO's test sets"),
+        (
+            lambda d: d.pop("images"),
+            "has no list of images; wanted COCO's format, with images, categories, annotations",
+        ),
+        (lambda d: d.update(images={}, categories=1), "has no list of images, categories"),
+        (lambda d: d["images"].clear(), "images is empty"),
+        (lambda d: d["categories"].clear(), "categories is empty"),
+        (lambda d: d["images"].append(7), "images[3] is a int, wanted an object"),
+        (lambda d: d["images"][0].pop("file_name"), "images[0] has no file_name"),
+        (lambda d: d["images"][0].update(height="9"), "images[0] has height '9', wanted int"),
+        (lambda d: d["images"][0].update(width=True), "images[0] has width True, wanted int"),
+        (lambda d: d["images"][0].update(id=1), "images have the id 1 2 times"),
+        (lambda d: d["images"][0].update(id="a"), "images have ids of both int and str"),
+        (lambda d: d["categories"][0].update(id=3), "categories have the id 3 2 times"),
+        (lambda d: d["categories"][0].pop("name"), "categories[0] has name None, wanted str"),
+        (lambda d: d["annotations"][0].update(category_id=4), "annotations[0] has category_id 4, which is no category"),
+        (lambda d: d["annotations"][0].update(image_id=9), "annotations[0] has image_id 9, which is no image"),
+        (lambda d: d["annotations"][0].pop("area"), "annotations[0] has area None, wanted int or float"),
+        (
+            lambda d: d["annotations"][0].update(bbox=[1, 2]),
+            "annotations[0] has the bbox [1, 2], wanted four numbers: x",
+        ),
+        (
+            lambda d: d["annotations"][0].update(bbox=[1, 2, 3, "4"]),
+            "annotations[0] has the bbox [1, 2, 3, '4'], wanted four",
+        ),
+        (
+            lambda d: d["annotations"].extend([{}] * 9),
+            "annotations[1] has image_id None, wanted int or str; annotations[1] has category_id None",
+        ),
+        (lambda d: d["annotations"].extend([{}] * 9), "; and 26 more"),
+    ],
+)
+def test_content_is_checked(tmp_path: Path, change: Change, message: str) -> None:
+    file, images = write_dataset(tmp_path, [annotation(1, 3, BOX)])
+    data = json.loads(file.read_text())
+    change(data)
+    file.write_text(json.dumps(data))
+    with pytest.raises(InvalidArgument) as caught:
+        CocoDataset(file, images)
+    assert str(caught.value).startswith(f"{file}: ")
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"", "is no JSON: "),
+        (b'{"images": [', "is no JSON: "),
+        (b"\xff\xfe\x00", "is no JSON: "),
+        (b"[" * 100_000, "is no JSON: "),
+        (b"[]", "holds a list, wanted an object with images, categories, annotations"),
+    ],
+)
+def test_json_is_checked(tmp_path: Path, text: bytes, message: str) -> None:
+    file = tmp_path / "broken.json"
+    file.write_bytes(text)
+    with pytest.raises(InvalidArgument, match=re.escape(f"{file}: {message}")):
+        CocoDataset(file, tmp_path)
+
+
+def test_files_are_checked(tmp_path: Path) -> None:
+    file, images = write_dataset(tmp_path, [annotation(1, 3, BOX)])
+    with pytest.raises(InvalidArgument, match=r"nowhere\.json: cannot be read: No such file"):
+        CocoDataset(tmp_path / "nowhere.json", images)
+    with pytest.raises(InvalidArgument, match=r"nowhere: there is no such folder"):
+        CocoDataset(file, tmp_path / "nowhere")
+    (images / "2.png").unlink()
+    with pytest.raises(
+        InvalidArgument, match=r"images: 1 of the data set's 3 images are missing, the first is .*2\.png"
+    ):
+        CocoDataset(file, images)
+
+
+def test_image_of_another_size(tmp_path: Path) -> None:
+    dataset = CocoDataset(*write_dataset(tmp_path, [annotation(1, 3, BOX)]))
+    write_png(Path(dataset.images[0]["file_name"]), np.zeros((8, 9, 3), np.uint8))
+    with pytest.raises(InvalidArgument, match=r"1\.png: is 8 x 9 pixels, but .*annotations\.json says 60 x 90"):
+        evaluate(dataset, lambda _: {}, ImageReader(min_size=0))
+
+
+# ---- Data sets by name -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "annotations", "images"),
+    [
+        ("coco_2014_train", "instances_train2014", "train2014"),
+        ("coco_2014_minival", "instances_minival2014", "val2014"),
+        ("coco_2014_valminusminival", "instances_valminusminival2014", "val2014"),
+        ("coco_2017_val", "instances_val2017", "val2017"),
+        ("coco_2017_val_100", "instances_val2017_100", "val2017"),
+        ("coco_2017_val_panoptic_separated", "instances_val2017", "val2017"),
+        ("coco_2017_val_100_panoptic", "instances_val2017_100", "val2017"),
+        ("keypoints_coco_2014_val", "person_keypoints_val2014", "val2014"),
+        ("keypoints_coco_2017_val_100", "person_keypoints_val2017_100", "val2017"),
+    ],
+)
+def test_places(monkeypatch: pytest.MonkeyPatch, name: str, annotations: str, images: str) -> None:
+    monkeypatch.setenv("DETECTRON2_DATASETS", "/data")
+    assert locate(name) == (Path(f"/data/coco/annotations/{annotations}.json"), Path(f"/data/coco/{images}"))
+    monkeypatch.delenv("DETECTRON2_DATASETS")
+    assert locate(name)[1] == Path("datasets/coco") / images
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "message"),
+    [
+        ("coco_2017_test-dev", Unsupported, "its annotations are not public"),
+        ("lvis_v1_val", Unsupported, "LVIS has a metric of its own, since not all objects of an image are labelled"),
+        ("cityscapes_fine_instance_seg_val", Unsupported, "Cityscapes is not in COCO's format; convert it, then give"),
+        ("voc_2007_test", Unsupported, "Pascal VOC is not in COCO's format"),
+        ("ade20k_sem_seg_val", Unsupported, "it has maps of stuff alone"),
+        ("coco_2017_val_panoptic_stuffonly", Unsupported, "it has maps of stuff alone"),
+        ("shapes_val", InvalidArgument, "data set 'shapes_val' is not known; known: coco_2014_train, "),
+        ("coco_2014_val_panoptic", InvalidArgument, "is not known"),
+        ("keypoints_coco_2017_val_panoptic", InvalidArgument, "is not known"),
+    ],
+)
+def test_names_that_cannot_be_evaluated(name: str, kind: type[Exception], message: str) -> None:
+    with pytest.raises(kind, match=re.escape(message)):
+        load_datasets([name])
+
+
+def test_load_datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
+    with pytest.raises(
+        InvalidArgument, match=r"there is no .*instances_val2017\.json; .* DETECTRON2_DATASETS must name"
+    ):
+        load_datasets(["coco_2017_val"])
+    with pytest.raises(InvalidArgument, match=r"the config names no data sets \(DATASETS\.TEST is empty\)"):
+        load_datasets(())
+    (tmp_path / "coco" / "annotations").mkdir(parents=True)
+    file, images = write_dataset(tmp_path, [annotation(1, 3, BOX)])
+    file.rename(tmp_path / "coco/annotations/instances_val2017.json")
+    images.rename(tmp_path / "coco/val2017")
+    loaded = load_datasets(["coco_2017_val"])
+    assert list(loaded) == ["coco_2017_val"]
+    assert len(loaded["coco_2017_val"]) == 3
+
+
+# ---- Images ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("size", "wanted"),
+    [
+        ((480, 640), (800, 1067)),  # 1066.67
+        ((640, 480), (1067, 800)),
+        ((427, 640), (800, 1199)),
+        ((300, 1000), (400, 1333)),  # the longer side decides
+        ((1000, 1000), (800, 800)),
+        ((1, 1), (800, 800)),
+    ],
+)
+def test_sizes(size: tuple[int, int], wanted: tuple[int, int]) -> None:
+    assert ImageReader(800, 1333).size(*size) == wanted
+    assert ImageReader(0, 1333).size(*size) == size
+
+
+def test_reader_of_a_config() -> None:
+    cfg = SimpleNamespace(INPUT=SimpleNamespace(MIN_SIZE_TEST=192, MAX_SIZE_TEST=320, FORMAT="RGB"))
+    assert ImageReader.from_config(cfg) == ImageReader(192, 320, "RGB")
+
+
+def test_resizing_is_pillows(tmp_path: Path) -> None:
+    # Pillow's bilinear filter averages when it makes smaller: beside the edge, 1/8 and 7/8 of the 100.
+    pixels = np.zeros((4, 8, 3), np.uint8)
+    pixels[:, 4:] = 100
+    write_png(tmp_path / "a.png", pixels)
+    image = ImageReader(2, 100)(tmp_path / "a.png")["image"]
+    assert image.shape == (3, 2, 4)
+    assert image[0].tolist() == [[0, 13, 88, 100]] * 2
+
+
+def test_pictures_are_turned_upright(tmp_path: Path) -> None:
+    pixels = np.zeros((2, 3, 3), np.uint8)
+    pixels[0, 0] = 255, 100, 7
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held so that row 0 is the right side
+    Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
+    for image_format, first in (("RGB", [255, 100, 7]), ("BGR", [7, 100, 255])):
+        read = read_image(tmp_path / "a.png", image_format)
+        assert read.shape == (3, 2, 3)
+        assert read[0, 1].tolist() == first
+
+
+def test_pictures_of_other_kinds(tmp_path: Path) -> None:
+    Image.fromarray(np.full((2, 2), 9, np.uint8)).save(tmp_path / "gray.png")
+    assert read_image(tmp_path / "gray.png").tolist() == np.full((2, 2, 3), 9).tolist()
+
+
+def test_pictures_are_checked(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match=r"nowhere\.png: cannot be read as a picture: "):
+        read_image(tmp_path / "nowhere.png")
+    (tmp_path / "text.png").write_text("text")
+    with pytest.raises(InvalidArgument, match=r"text\.png: cannot be read as a picture: "):
+        read_image(tmp_path / "text.png")
+    whole = tmp_path / "whole.png"
+    write_png(whole, np.zeros((50, 50, 3), np.uint8))
+    (tmp_path / "cut.png").write_bytes(whole.read_bytes()[:-40])
+    with pytest.raises(InvalidArgument, match=r"cut\.png: cannot be read as a picture: "):
+        read_image(tmp_path / "cut.png")
+    with pytest.raises(Unsupported, match=r"INPUT\.FORMAT 'YUV-BT\.601' is not supported; supported: BGR, RGB"):
+        read_image(whole, "YUV-BT.601")
