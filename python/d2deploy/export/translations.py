@@ -52,9 +52,16 @@ def _pool(n: Node) -> None:
 
 def _gemm(n: Node) -> None:
     plain = n.attribute("alpha", 1.0) == 1 and n.attribute("beta", 1.0) == 1 and not n.attribute("transA", 0)
-    if not plain or len(n.inputs) != 3:
-        raise n.refuse("a matrix product with scaling or without bias has no counterpart in Caffe2; use nn.Linear")
-    n.emit("FC" if n.attribute("transB", 0) else "FCTransposed", n.inputs)
+    if not plain:
+        raise n.refuse("a matrix product with scaling has no counterpart in Caffe2; use nn.Linear")
+    transposed = n.attribute("transB", 0)
+    inputs = list(n.inputs)
+    if len(inputs) == 2:  # ONNX drops a bias of zeros, as heads have before training
+        weight = n.constant(1)
+        if weight is None:
+            raise n.refuse("a matrix product whose factors are both computed has no counterpart in Caffe2; use matmul")
+        inputs.append(n.parameter("zero_bias", np.zeros(weight.shape[0 if transposed else 1], np.float32)))
+    n.emit("FC" if transposed else "FCTransposed", inputs)
 
 
 def _matmul(n: Node) -> None:
