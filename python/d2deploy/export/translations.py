@@ -175,6 +175,19 @@ def _slice(n: Node) -> None:
         source = outputs[0] if outputs else source
 
 
+def _gather(n: Node) -> None:
+    """One row of a dimension, as x[:, 4], is cut out and its dimension dropped."""
+    index = n.constant(1)
+    if index is None or index.ndim != 0:
+        raise n.refuse("indexing by a tensor cannot be written; one constant index can")
+    shape, axis, at = n.shape(), n.attribute("axis", 0) % len(n.shape()), int(index)
+    first, last = [0] * len(shape), [-1] * len(shape)
+    first[axis], last[axis] = (at, at + 1) if at >= 0 else (at - 1, at)
+    row = n.step("row", [1 if i == axis else d for i, d in enumerate(shape)])
+    n.emit("Slice", n.inputs[:1], [row], starts=first, ends=last)
+    n.emit("Squeeze", [row], dims=[axis])
+
+
 def _squeeze(n: Node) -> None:
     axes = n.constant(1)
     if axes is None:
@@ -270,6 +283,7 @@ TRANSLATIONS: dict[str, Translation] = {
     "Dropout": Node.forward,
     "Exp": _same("Exp"),
     "Flatten": lambda n: n.emit("Flatten", n.inputs, axis=n.attribute("axis", 1)),
+    "Gather": _gather,
     "Gemm": _gemm,
     "GlobalAveragePool": _global_average,
     "GroupNorm": lambda n: n.emit("GroupNorm", n.inputs, group=n.attribute("group"), epsilon=n.attribute("epsilon")),
