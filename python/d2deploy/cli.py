@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module, resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from d2deploy.errors import DeviceError, Error, InternalError, InvalidArgument, InvalidModel, Unsupported
 
@@ -150,7 +150,7 @@ def _configuration(args: argparse.Namespace) -> tuple[Any, Callable[[], nn.Modul
     on_cpu.MODEL.DEVICE = "cpu"
 
     def build() -> nn.Module:
-        model = build_model(on_cpu)
+        model: nn.Module = build_model(on_cpu)
         load_weights(model, cfg.MODEL.WEIGHTS)
         return model
 
@@ -175,9 +175,9 @@ def _of_detectron2(args: argparse.Namespace) -> tuple[Any, Callable[[], nn.Modul
     on_cpu.MODEL.DEVICE = "cpu"
 
     def build() -> nn.Module:
-        model = cast("nn.Module", modeling.build_model(on_cpu)).eval()
+        model: nn.Module = modeling.build_model(on_cpu)
         checkpoint.DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
-        return model
+        return model.eval()
 
     return cfg, build
 

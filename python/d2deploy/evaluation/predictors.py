@@ -64,7 +64,9 @@ class FilePredictor:
         self._model = _ext.Model(folder / "model.pb", folder / "model_init.pb", threads=threads)
         self.info: dict[str, Any] = self._model.info
         if "pixel_mean" not in self.info:
-            raise Unsupported(f"{folder}: was not written by d2deploy, so its pixel mean is not known; convert it again")
+            raise Unsupported(
+                f"{folder}: was not written by d2deploy, so its pixel mean is not known; convert it again"
+            )
 
     def __call__(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Predicts.
@@ -112,9 +114,7 @@ def predictions(blobs: Mapping[str, Tensor], info: Mapping[str, Any], size: Size
 
 
 def _proposals(blobs: Mapping[str, Tensor], size: Size) -> Instances:
-    return Instances(
-        size, proposal_boxes=as_boxes(blobs["rpn_rois"][:, 1:]), objectness_logits=blobs["rpn_scores"]
-    )
+    return Instances(size, proposal_boxes=as_boxes(blobs["rpn_rois"][:, 1:]), objectness_logits=blobs["rpn_scores"])
 
 
 def _detections(blobs: Mapping[str, Tensor], size: Size) -> Instances:

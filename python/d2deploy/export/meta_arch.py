@@ -89,12 +89,12 @@ class Caffe2GeneralizedRCNN(Caffe2MetaArch):
         if self.keypoint_on:
             crops = pool([features[f] for f in heads.keypoint_in_features], boxes, heads.keypoint_pooler)
             heatmaps = heads.keypoint_head.layers(crops)
-            found.append(
-                _OPS.HeatmapMaxKeypoint(heatmaps, boxes, True) if self.use_heatmap_max_keypoint else heatmaps
-            )
+            found.append(_OPS.HeatmapMaxKeypoint(heatmaps, boxes, True) if self.use_heatmap_max_keypoint else heatmaps)
         return tuple(found)
 
-    def _detect_on_shared_features(self, features: dict[str, Tensor], rois: Tensor, im_info: Tensor) -> tuple[Tensor, ...]:
+    def _detect_on_shared_features(
+        self, features: dict[str, Tensor], rois: Tensor, im_info: Tensor
+    ) -> tuple[Tensor, ...]:
         """The C4 form: the backbone's last stage runs on every crop, for boxes and for masks."""
         heads = self.model.roi_heads
         maps = [features[f] for f in heads.in_features]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ def _same(kind: str) -> Translation:
     return lambda n: n.emit(kind, n.inputs)
 
 
-def _window(n: Node) -> dict[str, Sequence[int]]:
+def _window(n: Node) -> dict[str, Any]:
     """Geometry of a convolution or pooling, in Caffe2's words."""
     if n.attribute("auto_pad", "NOTSET") != "NOTSET":
         raise n.refuse(f"{n.type} with auto_pad has no counterpart in Caffe2; give pads as numbers")
@@ -30,23 +31,21 @@ def _window(n: Node) -> dict[str, Sequence[int]]:
 
 
 def _conv(n: Node) -> None:
-    n.emit(
-        "Conv", n.inputs, **_window(n), group=n.attribute("group", 1), dilations=n.attribute("dilations", [1, 1])
-    )
+    n.emit("Conv", n.inputs, **_window(n), group=n.attribute("group", 1), dilations=n.attribute("dilations", [1, 1]))
 
 
 def _conv_transpose(n: Node) -> None:
     if list(n.attribute("dilations", [1, 1])) != [1, 1]:
         raise n.refuse("ConvTranspose with dilation has no counterpart in Caffe2")
     adjs = n.attribute("output_padding", [0, 0])
-    extra = {"adjs": adjs} if any(adjs) else {}
+    extra: dict[str, Any] = {"adjs": adjs} if any(adjs) else {}
     n.emit("ConvTranspose", n.inputs, **_window(n), group=n.attribute("group", 1), **extra)
 
 
 def _pool(n: Node) -> None:
     if n.attribute("ceil_mode", 0) or list(n.attribute("dilations", [1, 1])) != [1, 1]:
         raise n.refuse(f"{n.type} with ceil_mode or dilation has no counterpart in Caffe2")
-    count = {"count_include_pad": 1} if n.attribute("count_include_pad", 0) else {}
+    count: dict[str, Any] = {"count_include_pad": 1} if n.attribute("count_include_pad", 0) else {}
     n.emit(n.type, n.inputs, **_window(n), **count)
 
 
@@ -99,9 +98,7 @@ def _reshape(n: Node) -> None:
     if before == after:
         n.forward()
         return
-    shape = [
-        d if isinstance(d, int) else 0 if i < len(before) and before[i] == d else -1 for i, d in enumerate(after)
-    ]
+    shape = [d if isinstance(d, int) else 0 if i < len(before) and before[i] == d else -1 for i, d in enumerate(after)]
     if shape.count(-1) > 1:
         raise n.refuse(f"a reshape to {after} depends on the image's size in a way that Caffe2 cannot express")
     n.emit("Reshape", n.inputs[:1], [n.first_output(), n.step("old_shape", [len(before)])], shape=shape)
@@ -202,20 +199,20 @@ def _transpose(n: Node) -> None:
 
 def _split(n: Node) -> None:
     sizes = n.constant(1)
-    extra = {} if sizes is None else {"split": [int(s) for s in sizes]}
+    extra: dict[str, Any] = {} if sizes is None else {"split": [int(s) for s in sizes]}
     n.emit("Split", n.inputs[:1], axis=n.attribute("axis", 0) % len(n.shape()), **extra)
 
 
 def _clip(n: Node) -> None:
     low, high = n.constant(1), n.constant(2)
-    bounds = {"min": low, "max": high}
-    n.emit("Clip", n.inputs[:1], **{name: float(v) for name, v in bounds.items() if v is not None})
+    bounds: dict[str, Any] = {name: float(v) for name, v in (("min", low), ("max", high)) if v is not None}
+    n.emit("Clip", n.inputs[:1], **bounds)
 
 
 def _hard_sigmoid(n: Node) -> None:
     """clip(alpha * x + beta, 0, 1)."""
-    alpha = n.parameter("alpha", np.float32(n.attribute("alpha", 0.2)))
-    beta = n.parameter("beta", np.float32(n.attribute("beta", 0.5)))
+    alpha = n.parameter("alpha", np.array(n.attribute("alpha", 0.2), np.float32))
+    beta = n.parameter("beta", np.array(n.attribute("beta", 0.5), np.float32))
     scaled, moved = n.step("scaled", n.shape()), n.step("moved", n.shape())
     n.emit("Mul", [n.inputs[0], alpha], [scaled])
     n.emit("Add", [scaled, beta], [moved])
@@ -224,7 +221,7 @@ def _hard_sigmoid(n: Node) -> None:
 
 def _hard_swish(n: Node) -> None:
     """x * clip(x / 6 + 1/2, 0, 1)."""
-    sixth, half = n.parameter("sixth", np.float32(1 / 6)), n.parameter("half", np.float32(0.5))
+    sixth, half = n.parameter("sixth", np.array(1 / 6, np.float32)), n.parameter("half", np.array(0.5, np.float32))
     scaled, moved, gate = (n.step(s, n.shape()) for s in ("scaled", "moved", "gate"))
     n.emit("Mul", [n.inputs[0], sixth], [scaled])
     n.emit("Add", [scaled, half], [moved])
