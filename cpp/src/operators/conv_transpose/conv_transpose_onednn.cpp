@@ -87,7 +87,7 @@ Prepared prepare_product(const ConvTransposeParams& p, const CallSite& site, boo
   memory::desc wanted{{channels, columns}, memory::data_type::f32, memory::format_tag::any};
   Prepared prepared;
   std::size_t scratch = 0;
-  for (const auto rows : onednn::ByRows<Product::Sized>::sizes(x[0], !site.bounded && x[0] == 1, kRowSizes)) {
+  for (const auto rows : onednn::ByRows<Product::Sized>::sizes(x[0], !site.bounded, kRowSizes)) {
     const std::int64_t pixels = rows * x[2] * x[3];
     const memory::desc from{{pixels, channels}, memory::data_type::f32, memory::format_tag::ab};
     const memory::desc to{{pixels, columns}, memory::data_type::f32, memory::format_tag::ab};
@@ -204,7 +204,8 @@ std::string reject_deconvolution(const ConvTransposeParams& p, const CallSite& s
   if (auto why = reject(site); !why.empty()) return why;
   try {
     return onednn::refuse_slow(
-        describe(p, site, true, site.inputs[0].shape[0], any_filters(p, site.inputs[1].shape)).impl_info_str());
+        describe(p, site, true, site.bounded ? site.inputs[0].shape[0] : 1, any_filters(p, site.inputs[1].shape))
+            .impl_info_str());
   } catch (const dnnl::error& e) {
     return e.what();
   }
