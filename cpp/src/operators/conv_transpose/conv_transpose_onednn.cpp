@@ -88,7 +88,7 @@ Prepared prepare_product(const ConvTransposeParams& p, const CallSite& site, boo
   memory::desc wanted{{channels, columns}, memory::data_type::f32, memory::format_tag::any};
   Prepared prepared;
   std::size_t scratch = 0;
-  for (const auto rows : onednn::ByRows<Product::Sized>::sizes(x[0], !site.bounded && x[0] == 1, kRowSizes)) {
+  for (const auto rows : onednn::ByRows<Product::Sized>::sizes(x[0], !site.bounded, kRowSizes)) {
     const std::int64_t pixels = rows * x[2] * x[3];
     const memory::desc from{{pixels, channels}, memory::data_type::f32, memory::format_tag::ab};
     const memory::desc to{{pixels, columns}, memory::data_type::f32, memory::format_tag::ab};
@@ -207,11 +207,15 @@ dnnl::deconvolution_forward::primitive_desc describe(const ConvTransposeParams& 
           attributes(finish.relu && !finish.apart)};
 }
 
-Finish finish_of(const ConvTransposeParams& p, const CallSite& site, bool relu) {
+Finish finish_of(const ConvTransposeParams& p, const CallSite& site, bool relu,
+                 const std::vector<std::int64_t>& sizes) {
   Finish finish{site.inputs.size() > 2, relu};
-  const auto desc = describe(p, site, finish, site.inputs[0].shape[0], any_filters(p, site.inputs[1].shape));
   // oneDNN 3.2's strided kernels add the bias again for every block of input channels.
-  finish.apart = std::string_view(desc.impl_info_str()).find("brgconv_strided") != std::string_view::npos;
+  const auto faulty = [&](std::int64_t rows) {
+    const auto desc = describe(p, site, finish, rows, any_filters(p, site.inputs[1].shape));
+    return std::string_view(desc.impl_info_str()).find("brgconv_strided") != std::string_view::npos;
+  };
+  finish.apart = std::ranges::any_of(sizes, faulty);
   return finish;
 }
 
@@ -220,9 +224,10 @@ Finish finish_of(const ConvTransposeParams& p, const CallSite& site, bool relu) 
 std::string reject_deconvolution(const ConvTransposeParams& p, const CallSite& site) {
   if (auto why = reject(site); !why.empty()) return why;
   try {
-    return onednn::refuse_slow(
-        describe(p, site, {site.inputs.size() > 2, true}, site.inputs[0].shape[0], any_filters(p, site.inputs[1].shape))
-            .impl_info_str());
+    return onednn::refuse_slow(describe(p, site, {site.inputs.size() > 2, true},
+                                        site.bounded ? site.inputs[0].shape[0] : 1,
+                                        any_filters(p, site.inputs[1].shape))
+                                   .impl_info_str());
   } catch (const dnnl::error& e) {
     return e.what();
   }
@@ -232,7 +237,8 @@ Prepared prepare_deconvolution(const ConvTransposeParams& p, const CallSite& sit
   auto state = std::make_shared<Deconvolution>();
   const memory::desc plain = plain_filters(p, site.inputs[1].shape);
   memory::desc wanted = any_filters(p, site.inputs[1].shape);
-  const Finish finish = finish_of(p, site, relu);
+  const auto sizes = onednn::ByRows<Deconvolution::Sized>::sizes(site.inputs[0].shape[0], !site.bounded, kRowSizes);
+  const Finish finish = finish_of(p, site, relu, sizes);
   if (finish.bias) state->bias = site.constants[2]->plain();
   if (finish.apart) {
     state->finish_apart = true;
@@ -241,8 +247,7 @@ Prepared prepare_deconvolution(const ConvTransposeParams& p, const CallSite& sit
     state->zeros.assign(state->ones.size(), 0.0F);
   }
   Prepared prepared;
-  for (const auto rows :
-       onednn::ByRows<Deconvolution::Sized>::sizes(site.inputs[0].shape[0], !site.bounded, kRowSizes)) {
+  for (const auto rows : sizes) {
     const auto desc = describe(p, site, finish, rows, wanted);
     if (prepared.detail.empty()) prepared.detail = desc.impl_info_str();
     wanted = desc.weights_desc();
