@@ -19,7 +19,7 @@ def _window(n: Node) -> dict[str, Sequence[int]]:
     """Geometry of a convolution or pooling, in Caffe2's words."""
     if n.attribute("auto_pad", "NOTSET") != "NOTSET":
         raise n.refuse(f"{n.type} with auto_pad has no counterpart in Caffe2; give pads as numbers")
-    kernel = n.attribute("kernel_shape")
+    kernel = n.attribute("kernel_shape") or n.shape(1)[2:]
     if len(kernel) != 2:
         raise n.refuse(f"{n.type} over {len(kernel)} dimensions; Caffe2 files hold two-dimensional maps only")
     return {
@@ -51,10 +51,12 @@ def _pool(n: Node) -> None:
 
 
 def _gemm(n: Node) -> None:
-    plain = n.attribute("alpha", 1.0) == 1 and n.attribute("beta", 1.0) == 1 and not n.attribute("transA", 0)
-    if not plain or len(n.inputs) != 3:
-        raise n.refuse("a matrix product with scaling or without bias has no counterpart in Caffe2; use nn.Linear")
-    n.emit("FC" if n.attribute("transB", 0) else "FCTransposed", n.inputs)
+    if n.attribute("alpha", 1.0) != 1 or n.attribute("beta", 1.0) != 1 or n.attribute("transA", 0):
+        raise n.refuse("a matrix product with scaling has no counterpart in Caffe2; use nn.Linear")
+    inputs = n.inputs
+    if len(inputs) == 2:
+        inputs.append(n.parameter("zero_bias", np.zeros(n.output_shape()[1], np.float32)))
+    n.emit("FC" if n.attribute("transB", 0) else "FCTransposed", inputs)
 
 
 def _matmul(n: Node) -> None:
@@ -160,6 +162,9 @@ def _slice(n: Node) -> None:
     cuts = list(zip(range(len(starts)) if axes is None else axes, starts, ends, strict=True))
     source = n.inputs[0]
     for number, (axis, start, end) in enumerate(cuts):
+        size = n.shape()[axis % rank]
+        if isinstance(size, int):
+            start, end, _ = slice(int(start), int(end)).indices(size)
         first, last = [0] * rank, [-1] * rank
         first[axis % rank] = int(start if start >= 0 else start - 1)
         last[axis % rank] = -1 if end > 2**31 - 2 else int(end if end >= 0 else end - 1)

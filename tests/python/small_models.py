@@ -1,0 +1,94 @@
+"""What tests of the Python side draw: small models with random weights, of each architecture; images; boxes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from d2deploy.config import Config, load_config
+from d2deploy.modeling import build_model
+
+MASK_FPN = "COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x.yaml"
+RETINANET = "COCO-Detection/retinanet_R_50_FPN_3x.yaml"
+DC5 = "COCO-Detection/faster_rcnn_R_50_DC5_3x.yaml"
+ROTATED: list[Any] = [
+    *("MODEL.PROPOSAL_GENERATOR.NAME", "RRPN", "MODEL.ANCHOR_GENERATOR.NAME", "RotatedAnchorGenerator"),
+    *("MODEL.ROI_HEADS.NAME", "RROIHeads", "MODEL.ROI_BOX_HEAD.POOLER_TYPE", "ROIAlignRotated"),
+    *("MODEL.RPN.BBOX_REG_WEIGHTS", [1.0] * 5, "MODEL.ROI_BOX_HEAD.BBOX_REG_WEIGHTS", [10.0, 10.0, 5.0, 5.0, 1.0]),
+    *("MODEL.ANCHOR_GENERATOR.ANGLES", [[-60, 0, 30]]),
+]
+# Architecture: configuration of the zoo, and what differs from it.
+ARCHITECTURES: dict[str, tuple[str, list[Any]]] = {
+    "mask_fpn": (MASK_FPN, []),
+    "mask_fpn_gn": ("Misc/mask_rcnn_R_50_FPN_3x_gn.yaml", []),
+    "mask_fpn_agnostic": (
+        "Misc/mask_rcnn_R_50_FPN_1x_cls_agnostic.yaml",
+        ["MODEL.ROI_MASK_HEAD.CLS_AGNOSTIC_MASK", True],
+    ),
+    "mask_c4": ("COCO-InstanceSegmentation/mask_rcnn_R_50_C4_3x.yaml", []),
+    "mask_dc5": ("COCO-InstanceSegmentation/mask_rcnn_R_50_DC5_3x.yaml", []),
+    "faster_r18": (
+        "COCO-Detection/faster_rcnn_R_50_FPN_3x.yaml",
+        ["MODEL.RESNETS.DEPTH", 18, "MODEL.RESNETS.RES2_OUT_CHANNELS", 64, "MODEL.FPN.FUSE_TYPE", "avg"],
+    ),
+    "faster_resnext": ("COCO-Detection/faster_rcnn_R_50_FPN_3x.yaml", ["MODEL.RESNETS.NUM_GROUPS", 4]),
+    "keypoint_fpn": ("COCO-Keypoints/keypoint_rcnn_R_50_FPN_3x.yaml", []),
+    "panoptic_fpn": ("COCO-PanopticSegmentation/panoptic_fpn_R_50_3x.yaml", []),
+    "retinanet": (RETINANET, []),
+    "retinanet_bn": (RETINANET, ["MODEL.RETINANET.NORM", "BN"]),
+    "retinanet_gn": (RETINANET, ["MODEL.RETINANET.NORM", "GN"]),
+    "rpn_fpn": ("COCO-Detection/rpn_R_50_FPN_1x.yaml", []),
+    "rotated_dc5": (DC5, ROTATED),
+}
+SMALL: list[Any] = [
+    *("MODEL.DEVICE", "cpu", "MODEL.RESNETS.STEM_OUT_CHANNELS", 32, "MODEL.RESNETS.RES2_OUT_CHANNELS", 64),
+    *("MODEL.RESNETS.WIDTH_PER_GROUP", 32, "MODEL.FPN.OUT_CHANNELS", 32, "MODEL.ROI_HEADS.NUM_CLASSES", 3),
+    *("MODEL.ROI_BOX_HEAD.FC_DIM", 48, "MODEL.ROI_BOX_HEAD.CONV_DIM", 32, "MODEL.ROI_MASK_HEAD.CONV_DIM", 32),
+    *("MODEL.ROI_KEYPOINT_HEAD.CONV_DIMS", [16, 16], "MODEL.ROI_KEYPOINT_HEAD.NUM_KEYPOINTS", 3),
+    *("MODEL.RETINANET.NUM_CLASSES", 3, "MODEL.SEM_SEG_HEAD.CONVS_DIM", 32, "MODEL.SEM_SEG_HEAD.NUM_CLASSES", 4),
+    *("MODEL.RPN.PRE_NMS_TOPK_TEST", 60, "MODEL.RPN.POST_NMS_TOPK_TEST", 30, "TEST.DETECTIONS_PER_IMAGE", 8),
+]
+
+
+def small_config(architecture: str, *overrides: Any) -> Config:
+    """The configuration of one of ARCHITECTURES, with few channels, proposals and detections."""
+    name, own = ARCHITECTURES[architecture]
+    return load_config(name, [*SMALL, *own, *overrides])
+
+
+def small_model(architecture: str, *overrides: Any, seed: int = 0) -> Any:
+    """The model of `small_config`, with random weights that keep its activations and scores apart from each other."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = build_model(small_config(architecture, *overrides))
+        for name, value in model.state_dict().items():
+            if name.endswith(("running_mean", "bias")):
+                value.normal_(std=0.1)
+            elif name.endswith(("running_var", "norm.weight")):
+                value.uniform_(0.5, 1.5)
+            elif value.ndim > 1:
+                last = name.split(".")[-2] in ("objectness_logits", "cls_score", "predictor", "score_lowres")
+                value.normal_(std=(3.0 if last else 1.2) / value[0].numel() ** 0.5)
+    return model
+
+
+def random_image(height: int, width: int, seed: int = 0) -> torch.Tensor:
+    """(3, height, width) float32, values from 0 to 255, smooth enough that objects have edges."""
+    coarse = torch.rand(1, 3, height // 8, width // 8, generator=torch.Generator().manual_seed(seed)) * 255
+    return torch.nn.functional.interpolate(coarse, size=(height, width), mode="bilinear")[0]
+
+
+def random_boxes(count: int, seed: int = 0) -> torch.Tensor:
+    """(count, 4), xyxy, around an image of 70 x 70 pixels."""
+    random = torch.Generator().manual_seed(seed)
+    corner = torch.rand(count, 2, generator=random) * 80 - 10
+    return torch.cat([corner, corner + torch.rand(count, 2, generator=random) * 40], dim=1)
+
+
+def random_rotated(count: int, seed: int = 0) -> torch.Tensor:
+    """(count, 5), around an image of 60 x 60 pixels, at any angle."""
+    random = torch.Generator().manual_seed(seed)
+    centre = torch.rand(count, 2, generator=random) * 60
+    size = torch.rand(count, 2, generator=random) * 40 + 1
+    return torch.cat([centre, size, torch.rand(count, 1, generator=random) * 360 - 180], dim=1)
