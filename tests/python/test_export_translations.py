@@ -5,7 +5,7 @@ What PyTorch's modules become is tested in test_export_modules.py.
 
 from __future__ import annotations
 
-from dataclasses import xclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +38,7 @@ def ints(*values: int) -> Array:
     return np.array(values, np.int64)
 
 
-@xclass(frozen=True)
+@dataclass(frozen=True)
 class Case:
     """Nodes in ONNX's text form from `x` to `y`, and the Caffe2 operators that they become, in order."""
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from d2deploy.errors import Unsupported
 from d2deploy.export.inputs import net_inputs
@@ -25,6 +25,24 @@ from d2deploy.modeling.postprocessing import (
 from d2deploy.structures import Instances
 
 Size = tuple[int, int]  # height, width
+
+
+class ModelPredictor:
+    """A model in PyTorch, ours or Detectron2's, on an image.
+
+    Args:
+        model: takes and gives Detectron2's list[dict].
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+
+    @torch.no_grad()
+    def __call__(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Predicts; `inputs` and the result are as FilePredictor's."""
+        image = torch.from_numpy(np.ascontiguousarray(inputs["image"]))
+        result: dict[str, Any] = self._model([{**inputs, "image": image}])[0]
+        return result
 
 
 class FilePredictor:
@@ -46,7 +64,9 @@ class FilePredictor:
         self._model = _ext.Model(folder / "model.pb", folder / "model_init.pb", threads=threads)
         self.info: dict[str, Any] = self._model.info
         if "pixel_mean" not in self.info:
-            raise Unsupported(f"{folder}: was not written by d2deploy, so its pixel mean is not known; convert it again")
+            raise Unsupported(
+                f"{folder}: was not written by d2deploy, so its pixel mean is not known; convert it again"
+            )
 
     def __call__(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Predicts.
@@ -94,9 +114,7 @@ def predictions(blobs: Mapping[str, Tensor], info: Mapping[str, Any], size: Size
 
 
 def _proposals(blobs: Mapping[str, Tensor], size: Size) -> Instances:
-    return Instances(
-        size, proposal_boxes=as_boxes(blobs["rpn_rois"][:, 1:]), objectness_logits=blobs["rpn_scores"]
-    )
+    return Instances(size, proposal_boxes=as_boxes(blobs["rpn_rois"][:, 1:]), objectness_logits=blobs["rpn_scores"])
 
 
 def _detections(blobs: Mapping[str, Tensor], size: Size) -> Instances:

@@ -20,7 +20,7 @@ from d2deploy.export import drawing, proto
 from d2deploy.export.detectron2 import from_detectron2, is_detectron2
 from d2deploy.export.meta_arch import Caffe2MetaArch, caffe2_meta_arch
 from d2deploy.export.net_arguments import net_arguments
-from d2deploy.export.netdef import Dims, Nets, NetWriter
+from d2deploy.export.netdef import Dims, NetWriter
 from d2deploy.export.shapes import readable_shapes
 from d2deploy.export.tracing import to_onnx
 from d2deploy.export.translations import TRANSLATIONS
@@ -172,7 +172,10 @@ class Caffe2Tracer:
         sample = self._sample()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # TorchScript's deprecation; that shapes of the sample are constants
-            return torch.jit.trace(self.meta_arch, (sample["data"], sample["im_info"]), check_trace=False)
+            traced: torch.jit.ScriptModule = torch.jit.trace(  # type: ignore[no-untyped-call]
+                self.meta_arch, (sample["data"], sample["im_info"]), check_trace=False
+            )
+        return traced
 
     @torch.no_grad()
     def run(self, data: Tensor, im_info: Tensor) -> dict[str, Tensor]:

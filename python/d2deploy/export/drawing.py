@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -47,7 +46,9 @@ def draw(predict_net: Any, shapes: Mapping[str, Dims], path: Path) -> None:
             f"{path}: drawing needs Graphviz's program `dot`, which is not in PATH; install the package graphviz"
         ) from error
     except graphviz.CalledProcessError as error:
-        raise Unsupported(f"{path}: Graphviz's program `dot` failed: {error.stderr.decode(errors='replace')}") from error
+        raise Unsupported(
+            f"{path}: Graphviz's program `dot` failed: {error.stderr.decode(errors='replace')}"
+        ) from error
     path.write_bytes(picture)
 
 
@@ -71,9 +72,7 @@ def _graph(net: Any, shapes: Mapping[str, Dims]) -> graphviz.Digraph:
             if blob in makers:
                 graph.edge(makers[blob], name, label=f"  {_shape(shapes, blob)}", tooltip=blob)
         makers.update((blob, name) for blob in op.output)
-    uses = defaultdict(int)
     for blob in net.external_output:
-        uses[blob] += 1
         node = f"out_{blob}"
         graph.node(node, f"{blob}\n{_shape(shapes, blob)}", shape="ellipse", fillcolor="#fff7c2", penwidth="2")
         if blob in makers:

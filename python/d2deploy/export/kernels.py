@@ -37,7 +37,7 @@ def generate_proposals(
         logits = scores[i].permute(1, 2, 0).flatten()
         best = torch.sort(logits, descending=True, stable=True).indices
         best = best[:pre_nms_top] if pre_nms_top > 0 else best
-        own_deltas = deltas[i].unflatten(0, (-1, dim)).permute(2, 3, 0, 1).reshape(-1, dim)
+        own_deltas = deltas[i].reshape(-1, dim, *deltas.shape[2:]).permute(2, 3, 0, 1).reshape(-1, dim)
         boxes = clip(_decode(own_deltas[best], every[best], [1.0] * dim), (int(info[0]), int(info[1])))
         keep = _large_and_inside(boxes, info, min_size)
         best, boxes = best[keep], boxes[keep]
@@ -62,7 +62,8 @@ def _large_and_inside(boxes: Tensor, info: Tensor, min_size: float) -> Tensor:
         centre = boxes[:, :2] + size / 2
     height, width, scale = info.tolist()
     inside = (centre[:, 0] < width) & (centre[:, 1] < height)
-    return (size >= min_size * scale).all(dim=1) & inside & boxes.isfinite().all(dim=1)
+    keep: Tensor = (size >= min_size * scale).all(dim=1) & inside & boxes.isfinite().all(dim=1)
+    return keep
 
 
 def collect_rpn_proposals(rois_and_scores: Sequence[Tensor], most: int) -> Tensor:
@@ -101,7 +102,7 @@ def bbox_transform(
         own = images == i
         factor = rois.new_ones(dim)
         factor[:4] = scale
-        found = _decode(deltas[own], rois[own][:, -dim:] / factor, weights).unflatten(1, (-1, dim))
+        found = _decode(deltas[own], rois[own][:, -dim:] / factor, weights).reshape(-1, deltas.shape[1] // dim, dim)
         size = (int(height / scale + 0.5), int(width / scale + 0.5))
         boxes.append((clip(found, size) * factor).flatten(1))
     splits = torch.bincount(images, minlength=len(im_info)).to(im_info)
@@ -123,11 +124,12 @@ def box_with_nms_limit(
     found: list[Tensor] = []  # rows of score, class, row in the image, box
     counts = torch.zeros(len(splits), classes + 1, dtype=torch.int32)
     sizes = [int(s) for s in splits]
-    for i, (own, own_boxes) in enumerate(zip(scores.split(sizes), boxes.split(sizes), strict=True)):
+    for i, (own, own_boxes) in enumerate(zip(torch.split(scores, sizes), torch.split(boxes, sizes), strict=True)):
         kept = [scores.new_zeros(0, 3 + dim)]
         for c in range(classes):
             rows = torch.nonzero(own[:, c] > score_thresh).flatten()
-            block = own_boxes[rows].unflatten(1, (-1, dim))[:, 0 if class_agnostic else c]
+            first = 0 if class_agnostic else c * dim
+            block = own_boxes[rows, first : first + dim]
             keep = nms(block, own[rows, c], nms_thresh, empty_overlap=True)
             keep = keep[:most] if most > 0 else keep
             head = torch.stack([own[rows[keep], c], torch.full_like(own[keep, 0], c), rows[keep].to(own)], dim=1)
@@ -160,7 +162,7 @@ def heatmap_max_keypoint(heatmaps: Tensor, boxes: Tensor, with_probability: bool
     x = (mx[..., None] + around).abs()
     y, x = torch.where(y == size, size - 2, y), torch.where(x == size, size - 2, x)
     index = (y[..., :, None] * size + x[..., None, :]).flatten(2)
-    g = flat.gather(2, index).unflatten(2, (3, 3))
+    g = flat.gather(2, index).view(rows, keypoints, 3, 3)
     top = g[..., 1, 1]
     b = torch.stack([-(g[..., 1, 2] - g[..., 1, 0]) / 2, -(g[..., 2, 1] - g[..., 0, 1]) / 2], dim=-1)
     xx = g[..., 1, 0] - 2 * top + g[..., 1, 2]

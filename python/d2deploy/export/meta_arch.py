@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -89,12 +90,12 @@ class Caffe2GeneralizedRCNN(Caffe2MetaArch):
         if self.keypoint_on:
             crops = pool([features[f] for f in heads.keypoint_in_features], boxes, heads.keypoint_pooler)
             heatmaps = heads.keypoint_head.layers(crops)
-            found.append(
-                _OPS.HeatmapMaxKeypoint(heatmaps, boxes, True) if self.use_heatmap_max_keypoint else heatmaps
-            )
+            found.append(_OPS.HeatmapMaxKeypoint(heatmaps, boxes, True) if self.use_heatmap_max_keypoint else heatmaps)
         return tuple(found)
 
-    def _detect_on_shared_features(self, features: dict[str, Tensor], rois: Tensor, im_info: Tensor) -> tuple[Tensor, ...]:
+    def _detect_on_shared_features(
+        self, features: dict[str, Tensor], rois: Tensor, im_info: Tensor
+    ) -> tuple[Tensor, ...]:
         """The C4 form: the backbone's last stage runs on every crop, for boxes and for masks."""
         heads = self.model.roi_heads
         maps = [features[f] for f in heads.in_features]
@@ -177,7 +178,7 @@ def propose(
             pre_nms_topN=_at_inference(rpn.pre_nms_topk),
             post_nms_topN=_at_inference(rpn.post_nms_topk),
             nms_thresh=float(rpn.nms_thresh),
-            min_size=float(rpn.min_box_size),
+            min_size=_just_above(float(rpn.min_box_size)),
             **_ANGLES,
         )
         rois.append(level[0])
@@ -202,6 +203,15 @@ def _collect(rois: list[Tensor], scores: list[Tensor], most: int) -> Tensor:
         [*rois, *scores], rpn_max_level=1 + len(rois), rpn_min_level=2, rpn_post_nms_topN=most
     )
     return result
+
+
+def _just_above(size: float) -> float:
+    """The least side that is kept: Detectron2 wants sides longer than MIN_SIZE, Caffe2 sides at least as long.
+
+    Without this, boxes that were clipped to nothing would take the places of others. Zero becomes the least normal
+    number, since processors may round smaller ones to zero.
+    """
+    return float(max(np.nextafter(np.float32(size), np.float32(np.inf)), np.finfo(np.float32).tiny))
 
 
 def _at_inference(count: Any) -> int:

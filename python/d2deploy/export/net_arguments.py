@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from d2deploy.config import ClassNames
 from d2deploy.export import proto
 from d2deploy.export.meta_arch import Caffe2MetaArch, Caffe2PanopticFPN, Caffe2RetinaNet, shifted
-
-ClassNames = tuple[list[str], list[str]]  # of things, of stuff
 
 
 def net_arguments(arch: Caffe2MetaArch, cfg: Any, class_names: ClassNames) -> list[Any]:
@@ -48,11 +47,10 @@ def _ours(arch: Caffe2MetaArch, cfg: Any, class_names: ClassNames) -> Iterator[t
     yield "pixel_mean", [float(v) for v in model.pixel_mean.flatten()]
     yield "min_size_test", int(cfg.INPUT.MIN_SIZE_TEST)
     yield "max_size_test", int(cfg.INPUT.MAX_SIZE_TEST)
-    things, stuff = class_names
-    if things:
-        yield "class_names", things
-    if stuff and isinstance(arch, Caffe2PanopticFPN):
-        yield "stuff_class_names", stuff
+    if class_names.things:
+        yield "class_names", class_names.things
+    if class_names.stuff and isinstance(arch, Caffe2PanopticFPN):
+        yield "stuff_class_names", class_names.stuff
     if isinstance(arch, Caffe2RetinaNet):
         generator = model.anchor_generator
         cells = [

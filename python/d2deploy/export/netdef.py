@@ -182,16 +182,15 @@ class NetWriter:
 
 
 def _fill(blob: str, array: np.ndarray) -> Any:
-    """The operator that makes a parameter. Caffe2 has fills for few types; wider ones shrink to them."""
-    kinds = {"f": (np.float32, "GivenTensorFill"), "i": (np.int64, "GivenTensorInt64Fill")}
-    if array.dtype == np.int32:
-        dtype, kind = np.int32, "GivenTensorIntFill"
-    elif array.dtype.kind in kinds:
-        dtype, kind = kinds[array.dtype.kind]
+    """The operator that makes a parameter. Caffe2 has fills for few types; other floats become float32."""
+    if array.dtype.kind == "f":
+        kind, array = "GivenTensorFill", array.astype(np.float32)
+    elif array.dtype.kind == "i":
+        kind = "GivenTensorIntFill" if array.dtype == np.int32 else "GivenTensorInt64Fill"
     else:
         raise Unsupported(f"parameter '{blob}' is {array.dtype}, must be of floats or integers")
     message = proto.OperatorDef(type=kind, output=[blob])
-    message.arg.append(proto.argument("values", np.ascontiguousarray(array, dtype=dtype)))
+    message.arg.append(proto.argument("values", array))
     message.arg.append(proto.argument("shape", list(array.shape)))
     return message
 

@@ -1,4 +1,4 @@
-"""Our operators in ONNX: the domain, the schemas, and how torch.onnx writes them; all from the signatures in operators.py."""
+"""The operators in ONNX: their domain, their schemas, and how torch.onnx writes them; all from operators.py."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _translation(operator: Operator) -> Callable[..., Any]:
 
 
 def _group_norm(
-    input: Any,  # noqa: A002  # torch.onnx goes by these names
+    input: Any,  # torch.onnx goes by these names
     num_groups: int,
     weight: Any = None,
     bias: Any = None,

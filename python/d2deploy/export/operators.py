@@ -73,14 +73,14 @@ def _proposals_fake(scores: Tensor, deltas: Tensor, im_info: Tensor, anchors: Te
 
 
 @_operator(_proposals_fake)
-def GenerateProposals(  # noqa: N802  # the operators keep Caffe2's spelling
+def GenerateProposals(
     scores: Tensor,
     deltas: Tensor,
     im_info: Tensor,
     anchors: Tensor,
     spatial_scale: float,
-    pre_nms_topN: int,  # noqa: N803
-    post_nms_topN: int,  # noqa: N803
+    pre_nms_topN: int,
+    post_nms_topN: int,
     nms_thresh: float,
     min_size: float,
     angle_bound_on: bool,
@@ -102,11 +102,11 @@ def _collect_fake(rois_and_scores: Sequence[Tensor], *_: object) -> Tensor:
 
 
 @_operator(_collect_fake)
-def CollectRpnProposals(  # noqa: N802
+def CollectRpnProposals(
     rois_and_scores: Sequence[Tensor],
     rpn_max_level: int,
     rpn_min_level: int,
-    rpn_post_nms_topN: int,  # noqa: N803
+    rpn_post_nms_topN: int,
 ) -> Tensor:
     """Rois (R_i, 5) of all levels, then their scores (R_i,) -> the rois (R, 5) with the highest scores, best first."""
     return kernels.collect_rpn_proposals(rois_and_scores, rpn_post_nms_topN)
@@ -120,7 +120,7 @@ def _distribute_fake(
 
 
 @_operator(_distribute_fake)
-def DistributeFpnProposals(  # noqa: N802
+def DistributeFpnProposals(
     rois: Tensor,
     roi_canonical_scale: int,
     roi_canonical_level: int,
@@ -131,11 +131,13 @@ def DistributeFpnProposals(  # noqa: N802
     """Rois (R, 4 or 5) -> the rois (R_l, 5) of each level by their size, and the int32 (R,) places in the
     concatenation of these where each roi is found again.
     """
-    return kernels.distribute_fpn_proposals(rois, roi_canonical_scale, roi_canonical_level, roi_max_level, roi_min_level)
+    return kernels.distribute_fpn_proposals(
+        rois, roi_canonical_scale, roi_canonical_level, roi_max_level, roi_min_level
+    )
 
 
 def _roi_align_fake(
-    X: Tensor,  # noqa: N803
+    X: Tensor,
     rois: Tensor,
     order: str,
     spatial_scale: float,
@@ -148,8 +150,8 @@ def _roi_align_fake(
 
 
 @_operator(_roi_align_fake)
-def RoIAlign(  # noqa: N802
-    X: Tensor,  # noqa: N803
+def RoIAlign(
+    X: Tensor,
     rois: Tensor,
     order: str,
     spatial_scale: float,
@@ -163,8 +165,8 @@ def RoIAlign(  # noqa: N802
 
 
 @_operator(_roi_align_fake)
-def RoIAlignRotated(  # noqa: N802
-    X: Tensor,  # noqa: N803
+def RoIAlignRotated(
+    X: Tensor,
     rois: Tensor,
     order: str,
     spatial_scale: float,
@@ -178,7 +180,7 @@ def RoIAlignRotated(  # noqa: N802
 
 
 @_operator(lambda X, indices: X.new_empty(indices.shape[0], *X.shape[1:]))
-def BatchPermutation(X: Tensor, indices: Tensor) -> Tensor:  # noqa: N802, N803
+def BatchPermutation(X: Tensor, indices: Tensor) -> Tensor:
     """X (R, ...), int32 (R,) -> the rows of X in the order of the indices."""
     return X[indices.long()]
 
@@ -188,7 +190,7 @@ def _bbox_transform_fake(rois: Tensor, deltas: Tensor, im_info: Tensor, *_: obje
 
 
 @_operator(_bbox_transform_fake)
-def BBoxTransform(  # noqa: N802
+def BBoxTransform(
     rois: Tensor,
     deltas: Tensor,
     im_info: Tensor,
@@ -205,9 +207,7 @@ def BBoxTransform(  # noqa: N802
     return kernels.bbox_transform(rois, deltas, im_info, weights, rotated)
 
 
-def _nms_limit_fake(
-    scores: Tensor, boxes: Tensor, batch_splits: Tensor, *arguments: object
-) -> tuple[Tensor, ...]:
+def _nms_limit_fake(scores: Tensor, boxes: Tensor, batch_splits: Tensor, *arguments: object) -> tuple[Tensor, ...]:
     rows, columns = _unknown_rows(), 5 if arguments[7] else 4
     return (
         scores.new_empty(rows),
@@ -220,7 +220,7 @@ def _nms_limit_fake(
 
 
 @_operator(_nms_limit_fake)
-def BoxWithNMSLimit(  # noqa: N802
+def BoxWithNMSLimit(
     scores: Tensor,
     boxes: Tensor,
     batch_splits: Tensor,
@@ -246,12 +246,12 @@ def BoxWithNMSLimit(  # noqa: N802
 
 
 @_operator(lambda heatmaps, boxes, should_output_softmax: heatmaps.new_empty(heatmaps.shape[0], 4, heatmaps.shape[1]))
-def HeatmapMaxKeypoint(heatmaps: Tensor, boxes: Tensor, should_output_softmax: bool) -> Tensor:  # noqa: N802
+def HeatmapMaxKeypoint(heatmaps: Tensor, boxes: Tensor, should_output_softmax: bool) -> Tensor:
     """Logits (R, K, S, S), boxes (R, 4) -> (R, 4, K): x, y, logit, probability of each keypoint."""
     return kernels.heatmap_max_keypoint(heatmaps, boxes, should_output_softmax)
 
 
 @_operator(lambda x, name: torch.empty_like(x))
-def AliasWithName(x: Tensor, name: str) -> Tensor:  # noqa: N802
+def AliasWithName(x: Tensor, name: str) -> Tensor:
     """x itself; in the written net, the blob bears this name."""
     return x.clone()

@@ -7,13 +7,10 @@ as in the original, in a descriptor pool of our own: a real caffe2_pb2 may live 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-
-if TYPE_CHECKING:
-    from google.protobuf.message import Message
 
 Field = descriptor_pb2.FieldDescriptorProto
 
@@ -80,7 +77,7 @@ NetDef: Any = _CLASSES["NetDef"]
 Value = float | int | bool | str | bytes | Sequence[float] | Sequence[int] | Sequence[str] | np.ndarray
 
 
-def argument(name: str, value: Value) -> Message:
+def argument(name: str, value: Value) -> Any:
     """An argument in the one field that readers look for: floats in `f`, integers and flags in `i`, text in `s`, and
     lists in their plural. NumPy arrays become lists of floats or integers at the speed of memory.
     """
@@ -99,7 +96,7 @@ def argument(name: str, value: Value) -> Message:
         result.floats.extend(float(v) for v in value)
     else:
         result.ints.extend(int(v) for v in value)
-    return result  # type: ignore[no-any-return]
+    return result
 
 
 def _fill_from_array(result: Any, array: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""A module of networks and Caffe2-style operators -> torch.export -> ONNX, for any image size and any number of boxes."""
+"""A module of networks and Caffe2's operators -> torch.export -> ONNX, for any image size and number of boxes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from d2deploy.export import onnx_domain
 from d2deploy.export.folding import fold_batch_norms
 
 
-def to_onnx(module: nn.Module, inputs: dict[str, Tensor], outputs: Sequence[str], size_divisibility: int) -> onnx_ir.Model:
+def to_onnx(
+    module: nn.Module, inputs: dict[str, Tensor], outputs: Sequence[str], size_divisibility: int
+) -> onnx_ir.Model:
     """Traces a module without running it.
 
     Args:
@@ -57,7 +59,9 @@ def _trace(module: nn.Module, inputs: dict[str, Tensor], multiple: int) -> torch
         dim = torch.export.Dim(name, min=2, max=65536 // multiple)
         return dim * multiple if multiple > 1 else dim
 
-    shapes = {name: {2: side("height"), 3: side("width")} if tensor.dim() == 4 else {} for name, tensor in inputs.items()}
+    shapes = {
+        name: {2: side("height"), 3: side("width")} if tensor.dim() == 4 else {} for name, tensor in inputs.items()
+    }
     try:
         return torch.export.export(
             module, (), inputs, dynamic_shapes=shapes, strict=False, prefer_deferred_runtime_asserts_over_guards=True
@@ -82,7 +86,9 @@ def _tracing_message(module: nn.Module, error: Exception) -> str:
 
 def _conversion_message(program: torch.export.ExportedProgram, error: Exception) -> str:
     reasons = [str(e) for e in _causes(error)]
-    unknown = sorted({m for reason in reasons for m in re.findall(r"aten\.\w+\.\w+|\w+\.\w+\.\w+(?=>|'| with)", reason)})
+    unknown = sorted(
+        {m for reason in reasons for m in re.findall(r"aten\.\w+\.\w+|\w+\.\w+\.\w+(?=>|'| with)", reason)}
+    )
     for node in program.graph.nodes:
         if str(node.target) in unknown:
             return (
@@ -124,7 +130,8 @@ def _spread_lists(model: onnx_ir.Model) -> None:
         node.append(spread)
         for taker in takers:
             index = taker.inputs[1]
-            assert index is not None and index.const_value is not None
+            assert index is not None
+            assert index.const_value is not None
             old, new = taker.outputs[0], spread.outputs[int(index.const_value.numpy())]
             new.name, new.shape, new.type = old.name, old.shape, old.type
             old.replace_all_uses_with(new, replace_graph_outputs=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ def _same(kind: str) -> Translation:
     return lambda n: n.emit(kind, n.inputs)
 
 
-def _window(n: Node) -> dict[str, Sequence[int]]:
+def _window(n: Node) -> dict[str, Any]:
     """Geometry of a convolution or pooling, in Caffe2's words."""
     if n.attribute("auto_pad", "NOTSET") != "NOTSET":
         raise n.refuse(f"{n.type} with auto_pad has no counterpart in Caffe2; give pads as numbers")
@@ -30,33 +31,36 @@ def _window(n: Node) -> dict[str, Sequence[int]]:
 
 
 def _conv(n: Node) -> None:
-    n.emit(
-        "Conv", n.inputs, **_window(n), group=n.attribute("group", 1), dilations=n.attribute("dilations", [1, 1])
-    )
+    n.emit("Conv", n.inputs, **_window(n), group=n.attribute("group", 1), dilations=n.attribute("dilations", [1, 1]))
 
 
 def _conv_transpose(n: Node) -> None:
     if list(n.attribute("dilations", [1, 1])) != [1, 1]:
         raise n.refuse("ConvTranspose with dilation has no counterpart in Caffe2")
     adjs = n.attribute("output_padding", [0, 0])
-    extra = {"adjs": adjs} if any(adjs) else {}
+    extra: dict[str, Any] = {"adjs": adjs} if any(adjs) else {}
     n.emit("ConvTranspose", n.inputs, **_window(n), group=n.attribute("group", 1), **extra)
 
 
 def _pool(n: Node) -> None:
     if n.attribute("ceil_mode", 0) or list(n.attribute("dilations", [1, 1])) != [1, 1]:
         raise n.refuse(f"{n.type} with ceil_mode or dilation has no counterpart in Caffe2")
-    count = {"count_include_pad": 1} if n.attribute("count_include_pad", 0) else {}
+    count: dict[str, Any] = {"count_include_pad": 1} if n.attribute("count_include_pad", 0) else {}
     n.emit(n.type, n.inputs, **_window(n), **count)
 
 
 def _gemm(n: Node) -> None:
-    if n.attribute("alpha", 1.0) != 1 or n.attribute("beta", 1.0) != 1 or n.attribute("transA", 0):
+    plain = n.attribute("alpha", 1.0) == 1 and n.attribute("beta", 1.0) == 1 and not n.attribute("transA", 0)
+    if not plain:
         raise n.refuse("a matrix product with scaling has no counterpart in Caffe2; use nn.Linear")
-    inputs = n.inputs
-    if len(inputs) == 2:
-        inputs.append(n.parameter("zero_bias", np.zeros(n.output_shape()[1], np.float32)))
-    n.emit("FC" if n.attribute("transB", 0) else "FCTransposed", inputs)
+    transposed = n.attribute("transB", 0)
+    inputs = list(n.inputs)
+    if len(inputs) == 2:  # ONNX drops a bias of zeros, as heads have before training
+        weight = n.constant(1)
+        if weight is None:
+            raise n.refuse("a matrix product whose factors are both computed has no counterpart in Caffe2; use matmul")
+        inputs.append(n.parameter("zero_bias", np.zeros(weight.shape[0 if transposed else 1], np.float32)))
+    n.emit("FC" if transposed else "FCTransposed", inputs)
 
 
 def _matmul(n: Node) -> None:
@@ -94,9 +98,7 @@ def _reshape(n: Node) -> None:
     if before == after:
         n.forward()
         return
-    shape = [
-        d if isinstance(d, int) else 0 if i < len(before) and before[i] == d else -1 for i, d in enumerate(after)
-    ]
+    shape = [d if isinstance(d, int) else 0 if i < len(before) and before[i] == d else -1 for i, d in enumerate(after)]
     if shape.count(-1) > 1:
         raise n.refuse(f"a reshape to {after} depends on the image's size in a way that Caffe2 cannot express")
     n.emit("Reshape", n.inputs[:1], [n.first_output(), n.step("old_shape", [len(before)])], shape=shape)
@@ -173,6 +175,19 @@ def _slice(n: Node) -> None:
         source = outputs[0] if outputs else source
 
 
+def _gather(n: Node) -> None:
+    """One row of a dimension, as x[:, 4], is cut out and its dimension dropped."""
+    index = n.constant(1)
+    if index is None or index.ndim != 0:
+        raise n.refuse("indexing by a tensor cannot be written; one constant index can")
+    shape, axis, at = n.shape(), n.attribute("axis", 0) % len(n.shape()), int(index)
+    first, last = [0] * len(shape), [-1] * len(shape)
+    first[axis], last[axis] = (at, at + 1) if at >= 0 else (at - 1, at)
+    row = n.step("row", [1 if i == axis else d for i, d in enumerate(shape)])
+    n.emit("Slice", n.inputs[:1], [row], starts=first, ends=last)
+    n.emit("Squeeze", [row], dims=[axis])
+
+
 def _squeeze(n: Node) -> None:
     axes = n.constant(1)
     if axes is None:
@@ -187,20 +202,20 @@ def _transpose(n: Node) -> None:
 
 def _split(n: Node) -> None:
     sizes = n.constant(1)
-    extra = {} if sizes is None else {"split": [int(s) for s in sizes]}
+    extra: dict[str, Any] = {} if sizes is None else {"split": [int(s) for s in sizes]}
     n.emit("Split", n.inputs[:1], axis=n.attribute("axis", 0) % len(n.shape()), **extra)
 
 
 def _clip(n: Node) -> None:
     low, high = n.constant(1), n.constant(2)
-    bounds = {"min": low, "max": high}
-    n.emit("Clip", n.inputs[:1], **{name: float(v) for name, v in bounds.items() if v is not None})
+    bounds: dict[str, Any] = {name: float(v) for name, v in (("min", low), ("max", high)) if v is not None}
+    n.emit("Clip", n.inputs[:1], **bounds)
 
 
 def _hard_sigmoid(n: Node) -> None:
     """clip(alpha * x + beta, 0, 1)."""
-    alpha = n.parameter("alpha", np.float32(n.attribute("alpha", 0.2)))
-    beta = n.parameter("beta", np.float32(n.attribute("beta", 0.5)))
+    alpha = n.parameter("alpha", np.array(n.attribute("alpha", 0.2), np.float32))
+    beta = n.parameter("beta", np.array(n.attribute("beta", 0.5), np.float32))
     scaled, moved = n.step("scaled", n.shape()), n.step("moved", n.shape())
     n.emit("Mul", [n.inputs[0], alpha], [scaled])
     n.emit("Add", [scaled, beta], [moved])
@@ -209,7 +224,7 @@ def _hard_sigmoid(n: Node) -> None:
 
 def _hard_swish(n: Node) -> None:
     """x * clip(x / 6 + 1/2, 0, 1)."""
-    sixth, half = n.parameter("sixth", np.float32(1 / 6)), n.parameter("half", np.float32(0.5))
+    sixth, half = n.parameter("sixth", np.array(1 / 6, np.float32)), n.parameter("half", np.array(0.5, np.float32))
     scaled, moved, gate = (n.step(s, n.shape()) for s in ("scaled", "moved", "gate"))
     n.emit("Mul", [n.inputs[0], sixth], [scaled])
     n.emit("Add", [scaled, half], [moved])
@@ -268,6 +283,7 @@ TRANSLATIONS: dict[str, Translation] = {
     "Dropout": Node.forward,
     "Exp": _same("Exp"),
     "Flatten": lambda n: n.emit("Flatten", n.inputs, axis=n.attribute("axis", 1)),
+    "Gather": _gather,
     "Gemm": _gemm,
     "GlobalAveragePool": _global_average,
     "GroupNorm": lambda n: n.emit("GroupNorm", n.inputs, group=n.attribute("group"), epsilon=n.attribute("epsilon")),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ import torch
 from d2deploy.export.api import Caffe2Tracer
 from d2deploy.export.inputs import net_inputs
 
-Array = npt.NDArray[np.generic]
+Array = npt.NDArray[Any]
 
 # Detections are the same object where class, corners (pixels) and score agree to this.
 BOX_TOLERANCE = 0.05
@@ -65,23 +66,23 @@ class Report:
                 shape += f" (files: {' x '.join(map(str, row.shape_in_files))})"
             lines.append((row.output, shape, f"{row.difference:.3g}", row.fault or "ok"))
         widths = [max(len(line[i]) for line in lines) for i in range(3)]
-        table = [
-            f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}  {d}".rstrip() for a, b, c, d in lines
-        ]
+        table = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}  {d}".rstrip() for a, b, c, d in lines]
         if self.detections or self.detections_in_files:
             table.append(
-                f"detections: {self.detections} in PyTorch, {self.detections_in_files} in the files, {self.matched} matched"
+                f"detections: {self.detections} in PyTorch, {self.detections_in_files} in the files, "
+                f"{self.matched} matched"
             )
         return "\n".join(table)
 
 
-def verify(tracer: Caffe2Tracer, directory: str | Path, image: Array) -> Report:
+def verify(tracer: Caffe2Tracer, directory: str | Path, image: Array, threads: int = 0) -> Report:
     """Runs the traced model in PyTorch and the written files in our runtime.
 
     Args:
         tracer: what the files were made by.
         directory: the folder with `model.pb` and `model_init.pb`.
         image: (C, H, W), 0 to 255, resized as the model wants it.
+        threads: of the files' run; 0: as many as there are cores.
 
     Raises:
         InvalidModel, Unsupported: our runtime does not take the files.
@@ -95,7 +96,7 @@ def verify(tracer: Caffe2Tracer, directory: str | Path, image: Array) -> Report:
         for name, tensor in tracer.run(*(torch.from_numpy(inputs[i]) for i in ("data", "im_info"))).items()
     }
     files = Path(directory)
-    found = _ext.Model(files / "model.pb", files / "model_init.pb").run(inputs)
+    found = _ext.Model(files / "model.pb", files / "model_init.pb", threads=threads).run(inputs)
     return compare(wanted, found)
 
 
@@ -127,9 +128,7 @@ def compare(wanted: dict[str, Array], found: dict[str, Array]) -> Report:
     return Report(rows, count, len(found["bbox_nms"]) if detections else 0, len(pairs))
 
 
-def _row(
-    name: str, wanted: Array, found: Array, a: Array, b: Array, bound: float | None, fault: str
-) -> Row:
+def _row(name: str, wanted: Array, found: Array, a: Array, b: Array, bound: float | None, fault: str) -> Row:
     """Compares what stands side by side in `a` and `b`, to a bound on the spread of `a`."""
     if a.shape != b.shape:
         return Row(name, wanted.shape, found.shape, float("nan"), "the shapes differ")

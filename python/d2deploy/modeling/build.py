@@ -64,8 +64,6 @@ def unsupported(cfg: Config) -> Iterator[str]:
             f"MODEL.RESNETS.DEFORM_ON_PER_STAGE is {list(model.RESNETS.DEFORM_ON_PER_STAGE)}: deformable convolution "
             "has no Caffe2 operator; train with all four False"
         )
-    if heads and model.ROI_BOX_HEAD.USE_SIGMOID_CE:
-        yield "MODEL.ROI_BOX_HEAD.USE_SIGMOID_CE is True: only softmax scores can be exported; train with False"
 
 
 def make_device(name: str) -> torch.device:

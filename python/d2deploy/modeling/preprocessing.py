@@ -75,6 +75,8 @@ def resize_shortest_edge(image: NDArray[np.uint8], min_size: int, max_size: int)
     if image.ndim != 3 or image.shape[2] not in (1, 3) or image.dtype != np.uint8 or 0 in image.shape:
         raise InvalidArgument(f"image: must be (H, W, 1 or 3) uint8, got {found.shape} {found.dtype}")
     height, width = resized_shape(image.shape[0], image.shape[1], min_size, max_size)
+    if 0 in (height, width):
+        raise InvalidArgument(f"image: {found.shape} is so long that a side would become 0 pixels; crop it")
     if (height, width) == image.shape[:2]:
         return np.ascontiguousarray(image)
     source = Image.fromarray(np.ascontiguousarray(image if image.shape[2] == 3 else image[:, :, 0]))

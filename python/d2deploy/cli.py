@@ -1,0 +1,266 @@
+"""caffe2_converter: a configuration and a checkpoint become model.pb and model_init.pb, compared and evaluated."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module, resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from d2deploy.errors import DeviceError, Error, InternalError, InvalidArgument, InvalidModel, Unsupported
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from d2deploy.evaluation import CocoDataset, ImageReader, Metrics
+    from d2deploy.export import Caffe2Tracer
+
+DESCRIPTION = """\
+Converts a Detectron2 model to Caffe2 files: model.pb (the net), model_init.pb (the weights), model.pbtxt (the net as
+text) and model.svg (the net as a picture). No sample image, no GPU and no Detectron2 are needed.
+
+Ends by running PyTorch and the written files on an image and printing how far their outputs are apart.
+"""
+EPILOG = """\
+examples:
+  %(prog)s --config-file COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x.yaml --output ./caffe2_model \\
+      MODEL.WEIGHTS model_final_f10217.pkl MODEL.DEVICE cpu
+  %(prog)s --config-file config.yaml --output out --run-eval --dataset-json val.json --image-root val \\
+      MODEL.WEIGHTS model_final.pth
+
+exit codes:
+  0  all went well
+  1  wrong use, or an input that cannot be read
+  2  the model is wrong, or has parts that cannot be converted
+  3  the device failed, or an internal error
+  4  the files were written, but do not compute what PyTorch computes
+"""
+DISAGREE = 4
+EXIT_CODES: dict[type[Error], int] = {
+    InvalidArgument: 1,
+    InvalidModel: 2,
+    Unsupported: 2,
+    DeviceError: 3,
+    InternalError: 3,
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="caffe2_converter", description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawTextHelpFormatter
+    )
+    add = parser.add_argument
+    add("--config-file", required=True, metavar="FILE", help="a YAML configuration, or the name of one of the zoo's")
+    add("--output", required=True, metavar="DIR", type=Path, help="folder for the files; made where it is missing")
+    add("--image", metavar="FILE", type=Path, help="image to compare on (default: a picture of shapes)")
+    add("--no-verify", action="store_true", help="do not compare with PyTorch")
+    add("--run-eval", action="store_true", help="evaluate PyTorch and the files on a data set, and print both APs")
+    add(
+        "--dataset-json",
+        metavar="FILE",
+        type=Path,
+        help="--run-eval: annotations in COCO's format\n(default: DATASETS.TEST, in the folder DETECTRON2_DATASETS)",
+    )
+    add("--image-root", metavar="DIR", type=Path, help="--run-eval: the folder of the images of --dataset-json")
+    add("--threads", metavar="N", type=int, default=0, help="threads of a run (default: all cores)")
+    add(
+        "--detectron2",
+        action="store_true",
+        help="build the model with Detectron2, which must be installed: for custom backbones and heads",
+    )
+    add("--import", dest="imports", metavar="MODULE", action="append", default=[], help="a module that registers parts")
+    add("overrides", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="changes to the configuration")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the converter and returns its exit code; errors are one line on stderr."""
+    args = _parser().parse_args(arguments)
+    try:
+        return _run(args)
+    except Error as error:
+        print(f"error: {error}", file=sys.stderr)
+        return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
+
+
+def _run(args: argparse.Namespace) -> int:
+    _check(args)
+    for module in args.imports:
+        _import(module)
+    import torch
+
+    from d2deploy.export import Caffe2Tracer
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    cfg, build = _configuration(args)
+    with _step("Building the model and loading its weights"):
+        model = build()
+    with _step("Converting"):
+        tracer = Caffe2Tracer(cfg, model)
+        converted = tracer.export_caffe2()
+    with _step(f"Writing {args.output}"):
+        converted.save_protobuf(args.output)
+    try:
+        with _step("Drawing model.svg"):
+            converted.save_graph(args.output / "model.svg")
+    except Unsupported as error:  # the picture is not worth losing the model for
+        print(f"warning: {error}", file=sys.stderr)
+    agrees = args.no_verify or _verify(args, cfg, tracer)
+    if args.run_eval:
+        _evaluate(args, cfg, model)
+    return 0 if agrees else DISAGREE
+
+
+def _check(args: argparse.Namespace) -> None:
+    if (args.dataset_json is None) != (args.image_root is None):
+        raise InvalidArgument("--dataset-json and --image-root go together: annotations, and the folder of the images")
+    if args.dataset_json and not args.run_eval:
+        raise InvalidArgument("--dataset-json is for --run-eval, which is not given")
+    if len(args.overrides) % 2:
+        raise InvalidArgument(
+            f"KEY VALUE: {len(args.overrides)} words after the options ({' '.join(args.overrides)}); "
+            "must be pairs, as MODEL.DEVICE cpu; options go before them"
+        )
+
+
+def _import(module: str) -> None:
+    sys.path.insert(0, "")
+    try:
+        import_module(module)
+    except ImportError as error:
+        raise InvalidArgument(f"--import {module}: {error}") from error
+
+
+def _configuration(args: argparse.Namespace) -> tuple[Any, Callable[[], nn.Module]]:
+    """The configuration, and what builds its model with weights, on the CPU whatever the device that it names."""
+    if args.detectron2:
+        return _of_detectron2(args)
+    from d2deploy.checkpoint import load_weights
+    from d2deploy.config import load_config
+    from d2deploy.modeling import build_model
+
+    cfg = load_config(args.config_file, args.overrides)
+    _check_weights(args, cfg)
+    on_cpu = cfg.clone()
+    on_cpu.MODEL.DEVICE = "cpu"
+
+    def build() -> nn.Module:
+        model: nn.Module = build_model(on_cpu)
+        load_weights(model, cfg.MODEL.WEIGHTS)
+        return model
+
+    return cfg, build
+
+
+def _of_detectron2(args: argparse.Namespace) -> tuple[Any, Callable[[], nn.Module]]:
+    try:
+        config, checkpoint, modeling = (
+            import_module(f"detectron2.{part}") for part in ("config", "checkpoint", "modeling")
+        )
+    except ImportError as error:
+        raise InvalidArgument(f"--detectron2: Detectron2 cannot be imported ({error}); install it") from error
+    cfg = config.get_cfg()
+    try:
+        cfg.merge_from_file(args.config_file)
+        cfg.merge_from_list(args.overrides)
+    except (KeyError, ValueError, AssertionError, OSError) as error:
+        raise InvalidArgument(f"{args.config_file}: Detectron2 refuses the configuration: {error}") from error
+    _check_weights(args, cfg)
+    on_cpu = cfg.clone()
+    on_cpu.MODEL.DEVICE = "cpu"
+
+    def build() -> nn.Module:
+        model: nn.Module = modeling.build_model(on_cpu)
+        checkpoint.DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+        return model.eval()
+
+    return cfg, build
+
+
+def _check_weights(args: argparse.Namespace, cfg: Any) -> None:
+    from d2deploy.config import zoo_weights
+
+    if cfg.MODEL.WEIGHTS and "ImageNetPretrained" not in cfg.MODEL.WEIGHTS:
+        return
+    found = f"is '{cfg.MODEL.WEIGHTS}', weights of a backbone alone" if cfg.MODEL.WEIGHTS else "is empty"
+    try:
+        way_out = f"the zoo's are MODEL.WEIGHTS {zoo_weights(args.config_file)}"
+    except Error:
+        way_out = "give the trained model as MODEL.WEIGHTS FILE"
+    raise InvalidArgument(f"MODEL.WEIGHTS {found}; {way_out}")
+
+
+@contextmanager
+def _step(name: str) -> Iterator[None]:
+    """Says what is going on, and how long it took."""
+    print(f"{name} ...", end=" ", flush=True)
+    start = time.monotonic()
+    try:
+        yield
+    except BaseException:
+        print("failed", flush=True)
+        raise
+    print(f"{time.monotonic() - start:.1f} s", flush=True)
+
+
+def _reader(cfg: Any) -> ImageReader:
+    from d2deploy.evaluation import ImageReader
+
+    return ImageReader.from_config(cfg)
+
+
+def _verify(args: argparse.Namespace, cfg: Any, tracer: Caffe2Tracer) -> bool:
+    from d2deploy.export.verify import verify
+
+    with resources.as_file(resources.files("d2deploy") / "data" / "sample.jpg") as sample:
+        image = _reader(cfg)(args.image or sample)["image"]
+    with _step("Comparing with PyTorch"):
+        report = verify(tracer, args.output, image, args.threads)
+    print(report)
+    if not report.agrees:
+        print(
+            f"error: {args.output}: the files do not compute what PyTorch computes (see the table); "
+            "please report it, with the configuration",
+            file=sys.stderr,
+        )
+    return report.agrees
+
+
+def _evaluate(args: argparse.Namespace, cfg: Any, model: nn.Module) -> None:
+    from d2deploy.evaluation import format_table
+    from d2deploy.evaluation.predictors import FilePredictor, ModelPredictor
+
+    predictors = {"PyTorch": ModelPredictor(model), "Caffe2 files": FilePredictor(args.output, args.threads)}
+    for name, dataset in _datasets(args, cfg).items():
+        answers = {who: _metrics(dataset, predictor, cfg, who) for who, predictor in predictors.items()}
+        print(f"\n{name}: AP in percent")
+        print(format_table(answers))
+
+
+def _datasets(args: argparse.Namespace, cfg: Any) -> dict[str, CocoDataset]:
+    from d2deploy.evaluation import CocoDataset, load_datasets
+
+    if args.dataset_json:
+        return {args.dataset_json.stem: CocoDataset(args.dataset_json, args.image_root)}
+    return load_datasets(cfg.DATASETS.TEST)
+
+
+def _metrics(dataset: CocoDataset, predictor: Any, cfg: Any, who: str) -> Metrics:
+    from d2deploy.evaluation import evaluate
+
+    return evaluate(
+        dataset,
+        predictor,
+        _reader(cfg),
+        keypoint_sigmas=cfg.TEST.KEYPOINT_OKS_SIGMAS,
+        progress=who,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
