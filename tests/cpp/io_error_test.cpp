@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "d2deploy/error.h"
+#include "io/file.h"
 #include "net_builder.h"
 
 namespace d2deploy::testing {
@@ -86,6 +87,21 @@ TEST_F(Files, Unreadable) {
   if (::geteuid() == 0) GTEST_SKIP() << "root may read everything";
   ::chmod((folder_ / "model.pb").c_str(), 0);
   expect_path_error<InvalidArgument>("model.pb", "model_init.pb", {"model.pb: cannot be read: Permission denied"});
+}
+TEST_F(Files, ShortenedWhileInUse) {
+  const std::string written = small_init_net().bytes();
+  const FileBytes file(folder_ / "model_init.pb");
+  std::filesystem::resize_file(folder_ / "model_init.pb", 0);
+  EXPECT_EQ(as_text(file.bytes()), written);
+}
+TEST_F(Files, EndsBeforeItsSize) {
+  const std::filesystem::path odd = "/sys/kernel/mm/transparent_hugepage/enabled";  // says a page, has a line
+  if (!std::filesystem::exists(odd)) GTEST_SKIP() << odd << " is missing";
+  expect_path_error<InvalidArgument>(odd, "model_init.pb", {"enabled: ends after", "was it changed meanwhile?"});
+}
+TEST_F(Files, TooLarge) {
+  std::filesystem::resize_file(folder_ / "model.pb", std::uintmax_t{1} << 40);  // takes no space: a hole
+  expect_path_error<Unsupported>("model.pb", "model_init.pb", {"model.pb: has 1099511627776 bytes; a Caffe2 net is"});
 }
 TEST_F(Files, SameTwice) {
   expect_path_error<InvalidArgument>("model.pb", "model.pb", {"was given as predict net and as init net"});

@@ -252,18 +252,43 @@ TEST_F(LongFloats, WithAnUnknownField) {
 
 // ---- Files -----------------------------------------------------------------------------------------
 
-TEST(ReadFiles, EqualMemory) {
-  const auto folder = std::filesystem::temp_directory_path() / ("io_test_" + std::to_string(::getpid()));
-  std::filesystem::create_directory(folder);
-  std::ofstream(folder / "model.pb", std::ios::binary) << small_predict_net().bytes();
-  std::ofstream(folder / "model_init.pb", std::ios::binary) << small_init_net().bytes();
-  EXPECT_EQ(to_text(read_model(folder / "model.pb", folder / "model_init.pb")),
+class ReadFiles : public ::testing::Test {
+ protected:
+  ReadFiles() { std::filesystem::create_directory(folder_); }
+  ~ReadFiles() override { std::filesystem::remove_all(folder_); }
+
+  Graph through_files(const Net& predict, const Net& init) const {
+    std::ofstream(folder_ / "model.pb", std::ios::binary) << predict.bytes();
+    std::ofstream(folder_ / "model_init.pb", std::ios::binary) << init.bytes();
+    return read_model(folder_ / "model.pb", folder_ / "model_init.pb");
+  }
+
+  std::filesystem::path folder_ = std::filesystem::temp_directory_path() / ("io_test_" + std::to_string(::getpid()));
+};
+
+TEST_F(ReadFiles, EqualMemory) {
+  EXPECT_EQ(to_text(through_files(small_predict_net(), small_init_net())),
             to_text(read(small_predict_net(), small_init_net())));
-  std::filesystem::remove_all(folder);
 }
 
-// A predict net as Detectron2's exporter writes it, with weights of one element.
-TEST(ReadFiles, ExportedMaskRcnn) {
+// The file's memory is given back weight by weight.
+TEST_F(ReadFiles, ManyMegabytes) {
+  constexpr std::int64_t kCount = 1'500'000;
+  Net predict, init;
+  std::vector<Floats> values;
+  for (int i = 0; i < 3; ++i) {
+    const std::string w = "w" + std::to_string(i);
+    predict.op("Mul", {"data", w}, {"y" + std::to_string(i)}).inputs({w}).outputs({"y" + std::to_string(i)});
+    Floats& v = values.emplace_back(kCount);
+    std::iota(v.begin(), v.end(), static_cast<float>(i));
+    init.weight(w, {kCount}, v);
+  }
+  const Graph graph = through_files(predict.inputs({"data"}), init);
+  for (int i = 0; i < 3; ++i)
+    EXPECT_TRUE(list<float>(graph.constants.at("w" + std::to_string(i))) == values[static_cast<std::size_t>(i)]) << i;
+}
+
+TEST(ReadModel, ExportedMaskRcnn) {
   std::ifstream in(D2DEPLOY_TEST_DATA "/shapes_mask_rcnn.pb", std::ios::binary);
   const std::string predict{std::istreambuf_iterator<char>(in), {}};
   proto::NetDef def;

@@ -30,6 +30,8 @@ constexpr std::array kOperatorBugs{
                 "RoIAlign : 2x1x4x4 1x5=2,0,0,1,1 -> error: row 0 of rois has image index 2, but there are 2 images"},
     OperatorBug{"RoIAlign_ImageIndexNegative", "RoIAlign : 2x1x4x4 1x5=-1,0,0,1,1 -> error: has image index -1"},
     OperatorBug{"RoIAlign_ImageIndexNaN", "RoIAlign : 2x1x4x4 1x5=nan,0,0,1,1 -> error: has image index nan"},
+    // -0.75 becomes 0 when it is truncated, but there may be no image 0 either.
+    OperatorBug{"RoIAlign_FractionOfNoImage", "RoIAlign : 0x1x4x4 1x5=-0.75,0,0,1,1 -> error: but there are 0 images"},
     // The cast to int of what no int holds is undefined, and gives INT_MIN on x86.
     OperatorBug{"RoIAlign_ImageIndexNoInt", "RoIAlign : 2x1x4x4 1x5=1e30,0,0,1,1 -> error: has image index 1e+30"},
     // ceil(NaN) samples per bin, cast to int: a loop over 2^31 samples, or a division by 0.

@@ -79,6 +79,23 @@ TEST(CpuNet, LeavesNetsForTheCpuAlone) {
   EXPECT_FALSE(std::filesystem::exists(folder.path / "cpu.pb"));
 }
 
+TEST(CpuNet, InitNetsToo) {
+  const Folder folder;
+  ASSERT_TRUE(write_cpu_net(folder.write("gpu.pb", gpu_init_net()), folder.path / "cpu.pb"));
+  proto::NetDef net;
+  std::ifstream in(folder.path / "cpu.pb", std::ios::binary);
+  ASSERT_TRUE(net.ParseFromIstream(&in));
+  EXPECT_FALSE(net.op(0).has_device_option());
+  EXPECT_EQ(net.op(0).arg_size(), 2);
+}
+
+TEST(CpuNet, NetWideDevice) {
+  const Folder folder;
+  Net net = cpu_predict_net();
+  net.def.mutable_device_option()->set_device_type(1);
+  EXPECT_TRUE(write_cpu_net(folder.write("gpu.pb", net), folder.path / "cpu.pb"));
+}
+
 ModelOptions in_caffe2(const std::filesystem::path& library = {}) {
   ModelOptions options;
   options.engine = "caffe2";
@@ -155,6 +172,16 @@ TEST_F(InCaffe2, NetsForGpusRunOnTheCpu) {
   const auto y = outputs.at("y").values<float>();
   EXPECT_EQ(std::vector<float>(y.begin(), y.end()), (std::vector<float>{1, 2, 0, 3}));
   EXPECT_EQ(outputs.at("y").shape(), (Shape{1, 2, 1, 2}));
+}
+
+TEST_F(InCaffe2, OnlyTheInitNetIsForGpus) {
+  Net net;
+  net.op("Add", {"data", "w"}, {"y"}).inputs({"data", "w"}).outputs({"y"});
+  net.def.set_name("net");
+  Session session(Model::load(folder.write("cpu.pb", net), init, in_caffe2()));
+  const Tensors outputs = session.run({{"data", Tensor::of<float>({1, 2, 1, 1}, {1, 5})}});
+  const auto y = outputs.at("y").values<float>();
+  EXPECT_EQ(std::vector<float>(y.begin(), y.end()), (std::vector<float>{2, 3}));
 }
 
 TEST_F(InCaffe2, SameAnswersAsNative) {

@@ -6,9 +6,11 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <system_error>
 
 #include "core/check.h"
+#include "core/memory.h"
 
 namespace d2deploy {
 
@@ -33,7 +35,7 @@ class Descriptor {
 
 }  // namespace
 
-MappedFile::MappedFile(const std::filesystem::path& path) {
+FileBytes::FileBytes(const std::filesystem::path& path) {
   const std::string name = path.string();
   check(!name.empty(), "the path of a model file is empty");
   const Descriptor file(name.c_str());
@@ -45,25 +47,26 @@ MappedFile::MappedFile(const std::filesystem::path& path) {
   check(::fstat(file.get(), &info) == 0, name, ": cannot be read: ", reason(errno));
   check(!S_ISDIR(info.st_mode), name, ": is a directory, wanted a file such as model.pb or model_init.pb in it");
   check(S_ISREG(info.st_mode), name, ": is not a regular file; copy its contents to one");
-  size_ = static_cast<std::size_t>(info.st_size);
-  if (size_ == 0) return;  // nothing to map
-  data_ = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.get(), 0);
-  if (data_ == MAP_FAILED) {
-    data_ = nullptr;
-    fail<InvalidArgument>(name, ": cannot be mapped into memory: ", reason(errno));
+  const auto size = static_cast<std::size_t>(info.st_size);
+  check<Unsupported>(size <= INT32_MAX, name, ": has ", size, " bytes; a Caffe2 net is a protobuf message, of at most ",
+                     INT32_MAX, " bytes");
+  data_ = allocate(size);
+  while (size_ < size) {
+    const auto count = ::read(file.get(), static_cast<std::byte*>(data_.get()) + size_, size - size_);
+    if (count < 0 && errno == EINTR) continue;
+    check(count >= 0, name, ": cannot be read: ", reason(errno));
+    check(count > 0, name, ": ends after ", size_, " of its ", size,
+          " bytes; was it changed meanwhile? Replace model files by renaming, not by writing into them");
+    size_ += static_cast<std::size_t>(count);
   }
-  (void)::madvise(data_, size_, MADV_SEQUENTIAL);  // only advice
 }
 
-MappedFile::~MappedFile() {
-  if (data_ != nullptr) ::munmap(data_, size_);
-}
-
-void MappedFile::release_before(const std::byte* end) {
-  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-  const auto whole = static_cast<std::size_t>(end - bytes().data()) / page * page;
+void FileBytes::release_before(const std::byte* end) {
+  constexpr std::size_t kBlock = std::size_t{2} << 20;  // a huge page; allocate() aligns large blocks to it
+  const auto whole = static_cast<std::size_t>(end - bytes().data()) / kBlock * kBlock;
   if (whole <= released_) return;
-  (void)::madvise(static_cast<std::byte*>(data_) + released_, whole - released_, MADV_DONTNEED);
+  // A refusal, as for a small block that is not aligned, only keeps the memory longer.
+  (void)::madvise(static_cast<std::byte*>(data_.get()) + released_, whole - released_, MADV_DONTNEED);
   released_ = whole;
 }
 

@@ -1,27 +1,26 @@
-// A file in memory, read only, page by page as it is looked at.
+// A file in memory, read only.
 #pragma once
 #include <filesystem>
+#include <memory>
 
 #include "io/bytes.h"
 
 namespace d2deploy {
 
-/// Maps a regular file. Somebody who shortens the file meanwhile ends the process (SIGBUS), as with any mapping:
-/// replace model files by renaming, not by writing into them.
-class MappedFile {
+/// The bytes of a regular file, as they were when it was read. Deliberately no mapping: whoever shortens a mapped file
+/// ends the process that looks at it (SIGBUS).
+class FileBytes {
  public:
-  /// Throws InvalidArgument, with the path, where it is missing, no regular file, or not readable.
-  explicit MappedFile(const std::filesystem::path& path);
-  ~MappedFile();
-  MappedFile(const MappedFile&) = delete;
-  MappedFile& operator=(const MappedFile&) = delete;
+  /// Throws InvalidArgument, with the path, where the file is missing, no regular file, or not readable, or becomes
+  /// shorter meanwhile; Unsupported where it has 2 GiB or more, which no protobuf message has.
+  explicit FileBytes(const std::filesystem::path& path);
 
-  Bytes bytes() const { return {static_cast<const std::byte*>(data_), size_}; }
-  /// Gives the memory of whole pages before `end` back; the bytes stay readable.
+  Bytes bytes() const { return {static_cast<const std::byte*>(data_.get()), size_}; }
+  /// Gives the memory of what lies before `end` back, roughly; those bytes must not be looked at any more.
   void release_before(const std::byte* end);
 
  private:
-  void* data_ = nullptr;
+  std::shared_ptr<void> data_;
   std::size_t size_ = 0, released_ = 0;
 };
 

@@ -71,8 +71,8 @@ Graph read(const NetBytes& predict_net, const NetBytes& init_net, const ReadOpti
 
 Graph read_files(const std::filesystem::path& predict_net, const std::filesystem::path& init_net,
                  const ReadOptions& options, Weights weights) {
-  const MappedFile predict(predict_net);
-  MappedFile init(init_net);
+  const FileBytes predict(predict_net);
+  FileBytes init(init_net);
   std::error_code ignored;
   check(!std::filesystem::equivalent(predict_net, init_net, ignored), predict_net.string(),
         ": was given as predict net and as init net; give model.pb as predict net and model_init.pb as init net");

@@ -52,10 +52,8 @@ Caffe2Model::Caffe2Model(const std::filesystem::path& predict_net, const std::fi
     : library_(Caffe2Library::open(options.library)) {
   const TemporaryFolder folder;
   std::filesystem::path predict = predict_net, init = init_net;
-  if (write_cpu_net(predict_net, folder / "model.pb")) {
-    predict = folder / "model.pb";
-    if (write_cpu_net(init_net, folder / "model_init.pb")) init = folder / "model_init.pb";
-  }
+  if (write_cpu_net(predict_net, folder / "model.pb")) predict = folder / "model.pb";
+  if (write_cpu_net(init_net, folder / "model_init.pb")) init = folder / "model_init.pb";
   std::vector<const char*> names;
   for (const auto& name : inputs) names.push_back(name.c_str());
   engine_ = library_.load(predict.c_str(), init.c_str(), names.data(), static_cast<std::int32_t>(names.size()),

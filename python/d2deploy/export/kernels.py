@@ -1,7 +1,7 @@
 """What Caffe2's detection operators compute, in PyTorch: the bodies of the operators in operators.py.
 
 They make the traced model run by itself, so that a converted file can be compared with it blob by blob. Boxes are
-exclusive at their end (`legacy_plus_one` is 0 in every file of Detectron2); equal scores may come in another order.
+exclusive at their end (`legacy_plus_one` is 0 in every file of Detectron2); equal scores come in Detectron2's order.
 """
 
 from __future__ import annotations
@@ -35,8 +35,7 @@ def generate_proposals(
     rois, kept_scores = [], []
     for i, info in enumerate(im_info):
         logits = scores[i].permute(1, 2, 0).flatten()
-        best = torch.sort(logits, descending=True, stable=True).indices
-        best = best[:pre_nms_top] if pre_nms_top > 0 else best
+        best = logits.topk(min(pre_nms_top, len(logits)) if pre_nms_top > 0 else len(logits)).indices
         own_deltas = deltas[i].reshape(-1, dim, *deltas.shape[2:]).permute(2, 3, 0, 1).reshape(-1, dim)
         boxes = clip(_decode(own_deltas[best], every[best], [1.0] * dim), (int(info[0]), int(info[1])))
         keep = _large_and_inside(boxes, info, min_size)
@@ -136,6 +135,8 @@ def box_with_nms_limit(
             kept.append(torch.cat([head, block[keep]], dim=1))
         rows_of_image = torch.cat(kept)
         if 0 < most < len(rows_of_image):
+            # Equal scores: by row, then class.
+            rows_of_image = rows_of_image[torch.sort(rows_of_image[:, 2], stable=True).indices]
             best = torch.sort(rows_of_image[:, 0], descending=True, stable=True).indices[:most]
             rows_of_image = rows_of_image[best]
             rows_of_image = rows_of_image[torch.sort(rows_of_image[:, 1], stable=True).indices]

@@ -179,6 +179,7 @@ def propose(
             post_nms_topN=_at_inference(rpn.post_nms_topk),
             nms_thresh=float(rpn.nms_thresh),
             min_size=_just_above(float(rpn.min_box_size)),
+            detectron2_order=True,
             **_ANGLES,
         )
         rois.append(level[0])
@@ -309,6 +310,7 @@ def find_boxes(heads: Any, crops: Tensor, rois: Tensor, im_info: Tensor) -> tupl
         input_boxes_include_bg_cls=False,
         output_classes_include_bg_cls=False,
         legacy_plus_one=False,
+        detectron2_order=True,
     )
     return boxes, scores, classes
 

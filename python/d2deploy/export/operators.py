@@ -88,6 +88,7 @@ def GenerateProposals(
     angle_bound_hi: int,
     clip_angle_thresh: float,
     legacy_plus_one: bool,
+    detectron2_order: bool,
 ) -> tuple[Tensor, Tensor]:
     """Logits (N, A, H, W), deltas (N, A*D, H, W), im_info (N, 3), anchors (A, D) of one level ->
     rois (R, 1 + D) that begin with the image's index, and their logits (R,).
@@ -236,6 +237,7 @@ def BoxWithNMSLimit(
     input_boxes_include_bg_cls: bool,
     output_classes_include_bg_cls: bool,
     legacy_plus_one: bool,
+    detectron2_order: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Probabilities (R, K + 1), background last, boxes (R, K*D or D), rows of each image (N,) -> scores (M,), boxes
     (M, D), classes float32 (M,), rows of each image (N,), kept rows int32 (M,), kept rows by class int32 (N, K + 1).

@@ -84,7 +84,7 @@ def _soft_nms(args: Arguments, boxes: Array, rows: list[int], scores: Array, ove
     return kept
 
 
-def _limit(classes: list[Kept], limit: int) -> None:
+def _limit(classes: list[Kept], limit: int, stable: bool) -> None:
     """Leaves the best `limit` of all classes together; each class then stands in the order of that ranking."""
     ranked = [
         (c, row, score) for c, kept in enumerate(classes) for row, score in zip(kept.rows, kept.scores, strict=True)
@@ -92,7 +92,8 @@ def _limit(classes: list[Kept], limit: int) -> None:
     if not 0 < limit < len(ranked):
         return
     # The whole list is sorted, not only its best part: equal scores stand differently then.
-    order = descending(np.array([score for _, _, score in ranked], np.float32))[:limit]
+    places = np.array([row * len(classes) + c for c, row, _ in ranked]) if stable else None
+    order = descending(np.array([score for _, _, score in ranked], np.float32), places=places)[:limit]
     for kept in classes:
         kept.rows, kept.scores = [], []
     for c, row, score in (ranked[i] for i in order):
@@ -123,7 +124,7 @@ def box_with_nms_limit(args: Arguments, inputs: list[Array]) -> list[Array]:
             column = c if with_background else c - 1
             block = _block(args, boxes[rows], column)
             kept_classes.append(_keep(args, scores[rows, column], block))
-        _limit(kept_classes, args.integer("detections_per_im", 100))
+        _limit(kept_classes, args.integer("detections_per_im", 100), args.flag("detectron2_order", False))
         for c, kept in enumerate(kept_classes, start=1):
             block = _block(args, boxes[rows], c if with_background else c - 1)
             out_scores += kept.scores
@@ -158,6 +159,7 @@ def _keep(args: Arguments, scores: Array, boxes: Array) -> Kept:
     rows = np.flatnonzero(scores > np.float32(args.number("score_thresh", 0.05)))
     if args.flag("soft_nms_enabled", False):
         return _soft_nms(args, boxes, [int(row) for row in rows], scores, overlap)
-    order = [int(rows[i]) for i in descending(scores[rows])]
+    places = rows if args.flag("detectron2_order", False) else None
+    order = [int(rows[i]) for i in descending(scores[rows], places=places)]
     kept = nms(boxes, order, args.number("nms", 0.3), args.integer("detections_per_im", 100), overlap)
     return Kept(kept, [float(scores[row]) for row in kept])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from .arguments import Arguments, Array
 from .boxes import clip, decode, nms, upright
@@ -20,7 +21,12 @@ def _proposals(args: Arguments, scores: Array, deltas: Array, info: Array, ancho
     plus_one = int(args.flag("legacy_plus_one", True))
     stride = float(np.float32(1 / args.number("spatial_scale", 1 / 16)))
     flat = scores.reshape(-1)
-    chosen = np.array(descending(flat, args.integer("pre_nms_topN", 6000)), np.int64)
+    top = args.integer("pre_nms_topN", 6000)
+    chosen = np.array(descending(flat, top), np.int64)
+    if args.flag("detectron2_order", False):  # Detectron2 asks PyTorch's topk, the anchors of a cell side by side
+        by_cell = scores.transpose(1, 2, 0).reshape(-1)
+        best = torch.topk(torch.from_numpy(by_cell.copy()), min(top, flat.size) if top > 0 else flat.size).indices.numpy()
+        chosen = best % count * (height * width) + best // count
     anchor, row, column = np.unravel_index(chosen, (count, height, width)) if len(chosen) else (chosen,) * 3
     d = anchors.shape[1]
     moves = deltas.reshape(count, d, height, width)[anchor, :, row, column]

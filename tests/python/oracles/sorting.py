@@ -16,12 +16,16 @@ Before = Callable[[int, int], bool]
 _SMALL = 16  # ranges up to this length are left to the insertion sort
 
 
-def descending(scores: Array, top: int = 0) -> list[int]:
+def descending(scores: Array, top: int = 0, places: Array | None = None) -> list[int]:
     """Indices of `scores` from the highest score down; only the first `top` where 0 < top < count.
 
     The full order is that of std::sort, a limited one that of std::partial_sort, both started from 0, 1, 2, ...
+    With `places`, equal scores come by ascending place instead.
     """
     count = len(scores)
+    if places is not None:
+        order = [int(i) for i in np.lexsort((places, -scores.astype(np.float64)))]
+        return order[:top] if 0 < top < count else order
     limited = 0 < top < count
     if len(np.unique(scores)) == count:
         order = [int(i) for i in np.argsort(-scores.astype(np.float64))]

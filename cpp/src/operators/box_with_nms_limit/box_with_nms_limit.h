@@ -7,7 +7,8 @@ namespace d2deploy {
 /// Detections of each image: per class, the boxes whose score is above score_thresh, thinned by non-maximum
 /// suppression; then the detections_per_im with the highest scores of all classes. Rows are grouped by image, then by
 /// class (not by score over all classes), then by descending score. Equal scores come in the order that libstdc++'s
-/// std::sort leaves them in, as in Caffe2; with another standard library that order may differ.
+/// std::sort leaves them in, as in Caffe2; with another standard library that order may differ. With detectron2_order
+/// they come by row, then by class.
 struct BoxWithNMSLimit {
   struct Params {
     float score_thresh = 0.05F, nms = 0.3F;
@@ -18,6 +19,7 @@ struct BoxWithNMSLimit {
     bool rotated = false, cls_agnostic_bbox_reg = false;
     bool input_boxes_include_bg_cls = true, output_classes_include_bg_cls = true;
     bool legacy_plus_one = true;
+    bool detectron2_order = false;
 
     std::int64_t columns() const { return rotated ? 5 : 4; }  ///< of a box
   };
@@ -36,6 +38,8 @@ struct BoxWithNMSLimit {
       field("output_classes_include_bg_cls", &Params::output_classes_include_bg_cls, Bound::any,
             "classes are numbered from 1; 0: from 0"),
       field("legacy_plus_one", &Params::legacy_plus_one, Bound::any, "boxes include their end"),
+      field("detectron2_order", &Params::detectron2_order, Bound::any,
+            "equal scores come as in Detectron2; our exporter sets it, Caffe2 ignores it"),
   };
   static constexpr Signature signature{
       "BoxWithNMSLimit",

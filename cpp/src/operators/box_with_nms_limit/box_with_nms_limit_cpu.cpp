@@ -1,6 +1,7 @@
 #include "operators/box_with_nms_limit/box_with_nms_limit.h"
 
 #include <algorithm>
+#include <tuple>
 
 #include "core/threads.h"
 #include "kernels/batch_splits.h"
@@ -64,7 +65,9 @@ std::int64_t detect_class(const Image& im, std::int64_t f, const Workspace& work
     if (im.p.rotated) return soft_nms_rotated(im.class_boxes(f), im.box_columns, order, scores, count, rule);
     return soft_nms(im.class_boxes(f), im.box_columns, order, scores, count, rule, im.p.legacy_plus_one);
   }
-  std::sort(order, order + count, [&](std::int32_t a, std::int32_t b) { return score_of(a) > score_of(b); });
+  std::sort(order, order + count, [&](std::int32_t a, std::int32_t b) {
+    return score_of(a) > score_of(b) || (im.p.detectron2_order && score_of(a) == score_of(b) && a < b);
+  });
   count = im.p.rotated ? greedy_nms_rotated(im.class_boxes(f), im.box_columns, order, count, im.p.nms,
                                             im.p.detections_per_im, nms)
                        : greedy_nms(im.class_boxes(f), im.box_columns, order, count, im.p.nms, im.p.legacy_plus_one,
@@ -81,7 +84,10 @@ void limit_detections(const Image& im, const Workspace& work) {
       work.all[total++] = {work.scores[k], work.kept[k], static_cast<std::int32_t>(f)};
   }
   if (im.p.detections_per_im <= 0 || total <= im.p.detections_per_im) return;
-  std::sort(work.all, work.all + total, [](const Detection& a, const Detection& b) { return a.score > b.score; });
+  std::sort(work.all, work.all + total, [&](const Detection& a, const Detection& b) {
+    if (a.score != b.score || !im.p.detectron2_order) return a.score > b.score;
+    return std::tie(a.row, a.foreground) < std::tie(b.row, b.foreground);
+  });
   std::fill_n(work.counts, im.foreground(), 0);
   for (std::int64_t i = 0; i < im.p.detections_per_im; ++i) {
     const Detection& d = work.all[i];

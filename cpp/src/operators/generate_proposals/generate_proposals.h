@@ -8,7 +8,8 @@ namespace d2deploy {
 /// Proposals of a region proposal network, image by image: the pre_nms_topN anchors with the highest scores are moved
 /// by their deltas, clipped to the image, filtered by size, and thinned by non-maximum suppression to post_nms_topN.
 /// Equal scores come in the order that libstdc++'s std::sort or std::partial_sort leaves them in, as in Caffe2; with
-/// another standard library that order may differ. A NaN score ranks last. Boxes with a NaN corner are dropped.
+/// another standard library that order may differ. So it is with detectron2_order: then they come as from PyTorch's
+/// topk, which Detectron2 calls, on the CPU. A NaN score ranks last. Boxes with a NaN corner are dropped.
 /// Anchors of five columns are rotated boxes x, y, w, h, angle: centre, size, and degrees counter-clockwise. Of those
 /// only the (almost) upright ones are clipped, and all that are not finite are dropped.
 struct GenerateProposals {
@@ -21,6 +22,7 @@ struct GenerateProposals {
     std::int64_t angle_bound_lo = -90, angle_bound_hi = 90;
     float clip_angle_thresh = 1;
     std::int64_t correct_transform_coords = 0;
+    bool detectron2_order = false;
   };
   static constexpr auto fields = std::tuple{
       field("spatial_scale", &Params::spatial_scale, Bound::positive, "feature map cells per image pixel"),
@@ -35,6 +37,8 @@ struct GenerateProposals {
       field("clip_angle_thresh", &Params::clip_angle_thresh, Bound::any,
             "rotated boxes are clipped up to this angle, degrees"),
       field("correct_transform_coords", &Params::correct_transform_coords, Bound::any, "ignored; old files have it"),
+      field("detectron2_order", &Params::detectron2_order, Bound::any,
+            "equal scores come as in Detectron2; our exporter sets it, Caffe2 ignores it"),
   };
   static constexpr Signature signature{
       "GenerateProposals",

@@ -41,9 +41,8 @@ struct Grid {
 };
 Grid grid_of(const Shape& scores) { return {scores[1], scores[2], scores[3]}; }
 
-// Fills `ranks` and `order`; returns how many candidates there are. The permutation starts ascending and is sorted
-// by score alone: which of two equal scores comes first is what the sorting function makes of it.
-std::int64_t rank(const Params& p, const Tensor& scores, std::int64_t image, const Workspace& work) {
+// Fills `ranks`, and `order` with all cells in the order in which they are handed to the sorting functions.
+void list_cells(const Params& p, const Tensor& scores, std::int64_t image, const Workspace& work) {
   const Strides4 s = strides4(scores.type());
   const Grid grid = grid_of(scores.shape());
   const float* x = scores.data<float>() + image * s.n;
@@ -55,12 +54,27 @@ std::int64_t rank(const Params& p, const Tensor& scores, std::int64_t image, con
         *out++ = std::isnan(score) ? -std::numeric_limits<float>::infinity() : score;
       }
   std::iota(work.order, work.order + grid.count(), 0);
+  if (!p.detectron2_order) return;
+  const std::int64_t cells = grid.height * grid.width;  // there anchors of a cell follow each other
+  for (std::int64_t i = 0; i < grid.count(); ++i)
+    work.order[i] = static_cast<std::int32_t>(i % grid.anchors * cells + i / grid.anchors);
+}
+
+// Fills `ranks` and `order`; returns how many candidates there are. Sorting is by score alone: which of two equal
+// scores comes first is what the sorting functions make of it, so these are the ones that Caffe2 or PyTorch calls.
+std::int64_t rank(const Params& p, const Tensor& scores, std::int64_t image, const Workspace& work) {
+  list_cells(p, scores, image, work);
+  const std::int64_t count = grid_of(scores.shape()).count(), candidates = limited(count, p.pre_nms_topN);
+  std::int32_t *first = work.order, *middle = first + candidates, *last = first + count;
   const auto higher = [&](std::int32_t a, std::int32_t b) { return work.ranks[a] > work.ranks[b]; };
-  const std::int64_t candidates = limited(grid.count(), p.pre_nms_topN);
-  if (candidates == grid.count())
-    std::sort(work.order, work.order + candidates, higher);
-  else
-    std::partial_sort(work.order, work.order + candidates, work.order + grid.count(), higher);
+  if (p.detectron2_order ? candidates * 64 <= count : candidates < count) {
+    std::partial_sort(first, middle, last, higher);
+  } else if (p.detectron2_order && candidates > 0) {
+    std::nth_element(first, middle - 1, last, higher);
+    std::sort(first, middle - 1, higher);
+  } else {
+    std::sort(first, middle, higher);
+  }
   return candidates;
 }
 

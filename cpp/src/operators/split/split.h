@@ -7,7 +7,8 @@ namespace d2deploy {
 
 /// The parts of X along `axis`, one output each: of the sizes that `split` or the second input tells, else equal ones.
 struct Split {
-  static constexpr std::int64_t kByOrder = -100;  // below any axis that a tensor can have
+  static constexpr std::int64_t kByOrder = -100;      // below any axis that a tensor can have
+  static constexpr std::int64_t kMostParts = 10'000;  // as many outputs as a file may have at an operator
 
   struct Params {
     std::int64_t axis = kByOrder;
@@ -42,12 +43,15 @@ struct Split {
     if (given == nullptr && sizes.empty()) {
       const auto parts = p.parts > 0 || in.size() == 1 ? p.parts : in[1][0];
       check(parts > 0, "Split: neither sizes nor the number of parts are known");
+      check(parts <= kMostParts, "Split: wanted are ", parts, " parts, at most ", kMostParts, " are made");
       // Rounded up: what is planned is the most there may be, and may be divisible once it is known.
       const bool known = size != kUnknown && in.size() == 1;
       return Ints(static_cast<std::size_t>(parts), known ? (size + parts - 1) / parts : kUnknown);
     }
     check(p.parts == 0 || p.parts == static_cast<std::int64_t>(sizes.size()), "Split: got ", sizes.size(),
           " sizes for ", p.parts, " outputs");
+    check(std::ssize(sizes) <= kMostParts, "Split: wanted are ", sizes.size(), " parts, at most ", kMostParts,
+          " are made");
     std::int64_t sum = 0;
     for (const auto s : sizes) {
       check(s >= 0 && s <= INT32_MAX, "Split: the sizes ", to_text(Arg(sizes)), " hold ", s);
