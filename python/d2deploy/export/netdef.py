@@ -212,10 +212,15 @@ def _scopes(node: onnx_ir.Node) -> tuple[list[str], list[str]]:
     return paths[:-1], classes[:-1]
 
 
+def without_root(path: str) -> str:
+    """The path of a submodule in the detector; empty for the detector itself."""
+    return f"{path}.".removeprefix(ROOT).removesuffix(".")
+
+
 def module_path(node: onnx_ir.Node) -> str:
     """The submodule that a node was traced from; empty for the model itself."""
     paths, _ = _scopes(node)
-    return f"{paths[-1]}.".removeprefix(ROOT).removesuffix(".") if paths else ""
+    return without_root(paths[-1]) if paths else ""
 
 
 def module_of(node: onnx_ir.Node) -> str:

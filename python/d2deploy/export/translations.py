@@ -254,6 +254,16 @@ def _batch_norm(n: Node) -> None:
     n.emit("SpatialBN", n.inputs, epsilon=n.attribute("epsilon", 1e-5), is_test=1, order="NCHW")
 
 
+def _group_norm(n: Node) -> None:
+    inputs, channels = list(n.inputs), n.shape()[1]
+    if len(inputs) == 1:  # without weights of its own
+        if not isinstance(channels, int):
+            raise n.refuse("the number of channels must be known")
+        inputs.append(n.parameter("ones", np.ones(channels, np.float32)))
+        inputs.append(n.parameter("zeros", np.zeros(channels, np.float32)))
+    n.emit("GroupNorm", inputs, group=n.attribute("group"), epsilon=n.attribute("epsilon"))
+
+
 def _cast(n: Node) -> None:
     if n.attribute("to") != 1:
         raise n.refuse("casts to other types than float32 cannot be written")
@@ -286,7 +296,7 @@ TRANSLATIONS: dict[str, Translation] = {
     "Gather": _gather,
     "Gemm": _gemm,
     "GlobalAveragePool": _global_average,
-    "GroupNorm": lambda n: n.emit("GroupNorm", n.inputs, group=n.attribute("group"), epsilon=n.attribute("epsilon")),
+    "GroupNorm": _group_norm,
     "HardSigmoid": _hard_sigmoid,
     "HardSwish": _hard_swish,
     "Identity": Node.forward,
