@@ -16,8 +16,9 @@ from d2deploy.errors import DeviceError, Error, InternalError, InvalidArgument, 
 if TYPE_CHECKING:
     from torch import nn
 
-    from d2deploy.evaluation import CocoDataset, ImageReader, Metrics
+    from d2deploy.evaluation import CocoDataset, Metrics
     from d2deploy.export import Caffe2Tracer
+    from d2deploy.images import ImageReader
 
 DESCRIPTION = """\
 Converts a Detectron2 model to Caffe2 files: model.pb (the net), model_init.pb (the weights), model.pbtxt (the net as
@@ -209,7 +210,7 @@ def _step(name: str) -> Iterator[None]:
 
 
 def _reader(cfg: Any) -> ImageReader:
-    from d2deploy.evaluation import ImageReader
+    from d2deploy.images import ImageReader
 
     return ImageReader.from_config(cfg)
 

@@ -9,6 +9,9 @@ import torch
 from d2deploy.config import Config, load_config
 from d2deploy.modeling import build_model
 
+# Models this small gain nothing from threads, which only wait for each other where cores are busy.
+torch.set_num_threads(1)
+
 MASK_FPN = "COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x.yaml"
 RETINANET = "COCO-Detection/retinanet_R_50_FPN_3x.yaml"
 DC5 = "COCO-Detection/faster_rcnn_R_50_DC5_3x.yaml"
@@ -37,18 +40,26 @@ ARCHITECTURES: dict[str, tuple[str, list[Any]]] = {
     "panoptic_fpn": ("COCO-PanopticSegmentation/panoptic_fpn_R_50_3x.yaml", []),
     "retinanet": (RETINANET, []),
     "retinanet_bn": (RETINANET, ["MODEL.RETINANET.NORM", "BN"]),
-    "retinanet_gn": (RETINANET, ["MODEL.RETINANET.NORM", "GN"]),
+    # Two channels per group: PyTorch refuses to normalise the one value that p7 has in a group of one.
+    "retinanet_gn": (RETINANET, ["MODEL.RETINANET.NORM", "GN", "MODEL.FPN.OUT_CHANNELS", 64]),
     "rpn_fpn": ("COCO-Detection/rpn_R_50_FPN_1x.yaml", []),
     "rotated_dc5": (DC5, ROTATED),
 }
 SMALL: list[Any] = [
-    *("MODEL.DEVICE", "cpu", "MODEL.RESNETS.STEM_OUT_CHANNELS", 32, "MODEL.RESNETS.RES2_OUT_CHANNELS", 64),
+    *("MODEL.DEVICE", "cpu", "MODEL.PIXEL_STD", [60.0, 60.0, 60.0]),
+    *("MODEL.RESNETS.STEM_OUT_CHANNELS", 32, "MODEL.RESNETS.RES2_OUT_CHANNELS", 64),
     *("MODEL.RESNETS.WIDTH_PER_GROUP", 32, "MODEL.FPN.OUT_CHANNELS", 32, "MODEL.ROI_HEADS.NUM_CLASSES", 3),
     *("MODEL.ROI_BOX_HEAD.FC_DIM", 48, "MODEL.ROI_BOX_HEAD.CONV_DIM", 32, "MODEL.ROI_MASK_HEAD.CONV_DIM", 32),
     *("MODEL.ROI_KEYPOINT_HEAD.CONV_DIMS", [16, 16], "MODEL.ROI_KEYPOINT_HEAD.NUM_KEYPOINTS", 3),
     *("MODEL.RETINANET.NUM_CLASSES", 3, "MODEL.SEM_SEG_HEAD.CONVS_DIM", 32, "MODEL.SEM_SEG_HEAD.NUM_CLASSES", 4),
     *("MODEL.RPN.PRE_NMS_TOPK_TEST", 60, "MODEL.RPN.POST_NMS_TOPK_TEST", 30, "TEST.DETECTIONS_PER_IMAGE", 8),
 ]
+# How far a layer's outputs spread, times its inputs': scores differ, boxes stay near their anchors, blocks add little.
+GAINS = {
+    **dict.fromkeys(["objectness_logits", "cls_score", "predictor", "score_lowres"], 1.5),
+    **dict.fromkeys(["anchor_deltas", "bbox_pred"], 0.3),
+    "conv3": 0.3,
+}
 
 
 def small_config(architecture: str, *overrides: Any) -> Config:
@@ -68,8 +79,7 @@ def small_model(architecture: str, *overrides: Any, seed: int = 0) -> Any:
             elif name.endswith(("running_var", "norm.weight")):
                 value.uniform_(0.5, 1.5)
             elif value.ndim > 1:
-                last = name.split(".")[-2] in ("objectness_logits", "cls_score", "predictor", "score_lowres")
-                value.normal_(std=(3.0 if last else 1.2) / value[0].numel() ** 0.5)
+                value.normal_(std=GAINS.get(name.split(".")[-2], 1.2) / value[0].numel() ** 0.5)
     return model
 
 

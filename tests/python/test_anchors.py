@@ -42,7 +42,7 @@ def test_anchors_are_no_part_of_the_state_dict() -> None:
 def test_what_is_refused() -> None:
     with pytest.raises(InvalidArgument, match=r"SIZES: needs 1 or 3 lists, one per level, got \[\[1\], \[2\]\]"):
         DefaultAnchorGenerator(sizes=[[1], [2]], aspect_ratios=[[1.0]], strides=[4, 8, 16])
-    with pytest.raises(InvalidArgument, match="OFFSET is 1.0, must be at least 0 and below 1"):
+    with pytest.raises(InvalidArgument, match=r"OFFSET is 1\.0, must be at least 0 and below 1"):
         DefaultAnchorGenerator(sizes=[1], aspect_ratios=[1.0], strides=[4], offset=1.0)
     sizes = [[32], [64], [128], [256], [512, 600]]
     with pytest.raises(InvalidArgument, match=r"every level must have as many anchors .* got \[3, 3, 3, 3, 6\]"):

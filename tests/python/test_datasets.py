@@ -6,18 +6,17 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 from png import write_png
 from tiny_coco import HEIGHT, WIDTH, annotation, write_dataset
 
 from d2deploy.errors import InvalidArgument, Unsupported
-from d2deploy.evaluation import CocoDataset, ImageReader, evaluate, load_datasets, read_image
+from d2deploy.evaluation import CocoDataset, evaluate, load_datasets
 from d2deploy.evaluation.datasets import locate
+from d2deploy.images import ImageReader
 
 BOX = (5, 5, 20, 10)
 
@@ -197,66 +196,3 @@ def test_load_datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # ---- Images ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("size", "wanted"),
-    [
-        ((480, 640), (800, 1067)),  # 1066.67
-        ((640, 480), (1067, 800)),
-        ((427, 640), (800, 1199)),
-        ((300, 1000), (400, 1333)),  # the longer side decides
-        ((1000, 1000), (800, 800)),
-        ((1, 1), (800, 800)),
-    ],
-)
-def test_sizes(size: tuple[int, int], wanted: tuple[int, int]) -> None:
-    assert ImageReader(800, 1333).size(*size) == wanted
-    assert ImageReader(0, 1333).size(*size) == size
-
-
-def test_reader_of_a_config() -> None:
-    cfg = SimpleNamespace(INPUT=SimpleNamespace(MIN_SIZE_TEST=192, MAX_SIZE_TEST=320, FORMAT="RGB"))
-    assert ImageReader.from_config(cfg) == ImageReader(192, 320, "RGB")
-
-
-def test_resizing_is_pillows(tmp_path: Path) -> None:
-    # Pillow's bilinear filter averages when it makes smaller: beside the edge, 1/8 and 7/8 of the 100.
-    pixels = np.zeros((4, 8, 3), np.uint8)
-    pixels[:, 4:] = 100
-    write_png(tmp_path / "a.png", pixels)
-    image = ImageReader(2, 100)(tmp_path / "a.png")["image"]
-    assert image.shape == (3, 2, 4)
-    assert image[0].tolist() == [[0, 13, 88, 100]] * 2
-
-
-def test_pictures_are_turned_upright(tmp_path: Path) -> None:
-    pixels = np.zeros((2, 3, 3), np.uint8)
-    pixels[0, 0] = 255, 100, 7
-    exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was held so that row 0 is the right side
-    Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
-    for image_format, first in (("RGB", [255, 100, 7]), ("BGR", [7, 100, 255])):
-        read = read_image(tmp_path / "a.png", image_format)
-        assert read.shape == (3, 2, 3)
-        assert read[0, 1].tolist() == first
-
-
-def test_pictures_of_other_kinds(tmp_path: Path) -> None:
-    Image.fromarray(np.full((2, 2), 9, np.uint8)).save(tmp_path / "gray.png")
-    assert read_image(tmp_path / "gray.png").tolist() == np.full((2, 2, 3), 9).tolist()
-
-
-def test_pictures_are_checked(tmp_path: Path) -> None:
-    with pytest.raises(InvalidArgument, match=r"nowhere\.png: cannot be read as a picture: "):
-        read_image(tmp_path / "nowhere.png")
-    (tmp_path / "text.png").write_text("text")
-    with pytest.raises(InvalidArgument, match=r"text\.png: cannot be read as a picture: "):
-        read_image(tmp_path / "text.png")
-    whole = tmp_path / "whole.png"
-    write_png(whole, np.zeros((50, 50, 3), np.uint8))
-    (tmp_path / "cut.png").write_bytes(whole.read_bytes()[:-40])
-    with pytest.raises(InvalidArgument, match=r"cut\.png: cannot be read as a picture: "):
-        read_image(tmp_path / "cut.png")
-    with pytest.raises(Unsupported, match=r"INPUT\.FORMAT 'YUV-BT\.601' is not supported; supported: BGR, RGB"):
-        read_image(whole, "YUV-BT.601")

@@ -12,7 +12,8 @@ import pytest
 from tiny_coco import HEIGHT, WIDTH, annotation, instances, write_dataset
 
 from d2deploy.errors import InvalidArgument, Unsupported
-from d2deploy.evaluation import CocoDataset, ImageReader, Metrics, evaluate, format_table, to_results
+from d2deploy.evaluation import CocoDataset, Metrics, evaluate, format_table, to_results
+from d2deploy.images import ImageReader
 from d2deploy.structures import Instances, RotatedBoxes
 
 DISC, STAR = 3, 7  # category ids; as classes 0 and 1

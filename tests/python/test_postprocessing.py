@@ -197,10 +197,17 @@ def test_retinanet_by_hand() -> None:
     logits = [torch.tensor([[[2.0, -1.0]], [[-9.0, 1.0]]])]
     deltas = [torch.tensor([[[0.0, 1.0]], [[0.0, 0.0]], [[0.0, 0.0]], [[0.0, 0.0]]])]
     anchors = [torch.tensor([[0.0, 0.0, 4.0, 4.0], [4.0, 0.0, 8.0, 4.0]])]
-    settings = {"score_thresh": 0.2, "topk_candidates": 9, "nms_thresh": 0.5, "max_detections": 9}
     found = decode_retinanet(
-        logits, deltas, anchors, (4, 8), box2box_transform=Box2BoxTransform((1.0, 1.0, 1.0, 1.0)), **settings
-    )  # type: ignore[arg-type]
+        logits,
+        deltas,
+        anchors,
+        (4, 8),
+        box2box_transform=Box2BoxTransform((1.0, 1.0, 1.0, 1.0)),
+        score_thresh=0.2,
+        topk_candidates=9,
+        nms_thresh=0.5,
+        max_detections=9,
+    )
     assert found.scores.tolist() == pytest.approx([1 / (1 + math.exp(-v)) for v in (2.0, 1.0, -1.0)])
     assert found.pred_classes.tolist() == [0, 1, 0]
     assert found.pred_boxes.tensor.tolist() == [[0, 0, 4, 4], [8, 0, 12, 4], [8, 0, 12, 4]]

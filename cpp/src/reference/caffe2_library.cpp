@@ -36,7 +36,13 @@ Caffe2Library Caffe2Library::open(const std::filesystem::path& wanted) {
   // Lazy: libtorch leaves symbols of MKL undefined that are never called. Local and deep: its protobuf and OpenMP are
   // others than ours and must not mix with them.
   void* library = dlopen(path.c_str(), RTLD_LAZY | RTLD_LOCAL | RTLD_DEEPBIND);
-  if (library == nullptr) fail<Unsupported>("engine caffe2: cannot load ", path.string(), ": ", dlerror(), kAdvice);
+  if (library == nullptr) {
+    const std::string reason = dlerror();
+    // The libtorch of another PyTorch has the same names, so the loader takes it for the engine's own.
+    check<Unsupported>(dlopen("libc10.so", RTLD_LAZY | RTLD_NOLOAD) == nullptr, "engine caffe2: cannot load ",
+                       path.string(), ": PyTorch is loaded in this process; run the engine in a process of its own");
+    fail<Unsupported>("engine caffe2: cannot load ", path.string(), ": ", reason, kAdvice);
+  }
   decltype(&d2deploy_caffe2_abi) abi = nullptr;
   find(library, path, "d2deploy_caffe2_abi", abi);
   check<Unsupported>(abi() == D2DEPLOY_CAFFE2_ABI, path.string(), ": is version ", abi(), " of the engine, wanted ",

@@ -4,18 +4,15 @@ from .ap import Metrics, average_precision
 from .coco import CocoDataset
 from .datasets import load_datasets
 from .evaluate import Predictor, evaluate, format_table
-from .images import ImageReader, read_image
 from .results import to_results
 
 __all__ = [
     "CocoDataset",
-    "ImageReader",
     "Metrics",
     "Predictor",
     "average_precision",
     "evaluate",
     "format_table",
     "load_datasets",
-    "read_image",
     "to_results",
 ]

@@ -9,10 +9,10 @@ from typing import Any
 from tqdm import tqdm
 
 from d2deploy.errors import InvalidArgument, Unsupported
+from d2deploy.images import ImageReader
 
 from .ap import Metrics, average_precision
 from .coco import CocoDataset
-from .images import ImageReader
 from .results import Result, to_results
 
 __all__ = ["Predictor", "evaluate", "format_table"]

@@ -71,7 +71,9 @@ def make_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise InvalidArgument(f"MODEL.DEVICE is {name}, must be cpu, cuda or cuda:N") from None
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise InvalidArgument(f"MODEL.DEVICE is {name}, must be cpu, cuda or cuda:N")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         count = torch.cuda.device_count()
         raise DeviceError(f"MODEL.DEVICE is {name}, but PyTorch sees {count} CUDA devices; set MODEL.DEVICE to cpu")

@@ -25,7 +25,9 @@ def _proposals(args: Arguments, scores: Array, deltas: Array, info: Array, ancho
     chosen = np.array(descending(flat, top), np.int64)
     if args.flag("detectron2_order", False):  # Detectron2 asks PyTorch's topk, the anchors of a cell side by side
         by_cell = scores.transpose(1, 2, 0).reshape(-1)
-        best = torch.topk(torch.from_numpy(by_cell.copy()), min(top, flat.size) if top > 0 else flat.size).indices.numpy()
+        best = torch.topk(
+            torch.from_numpy(by_cell.copy()), min(top, flat.size) if top > 0 else flat.size
+        ).indices.numpy()
         chosen = best % count * (height * width) + best // count
     anchor, row, column = np.unravel_index(chosen, (count, height, width)) if len(chosen) else (chosen,) * 3
     d = anchors.shape[1]

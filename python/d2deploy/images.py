@@ -1,7 +1,11 @@
-"""Images as files become arrays, and arrays get the size that a model was trained for. Needs NumPy and Pillow alone."""
+"""From a picture's file to what a model is given: read, resized as the model was trained, channels first.
+
+Needs NumPy and Pillow alone.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +15,7 @@ from PIL import Image, ImageOps
 
 from d2deploy.errors import InvalidArgument, Unsupported
 
-__all__ = ["read_image", "resize_shortest_edge", "resized_shape"]
+__all__ = ["ImageReader", "read_image", "resize_shortest_edge", "resized_shape"]
 
 
 def read_image(path: str | Path, input_format: str = "BGR") -> NDArray[np.uint8]:
@@ -34,7 +38,7 @@ def read_image(path: str | Path, input_format: str = "BGR") -> NDArray[np.uint8]
         with Image.open(path) as image:
             upright = ImageOps.exif_transpose(image)
             pixels = np.asarray(upright.convert("L" if input_format == "L" else "RGB"))
-    except OSError as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise InvalidArgument(f"{path}: cannot be read as an image: {error}") from error
     if input_format == "L":
         return pixels[:, :, None]
@@ -82,3 +86,38 @@ def resize_shortest_edge(image: NDArray[np.uint8], min_size: int, max_size: int)
     source = Image.fromarray(np.ascontiguousarray(image if image.shape[2] == 3 else image[:, :, 0]))
     resized = np.array(source.resize((width, height), Image.Resampling.BILINEAR))
     return resized.reshape(height, width, image.shape[2])
+
+
+@dataclass(frozen=True)
+class ImageReader:
+    """Reads pictures as a model wants them.
+
+    Attributes:
+        min_size: the shorter side that a picture is resized to, in pixels; 0: pictures keep their size.
+        max_size: what the longer side may be at most; the shorter one is then below `min_size`.
+        image_format: as `read_image` takes it.
+    """
+
+    min_size: int = 800
+    max_size: int = 1333
+    image_format: str = "BGR"
+
+    @classmethod
+    def from_config(cls, cfg: Any) -> ImageReader:
+        """As INPUT.MIN_SIZE_TEST, MAX_SIZE_TEST and FORMAT of a config say."""
+        return cls(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST, cfg.INPUT.FORMAT)
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width that a picture of this height and width is resized to."""
+        return resized_shape(height, width, self.min_size, self.max_size)
+
+    def __call__(self, path: str | Path) -> dict[str, Any]:
+        """One input of a model: `image` uint8 (C, H', W'), resized; `height` and `width` as they were.
+
+        Raises:
+            InvalidArgument, Unsupported: as `read_image`.
+        """
+        pixels = read_image(path, self.image_format)
+        resized = resize_shortest_edge(pixels, self.min_size, self.max_size)
+        image = np.ascontiguousarray(resized.transpose(2, 0, 1))
+        return {"image": image, "height": pixels.shape[0], "width": pixels.shape[1]}

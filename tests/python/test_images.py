@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from d2deploy.errors import InvalidArgument, Unsupported
-from d2deploy.modeling.preprocessing import read_image, resize_shortest_edge, resized_shape
+from d2deploy.images import ImageReader, read_image, resize_shortest_edge, resized_shape
 
 
 @pytest.mark.parametrize(
@@ -52,19 +53,43 @@ def test_reading_gives_the_wanted_channels(tmp_path: Path) -> None:
 
 
 def test_reading_turns_images_upright(tmp_path: Path) -> None:
+    pixels = np.zeros((2, 3, 3), np.uint8)
+    pixels[0, 0] = 255, 100, 7
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned by a quarter clockwise
-    Image.new("RGB", (4, 2)).save(tmp_path / "turned.jpg", exif=exif)
-    assert read_image(tmp_path / "turned.jpg").shape == (4, 2, 3)
+    exif[0x0112] = 6  # the camera was held so that row 0 is the right side
+    Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
+    for image_format, first in (("RGB", [255, 100, 7]), ("BGR", [7, 100, 255])):
+        read = read_image(tmp_path / "a.png", image_format)
+        assert read.shape == (3, 2, 3)
+        assert read[0, 1].tolist() == first
 
 
 def test_what_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Unsupported, match=r"INPUT.FORMAT is YUV-BT.601; available: BGR, RGB, L"):
         read_image(tmp_path / "image.png", "YUV-BT.601")
     (tmp_path / "text.png").write_text("no image")
-    with pytest.raises(InvalidArgument, match="text.png: cannot be read as an image"):
+    with pytest.raises(InvalidArgument, match=r"text\.png: cannot be read as an image"):
         read_image(tmp_path / "text.png")
+    Image.new("RGB", (50, 50)).save(tmp_path / "whole.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:-40])
+    with pytest.raises(InvalidArgument, match=r"cut\.png: cannot be read as an image"):
+        read_image(tmp_path / "cut.png")
     with pytest.raises(InvalidArgument, match=r"must be \(H, W, 1 or 3\) uint8, got \(3, 4, 4\) uint8"):
         resize_shortest_edge(np.zeros((3, 4, 4), np.uint8), 800, 1333)
     with pytest.raises(InvalidArgument, match=r"a side would become 0 pixels"):
         resize_shortest_edge(np.zeros((1, 3000, 3), np.uint8), 800, 1333)
+
+
+def test_reader_of_a_config() -> None:
+    cfg = SimpleNamespace(INPUT=SimpleNamespace(MIN_SIZE_TEST=192, MAX_SIZE_TEST=320, FORMAT="RGB"))
+    assert ImageReader.from_config(cfg) == ImageReader(192, 320, "RGB")
+
+
+def test_reading_resizes(tmp_path: Path) -> None:
+    # Pillow's bilinear filter averages when it makes smaller: beside the edge, 1/8 and 7/8 of the 100.
+    pixels = np.zeros((4, 8, 3), np.uint8)
+    pixels[:, 4:] = 100
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    image = ImageReader(2, 100)(tmp_path / "a.png")["image"]
+    assert image.shape == (3, 2, 4)
+    assert image[0].tolist() == [[0, 13, 88, 100]] * 2

@@ -1,0 +1,117 @@
+"""The command caffe2_converter: from a configuration and a checkpoint to files, tables, and exit codes."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from d2deploy import cli
+
+ROOT = Path(__file__).parents[2]
+SHAPES = ROOT / "tests" / "data" / "shapes"
+CONFIG = SHAPES / "retinanet" / "config.yaml"
+WEIGHTS = SHAPES / "retinanet" / "model_final.pkl"
+
+
+def test_conversion_with_evaluation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = cli.main(
+        [
+            *("--config-file", str(CONFIG), "--output", str(tmp_path / "model"), "--threads", "1", "--run-eval"),
+            *("--dataset-json", str(SHAPES / "val" / "annotations.json")),
+            *("--image-root", str(SHAPES / "val" / "images")),
+            *("MODEL.WEIGHTS", str(WEIGHTS), "MODEL.DEVICE", "cuda"),  # the files record it; nothing runs there
+        ]
+    )
+    out = capsys.readouterr().out
+    assert code == 0, out
+    for name in ("model.pb", "model_init.pb", "model.pbtxt"):
+        assert (tmp_path / "model" / name).stat().st_size > 1000
+    assert "<svg" in (tmp_path / "model" / "model.svg").read_text()
+    assert 'name: "device"\n  s: "cuda"' in (tmp_path / "model" / "model.pbtxt").read_text()
+    assert re.search(r"^box_cls_0 +1 x 45 x \d+ x \d+ +\S+  ok$", out, re.MULTILINE)
+    row = re.search(r"^bbox AP +(\S+) +(\S+) +\+0\.000$", out, re.MULTILINE)
+    assert row is not None, out
+    assert float(row[1]) > 10
+
+
+def test_help_of_the_script() -> None:
+    run = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "caffe2_converter.py", "--help"], capture_output=True, text=True, check=True
+    )
+    for word in ("--config-file", "--run-eval", "--dataset-json", "--no-verify", "KEY VALUE", "exit codes:"):
+        assert word in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--config-file", "nowhere.yaml"], 1, r"nowhere\.yaml"),
+        (
+            ["--config-file", str(CONFIG), "MODEL.WEIGHTS", ""],
+            1,
+            r"MODEL\.WEIGHTS is empty; give the trained model as MODEL\.WEIGHTS FILE",
+        ),
+        (
+            ["--config-file", "COCO-Detection/retinanet_R_50_FPN_3x.yaml"],
+            1,
+            r"weights of a backbone alone; the zoo's are MODEL\.WEIGHTS detectron2://COCO-Detection/retinanet_R_50_FPN_3x/",
+        ),
+        (["--config-file", str(CONFIG), "MODEL.DEVICE"], 1, r"KEY VALUE: 1 words after the options \(MODEL\.DEVICE\)"),
+        (["--config-file", str(CONFIG), "MODEL.COLOUR", "red"], 1, r"unknown key MODEL\.COLOUR"),
+        (["--config-file", str(CONFIG), "--dataset-json", "x.json"], 1, r"--dataset-json and --image-root go together"),
+        (
+            ["--config-file", str(CONFIG), "--dataset-json", "x.json", "--image-root", "."],
+            1,
+            r"--dataset-json is for --run-eval",
+        ),
+        (["--config-file", str(CONFIG), "--import", "no_such_module"], 1, r"--import no_such_module: No module named"),
+        (
+            ["--config-file", str(CONFIG), "MODEL.WEIGHTS", str(SHAPES / "mask_rcnn" / "model_final.pkl")],
+            2,
+            r"model_final\.pkl",
+        ),
+    ],
+)
+def test_errors(
+    arguments: list[str], code: int, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["--output", str(tmp_path / "model"), *arguments]) == code
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert re.search(message, error), error
+    assert not (tmp_path / "model").exists()
+
+
+def test_missing_detectron2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        import detectron2  # noqa: F401
+    except ImportError:
+        assert cli.main(["--config-file", str(CONFIG), "--output", str(tmp_path), "--detectron2"]) == 1
+        assert "Detectron2 cannot be imported" in capsys.readouterr().err
+    else:
+        pytest.skip("Detectron2 is installed here")
+
+
+def test_files_that_disagree(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from d2deploy.export import verify
+
+    fault = verify.Report([verify.Row("sem_seg", (1, 2), (1, 2), 0.5, "differs")], 0, 0, 0)
+    monkeypatch.setattr(verify, "verify", lambda *_: fault)
+    args = ["--config-file", str(CONFIG), "--output", str(tmp_path), "MODEL.WEIGHTS", str(WEIGHTS)]
+    monkeypatch.setattr("d2deploy.export.api.Caffe2Tracer.export_caffe2", lambda _: _Nothing())
+    assert cli.main(args) == cli.DISAGREE
+    assert "do not compute what PyTorch computes" in capsys.readouterr().err
+
+
+class _Nothing:
+    """Stands for a converted model, to leave out the seconds of converting."""
+
+    def save_protobuf(self, _: Path) -> None: ...
+
+    def save_graph(self, _: Path) -> None: ...
