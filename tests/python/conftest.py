@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
+from collections.abc import Callable
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from exported import Exported
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -42,3 +48,11 @@ def find_program(name: str) -> Path:
 def example() -> Path:
     """The folder of the small trained Mask R-CNN: model.pb, model_init.pb, input.png."""
     return ROOT / "examples" / "mask_rcnn"
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Exported]:
+    """Gives a model of exported.MODELS with its files; the first call converts it, which takes seconds."""
+    from exported import export
+
+    return functools.cache(lambda name: export(name, tmp_path_factory.mktemp(name)))

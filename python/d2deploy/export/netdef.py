@@ -81,8 +81,9 @@ class Node:
         self._writer.operators.append(message)
 
     def forward(self) -> None:
-        """The output is the first input: nothing is written."""
-        self._writer.alias(self._node.outputs[0], self._node.inputs[0])
+        """The output is the first input: nothing is written, except where both are known by names of their own."""
+        if not self._writer.alias(self._node.outputs[0], self._node.inputs[0]):
+            self.emit("Copy", self.inputs[:1])
 
     def refuse(self, reason: str) -> Unsupported:
         return Unsupported(f"{module_of(self._node)}: {reason}")
@@ -133,9 +134,10 @@ class NetWriter:
         self.shapes[blob] = list(array.shape)
         return blob
 
-    def alias(self, value: onnx_ir.Value, source: onnx_ir.Value | None) -> None:
+    def alias(self, value: onnx_ir.Value, source: onnx_ir.Value | None) -> bool:
+        """Calls `value` by the blob of `source`; false where it has a blob already."""
         assert source is not None
-        self._blobs[value] = self.blob(source)
+        return self._blobs.setdefault(value, self.blob(source)) == self.blob(source)
 
     def unique(self, name: str) -> str:
         result, number = name, 2
@@ -210,10 +212,15 @@ def _scopes(node: onnx_ir.Node) -> tuple[list[str], list[str]]:
     return paths[:-1], classes[:-1]
 
 
+def without_root(path: str) -> str:
+    """The path of a submodule in the detector; empty for the detector itself."""
+    return f"{path}.".removeprefix(ROOT).removesuffix(".")
+
+
 def module_path(node: onnx_ir.Node) -> str:
     """The submodule that a node was traced from; empty for the model itself."""
     paths, _ = _scopes(node)
-    return f"{paths[-1]}.".removeprefix(ROOT).removesuffix(".") if paths else ""
+    return without_root(paths[-1]) if paths else ""
 
 
 def module_of(node: onnx_ir.Node) -> str:

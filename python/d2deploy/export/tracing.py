@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from d2deploy.errors import Unsupported
 from d2deploy.export import onnx_domain
 from d2deploy.export.folding import fold_batch_norms
+from d2deploy.export.netdef import without_root
 
 
 def to_onnx(
@@ -55,8 +56,8 @@ def to_onnx(
 
 def _trace(module: nn.Module, inputs: dict[str, Tensor], multiple: int) -> torch.export.ExportedProgram:
     def side(name: str) -> Any:
-        # The upper end keeps tracing from proving that sizes may overflow; no image comes near.
-        dim = torch.export.Dim(name, min=2, max=65536 // multiple)
+        # What no image comes near keeps tracing from caring for sizes that are too small for a layer, or overflow.
+        dim = torch.export.Dim(name, min=max(2, 64 // multiple), max=65536 // multiple)
         return dim * multiple if multiple > 1 else dim
 
     shapes = {
@@ -72,12 +73,14 @@ def _trace(module: nn.Module, inputs: dict[str, Tensor], multiple: int) -> torch
 
 def _tracing_message(module: nn.Module, error: Exception) -> str:
     """Names the innermost submodule whose code was running, and the reason in one line."""
-    names = {id(m): name for name, m in module.named_modules()}
+    names = {id(m): without_root(name) for name, m in module.named_modules()}
     where = "the model"
     for frame, _ in traceback.walk_tb(error.__traceback__):
-        if (running := names.get(id(frame.f_locals.get("self")))) not in (None, ""):
+        if running := names.get(id(frame.f_locals.get("self"))):
             where = f"module '{running}' ({type(frame.f_locals['self']).__name__})"
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    lines = (str(error).strip() or type(error).__name__).splitlines()
+    # Of sizes that the code bounds, the first line says that they are; the next tells which.
+    reason = next((line.strip(" -") for line in lines if "satisfy the generated guard" in line), lines[0])
     return (
         f"{where} cannot be traced: {reason}. Its forward must not branch on the values of tensors, nor on sizes; "
         "replace such code by tensor operators, or keep the module out of the exported model"
@@ -86,11 +89,10 @@ def _tracing_message(module: nn.Module, error: Exception) -> str:
 
 def _conversion_message(program: torch.export.ExportedProgram, error: Exception) -> str:
     reasons = [str(e) for e in _causes(error)]
-    unknown = sorted(
-        {m for reason in reasons for m in re.findall(r"aten\.\w+\.\w+|\w+\.\w+\.\w+(?=>|'| with)", reason)}
-    )
+    # torch.onnx may name a part of the operator, prims.bessel_j0 of aten.special_bessel_j0.
+    unknown = {name for reason in reasons for name in re.findall(r"OpOverload\(op='\w+\.(\w+)'", reason)}
     for node in program.graph.nodes:
-        if str(node.target) in unknown:
+        if any(name in str(node.target) for name in unknown):
             return (
                 f"{module_of(node.meta)} uses {node.target}, which has no translation to ONNX. "
                 "Write it with other operators of PyTorch, or keep the module out of the exported model"
@@ -107,10 +109,8 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 def module_of(meta: dict[str, Any]) -> str:
     """Names the submodule that a node of a traced program comes from."""
     stack = list((meta.get("nn_module_stack") or {}).values())
-    if not stack or not stack[-1][0]:
-        return "the model"
-    path, kind = stack[-1]
-    return f"module '{path}' ({str(kind).rsplit('.', 1)[-1]})"
+    path, kind = stack[-1] if stack else ("", "")
+    return f"module '{name}' ({str(kind).rsplit('.', 1)[-1]})" if (name := without_root(path)) else "the model"
 
 
 def _spread_lists(model: onnx_ir.Model) -> None:

@@ -20,7 +20,7 @@ def _window(n: Node) -> dict[str, Any]:
     """Geometry of a convolution or pooling, in Caffe2's words."""
     if n.attribute("auto_pad", "NOTSET") != "NOTSET":
         raise n.refuse(f"{n.type} with auto_pad has no counterpart in Caffe2; give pads as numbers")
-    kernel = n.attribute("kernel_shape")
+    kernel = n.attribute("kernel_shape") or n.shape(1)[2:]
     if len(kernel) != 2:
         raise n.refuse(f"{n.type} over {len(kernel)} dimensions; Caffe2 files hold two-dimensional maps only")
     return {
@@ -164,6 +164,9 @@ def _slice(n: Node) -> None:
     cuts = list(zip(range(len(starts)) if axes is None else axes, starts, ends, strict=True))
     source = n.inputs[0]
     for number, (axis, start, end) in enumerate(cuts):
+        size = n.shape()[axis % rank]
+        if isinstance(size, int):
+            start, end, _ = slice(int(start), int(end)).indices(size)
         first, last = [0] * rank, [-1] * rank
         first[axis % rank] = int(start if start >= 0 else start - 1)
         last[axis % rank] = -1 if end > 2**31 - 2 else int(end if end >= 0 else end - 1)
@@ -251,6 +254,16 @@ def _batch_norm(n: Node) -> None:
     n.emit("SpatialBN", n.inputs, epsilon=n.attribute("epsilon", 1e-5), is_test=1, order="NCHW")
 
 
+def _group_norm(n: Node) -> None:
+    inputs, channels = list(n.inputs), n.shape()[1]
+    if len(inputs) == 1:  # without weights of its own
+        if not isinstance(channels, int):
+            raise n.refuse("the number of channels must be known")
+        inputs.append(n.parameter("ones", np.ones(channels, np.float32)))
+        inputs.append(n.parameter("zeros", np.zeros(channels, np.float32)))
+    n.emit("GroupNorm", inputs, group=n.attribute("group"), epsilon=n.attribute("epsilon"))
+
+
 def _cast(n: Node) -> None:
     if n.attribute("to") != 1:
         raise n.refuse("casts to other types than float32 cannot be written")
@@ -283,7 +296,7 @@ TRANSLATIONS: dict[str, Translation] = {
     "Gather": _gather,
     "Gemm": _gemm,
     "GlobalAveragePool": _global_average,
-    "GroupNorm": lambda n: n.emit("GroupNorm", n.inputs, group=n.attribute("group"), epsilon=n.attribute("epsilon")),
+    "GroupNorm": _group_norm,
     "HardSigmoid": _hard_sigmoid,
     "HardSwish": _hard_swish,
     "Identity": Node.forward,

@@ -1,0 +1,86 @@
+"""Small models of each architecture, converted: each once for all tests of a session."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from small_models import random_image, small_config, small_model
+
+from d2deploy.export import Caffe2Model, Caffe2Tracer
+from d2deploy.export.inputs import net_inputs
+
+Array = npt.NDArray[Any]
+PIXEL_MEAN = [103.53, 116.28, 123.675]
+
+# Name: architecture of small_models.py, and what differs. The depth is the zoo's, 50, where operators are counted.
+MODELS: dict[str, tuple[str, list[Any]]] = {
+    "mask_fpn": ("mask_fpn", []),
+    "mask_resnext": ("mask_fpn", ["MODEL.RESNETS.NUM_GROUPS", 4, "MODEL.RESNETS.STRIDE_IN_1X1", False]),
+    "mask_fpn_gn": ("mask_fpn_gn", []),
+    "mask_fpn_agnostic": ("mask_fpn_agnostic", []),
+    "mask_c4": ("mask_c4", []),
+    "mask_dc5": ("mask_dc5", []),
+    "faster_c4": ("mask_c4", ["MODEL.MASK_ON", False]),
+    "faster_r18": (
+        "faster_r18",
+        [
+            *("MODEL.ANCHOR_GENERATOR.OFFSET", 0.5, "MODEL.RPN.BBOX_REG_WEIGHTS", [2.0, 3.0, 1.0, 0.5]),
+            *("MODEL.ROI_BOX_HEAD.POOLER_TYPE", "ROIAlign", "MODEL.ROI_HEADS.NMS_THRESH_TEST", 0.3),
+        ],
+    ),
+    "keypoint_fpn": ("keypoint_fpn", []),
+    "keypoint_max": ("keypoint_fpn", ["EXPORT_CAFFE2.USE_HEATMAP_MAX_KEYPOINT", True]),
+    "panoptic_fpn": ("panoptic_fpn", []),
+    "retinanet": ("retinanet", ["MODEL.ANCHOR_GENERATOR.OFFSET", 0.5]),
+    "retinanet_bn": ("retinanet_bn", ["MODEL.RESNETS.DEPTH", 18]),
+    "rpn_fpn": ("rpn_fpn", ["MODEL.RESNETS.DEPTH", 18]),
+    "rpn_c4": ("mask_c4", ["MODEL.META_ARCHITECTURE", "ProposalNetwork", "MODEL.RESNETS.DEPTH", 18]),
+    "rotated_dc5": ("rotated_dc5", []),
+}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A model, and its two files."""
+
+    cfg: Any
+    model: Any
+    tracer: Caffe2Tracer
+    nets: Caffe2Model
+    folder: Path
+
+    def inputs(self, *images: Array) -> dict[str, Array]:
+        """Inputs of the files for images (3, H, W) that are padded to one size; border pixels are the mean."""
+        sides = np.array([image.shape[1:] for image in images])
+        canvas = np.empty((len(images), 3, *sides.max(axis=0)), np.float32)
+        canvas[:] = np.array(PIXEL_MEAN, np.float32)[:, None, None]
+        for one, image in zip(canvas, images, strict=True):
+            one[:, : image.shape[1], : image.shape[2]] = image
+        multiple = self.tracer.meta_arch.size_divisibility
+        data = np.concatenate([net_inputs(one, PIXEL_MEAN, multiple)["data"] for one in canvas])
+        return {"data": data, "im_info": np.array([[*side, 1] for side in sides], np.float32)}
+
+
+def export(name: str, folder: Path) -> Exported:
+    architecture, overrides = MODELS[name]
+    cfg = small_config(architecture, *overrides)
+    model = small_model(architecture, *overrides)
+    tracer = Caffe2Tracer(cfg, model)
+    nets = tracer.export_caffe2()
+    nets.save_protobuf(folder)
+    return Exported(cfg, model, tracer, nets, folder)
+
+
+def image(height: int, width: int, seed: int = 0) -> Array:
+    """(3, height, width), 0 to 255, whole numbers as pixels are."""
+    pixels: Array = random_image(-(-height // 8) * 8, -(-width // 8) * 8, seed)[:, :height, :width].round().numpy()
+    return pixels
+
+
+def tensor(pixels: Array) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(pixels))

@@ -1,0 +1,205 @@
+"""Models of every architecture, converted: the files agree with the traced model and with the eager one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from exported import MODELS, Exported, image, tensor
+
+from d2deploy.evaluation.predictors import FilePredictor
+from d2deploy.export import Caffe2Model
+from d2deploy.export.verify import DETECTION, verify
+
+if TYPE_CHECKING:
+    from d2deploy import _ext
+else:
+    _ext = pytest.importorskip("d2deploy._ext", reason="not built: cmake --preset dev && cmake --build --preset dev")
+
+Export = Callable[[str], Exported]
+every_model = pytest.mark.parametrize("name", MODELS)
+
+BOXES = ["bbox_nms", "score_nms", "class_nms"]
+MASKS = [*BOXES, "mask_fcn_probs"]
+# What readers of Detectron2's files expect; a proposal network is not among them.
+OUTPUTS = {
+    "faster_c4": BOXES,
+    "faster_r18": BOXES,
+    "rotated_dc5": BOXES,
+    "keypoint_fpn": [*BOXES, "kps_score"],
+    "keypoint_max": [*BOXES, "keypoints_out"],
+    "panoptic_fpn": [*MASKS, "sem_seg"],
+    **dict.fromkeys(
+        ("retinanet", "retinanet_bn"),
+        [f"feature_{i}" for i in range(5)] + [f"box_{part}_{i}" for i in range(5) for part in ("cls", "delta")],
+    ),
+    **dict.fromkeys(("rpn_fpn", "rpn_c4"), ["rpn_rois", "rpn_scores"]),
+    **dict.fromkeys(("mask_fpn", "mask_resnext", "mask_fpn_gn", "mask_fpn_agnostic", "mask_c4", "mask_dc5"), MASKS),
+}
+KEPT_SHAPES = {
+    "mask_fpn": {"mask_fcn_probs": (0, 3, 28, 28)},
+    "mask_fpn_agnostic": {"mask_fcn_probs": (0, 1, 28, 28)},
+    "mask_c4": {"mask_fcn_probs": (0, 3, 14, 14)},
+    "keypoint_fpn": {"kps_score": (0, 3, 56, 56)},
+    "keypoint_max": {"keypoints_out": (0, 4, 3)},
+    "panoptic_fpn": {"mask_fcn_probs": (0, 3, 28, 28), "sem_seg": (1, 4, 96, 128)},
+    "rotated_dc5": {"bbox_nms": (0, 5)},
+}
+
+
+@every_model
+def test_names(exported: Export, name: str) -> None:
+    net = exported(name).nets.predict_net
+    assert list(net.external_output) == OUTPUTS[name]
+    assert list(net.external_input[:2]) == ["data", "im_info"]
+    assert "normalized_data" in {blob for op in net.op for blob in op.output}
+    assert not [blob for blob in net.external_input if "pixel_" not in blob and "model." in blob]
+
+
+@every_model
+@pytest.mark.parametrize("size", [(96, 128), (75, 110)], ids=["96x128", "75x110"])
+def test_files_agree_with_the_traced_model(exported: Export, name: str, size: tuple[int, int]) -> None:
+    one = exported(name)
+    report = verify(one.tracer, one.folder, image(*size), threads=1)
+    assert report.agrees, f"\n{report}"
+    assert [row.output for row in report.rows] == OUTPUTS[name]
+    assert report.detections > 0 or not set(OUTPUTS[name]) & set(BOXES)
+
+
+def fields(output: dict[str, Any]) -> dict[str, torch.Tensor]:
+    (found,) = (output[key] for key in ("instances", "proposals") if key in output)
+    return {key: getattr(value, "tensor", value) for key, value in found.get_fields().items()}
+
+
+@every_model
+def test_predictions_of_the_files_are_those_of_the_model(exported: Export, name: str) -> None:
+    """The model is Detectron2's, without anything of the exporter: anchors, weights, order, frames, pasting."""
+    one = exported(name)
+    pixels = image(75, 110)
+    wanted = one.model([{"image": tensor(pixels), "height": 150, "width": 300}])[0]
+    found = FilePredictor(one.folder, threads=1)({"image": pixels, "height": 150, "width": 300})
+    assert found.keys() == wanted.keys()
+    a, b = fields(wanted), fields(found)
+    assert a.keys() - {"pred_keypoint_heatmaps"} == b.keys()
+    assert len(next(iter(a.values()))) > 0
+    for key, value in b.items():
+        if key == "pred_masks":
+            assert (value != a[key]).float().mean() < 1e-3
+        elif key == "pred_keypoints" and name == "keypoint_max":
+            # A paraboloid through nine cells against bicubic resizing: within two cells of the 56, and no score in common.
+            cells = (a["pred_boxes"][:, 2:] - a["pred_boxes"][:, :2])[:, None] / 56
+            assert ((value - a[key])[:, :, :2].abs() < 2 * cells + 0.5).all()
+        else:
+            torch.testing.assert_close(value, a[key], atol=5e-2 if "box" in key or "keyp" in key else 1e-3, rtol=1e-3)
+    if "sem_seg" in wanted:
+        torch.testing.assert_close(found["sem_seg"], wanted["sem_seg"], atol=1e-3, rtol=1e-3)
+        assert (found["panoptic_seg"][0] != wanted["panoptic_seg"][0]).float().mean() < 1e-3
+
+
+@every_model
+def test_two_images_at_once_give_what_each_gives_alone(exported: Export, name: str) -> None:
+    one = exported(name)
+    images = [image(96, 128), image(75, 110, seed=1)]
+    model = _ext.Model(one.folder / "model.pb", one.folder / "model_init.pb", threads=1)
+    inputs = one.inputs(*images)
+    both = model.run(inputs)
+    first = 0
+    for i in range(2):
+        alone = model.run({key: value[i : i + 1] for key, value in inputs.items()})
+        for key, wanted in alone.items():
+            if key.startswith("rpn"):
+                own = both["rpn_rois"][:, 0] == i
+                found = both[key][own].copy()
+                if key == "rpn_rois":
+                    found[:, 0] = 0
+            elif key in (*DETECTION, "mask_fcn_probs", "kps_score", "keypoints_out"):
+                assert len(wanted) == both["batch_splits"][i]
+                found = both[key][first : first + len(wanted)]
+            else:
+                found = both[key][i : i + 1]
+            np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=2e-3, err_msg=key)
+        first += len(alone.get("bbox_nms", ()))
+
+
+@pytest.mark.parametrize("name", KEPT_SHAPES)
+def test_without_detections_every_output_is_empty(exported: Export, name: str, tmp_path: Any) -> None:
+    """The threshold lies in the file, so that another one needs no other conversion."""
+    one = exported(name)
+    net = type(one.nets.predict_net)()
+    net.CopyFrom(one.nets.predict_net)
+    for op in net.op:
+        for argument in op.arg:
+            if argument.name == "score_thresh":
+                argument.f = 2.0
+    Caffe2Model(net, one.nets.init_net).save_protobuf(tmp_path)
+    model = _ext.Model(tmp_path / "model.pb", tmp_path / "model_init.pb", threads=1)
+    found = {key: value.shape for key, value in model.run(one.inputs(image(96, 128))).items()}
+    assert found == {"bbox_nms": (0, 4), "score_nms": (0,), "class_nms": (0,), **KEPT_SHAPES[name]}
+    assert len(fields(FilePredictor(tmp_path, threads=1)({"image": image(96, 128)}))["scores"]) == 0
+
+
+@pytest.mark.parametrize("name", ["mask_fpn", "mask_c4", "rotated_dc5", "retinanet", "rpn_fpn"])
+@pytest.mark.parametrize("value", [0, 255])
+def test_a_plain_image_is_no_special_case(exported: Export, name: str, value: int) -> None:
+    one = exported(name)
+    report = verify(one.tracer, one.folder, np.full((3, 96, 96), value, np.float32), threads=1)
+    shapes = {row.output: (row.shape, row.shape_in_files) for row in report.rows if row.output not in MASKS}
+    assert all(a == b for a, b in shapes.values())
+    assert all(np.isfinite(row.difference) for row in report.rows)
+
+
+def arguments(net: Any) -> dict[str, Any]:
+    result = {}
+    for a in net.arg:
+        plain = a.f if a.HasField("f") else a.i if a.HasField("i") else a.s.decode() if a.HasField("s") else None
+        result[a.name] = plain if plain is not None else [*a.floats, *a.ints, *(s.decode() for s in a.strings)]
+    return result
+
+
+def test_arguments_of_the_net(exported: Export) -> None:
+    """Detectron2's come first and in its order."""
+    common = {"size_divisibility": 32, "device": "cpu", "meta_architecture": "GeneralizedRCNN"}
+    found = arguments(exported("mask_fpn").nets.predict_net)
+    assert list(found)[:3] == list(common)
+    assert common.items() <= found.items()
+    assert found["input_format"] == "BGR"
+    assert found["pixel_mean"] == pytest.approx([103.53, 116.28, 123.675])
+    assert (found["min_size_test"], found["max_size_test"]) == (800, 1333)
+    assert arguments(exported("mask_c4").nets.predict_net)["size_divisibility"] == 0
+
+
+def test_arguments_of_a_panoptic_net(exported: Export) -> None:
+    found = arguments(exported("panoptic_fpn").nets.predict_net)
+    assert list(found)[2:6] == [
+        "meta_architecture",
+        "combine_overlap_threshold",
+        "combine_stuff_area_limit",
+        "combine_instances_confidence_threshold",
+    ]
+    assert list(found.values())[2:6] == ["PanopticFPN", 0.5, 4096, 0.5]
+
+
+def test_arguments_of_a_retinanet(exported: Export) -> None:
+    one = exported("retinanet")
+    found = arguments(one.nets.predict_net)
+    wanted = {
+        "meta_architecture": "RetinaNet",
+        "score_threshold": pytest.approx(0.05),
+        "topk_candidates": 1000,
+        "nms_threshold": 0.5,
+        "max_detections_per_image": 8,
+        "bbox_reg_weights": [1.0, 1.0, 1.0, 1.0],
+    }
+    assert list(found)[2:8] == list(wanted)
+    assert list(found.values())[2:8] == list(wanted.values())
+    assert found["anchor_strides"] == [8, 16, 32, 64, 128]
+    cells = np.array(found["cell_anchors"]).reshape(5, 9, 4)
+    # Centred on the cell, since the offset is half a stride; three sizes per octave, three shapes.
+    centres = (cells[:, :, :2] + cells[:, :, 2:]) / 2
+    np.testing.assert_allclose(centres, np.broadcast_to(4 * 2.0 ** np.arange(5)[:, None, None], (5, 9, 2)), atol=1e-4)
+    sides = cells[:, :, 2:] - cells[:, :, :2]
+    areas = np.outer(32 * 2.0 ** np.arange(5), 2 ** (np.arange(3) / 3)) ** 2
+    np.testing.assert_allclose(np.sort(sides.prod(axis=2), axis=1)[:, ::3], areas, rtol=1e-4)
