@@ -44,9 +44,10 @@ inline std::string refuse_slow(const char* implementation) {
 template <class Primitive>
 class ByRows {
  public:
-  /// Sizes for `rows` rows: that alone where it is exact, else a few down to 1.
-  static std::vector<std::int64_t> sizes(std::int64_t rows, bool exact, std::initializer_list<std::int64_t> steps) {
-    if (exact) return {rows};
+  /// Sizes for `rows` rows. Images go one by one: with several at once, oneDNN may add up in another order, and an
+  /// image would not get what it gets alone. Regions go by a few sizes down to 1.
+  static std::vector<std::int64_t> sizes(std::int64_t rows, bool images, std::initializer_list<std::int64_t> steps) {
+    if (images) return {1};
     std::vector<std::int64_t> out;
     for (const auto s : steps)
       if (s <= rows) out.push_back(s);

@@ -67,7 +67,8 @@ std::string reject_onednn_conv(const char* type, const ConvParams& p, const Call
   if (site.outputs[0].shape.size() == 0) return "the output is empty";
   try {
     return onednn::refuse_slow(
-        describe(type, p, site, tail, site.inputs[0].shape[0], any_filters(p, site)).impl_info_str());
+        describe(type, p, site, tail, site.bounded ? site.inputs[0].shape[0] : 1, any_filters(p, site))
+            .impl_info_str());
   } catch (const dnnl::error& e) {
     return e.what();
   }

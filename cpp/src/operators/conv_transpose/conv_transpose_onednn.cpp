@@ -5,6 +5,7 @@
 
 #include "core/memory.h"
 #include "core/threads.h"
+#include "kernels/scale_shift.h"
 
 namespace d2deploy {
 
@@ -87,7 +88,7 @@ Prepared prepare_product(const ConvTransposeParams& p, const CallSite& site, boo
   memory::desc wanted{{channels, columns}, memory::data_type::f32, memory::format_tag::any};
   Prepared prepared;
   std::size_t scratch = 0;
-  for (const auto rows : onednn::ByRows<Product::Sized>::sizes(x[0], !site.bounded && x[0] == 1, kRowSizes)) {
+  for (const auto rows : onednn::ByRows<Product::Sized>::sizes(x[0], !site.bounded, kRowSizes)) {
     const std::int64_t pixels = rows * x[2] * x[3];
     const memory::desc from{{pixels, channels}, memory::data_type::f32, memory::format_tag::ab};
     const memory::desc to{{pixels, columns}, memory::data_type::f32, memory::format_tag::ab};
@@ -162,6 +163,8 @@ struct Deconvolution {
   onednn::ByRows<Sized> deconvolutions;
   std::shared_ptr<const onednn::PackedWeights> weights;
   Tensor bias;
+  bool finish_apart = false, relu = false;  // bias and ReLU in a loop of their own
+  std::vector<float> ones, zeros;           // for that loop, per channel
 };
 
 namespace {
@@ -180,11 +183,17 @@ memory::desc any_filters(const ConvTransposeParams& p, const Shape& w) {
   return {plain_filters(p, w).get_dims(), memory::data_type::f32, memory::format_tag::any};
 }
 
+// What follows the sum over the filters. `apart`: not in oneDNN's primitive, but in a loop of its own.
+struct Finish {
+  bool bias, relu, apart = false;
+};
+
 // Throws dnnl::error where oneDNN cannot do it.
-dnnl::deconvolution_forward::primitive_desc describe(const ConvTransposeParams& p, const CallSite& site, bool relu,
-                                                     std::int64_t rows, const memory::desc& weights) {
+dnnl::deconvolution_forward::primitive_desc describe(const ConvTransposeParams& p, const CallSite& site,
+                                                     const Finish& finish, std::int64_t rows,
+                                                     const memory::desc& weights) {
   const TransposedWindow at = window(p, site);
-  const memory::desc bias = site.inputs.size() > 2 ? onednn::describe(site.inputs[2]) : memory::desc();
+  const memory::desc bias = finish.bias && !finish.apart ? onednn::describe(site.inputs[2]) : memory::desc();
   return {onednn::cpu(),
           dnnl::prop_kind::forward_inference,
           dnnl::algorithm::deconvolution_direct,
@@ -195,7 +204,19 @@ dnnl::deconvolution_forward::primitive_desc describe(const ConvTransposeParams& 
           {at.stride_h, at.stride_w},
           {at.pad_t, at.pad_l},
           {at.pad_b - at.adj_h, at.pad_r - at.adj_w},
-          attributes(relu)};
+          attributes(finish.relu && !finish.apart)};
+}
+
+Finish finish_of(const ConvTransposeParams& p, const CallSite& site, bool relu,
+                 const std::vector<std::int64_t>& sizes) {
+  Finish finish{site.inputs.size() > 2, relu};
+  // oneDNN 3.2's strided kernels add the bias again for every block of input channels.
+  const auto faulty = [&](std::int64_t rows) {
+    const auto desc = describe(p, site, finish, rows, any_filters(p, site.inputs[1].shape));
+    return std::string_view(desc.impl_info_str()).find("brgconv_strided") != std::string_view::npos;
+  };
+  finish.apart = std::ranges::any_of(sizes, faulty);
+  return finish;
 }
 
 }  // namespace
@@ -203,8 +224,10 @@ dnnl::deconvolution_forward::primitive_desc describe(const ConvTransposeParams& 
 std::string reject_deconvolution(const ConvTransposeParams& p, const CallSite& site) {
   if (auto why = reject(site); !why.empty()) return why;
   try {
-    return onednn::refuse_slow(
-        describe(p, site, true, site.inputs[0].shape[0], any_filters(p, site.inputs[1].shape)).impl_info_str());
+    return onednn::refuse_slow(describe(p, site, {site.inputs.size() > 2, true},
+                                        site.bounded ? site.inputs[0].shape[0] : 1,
+                                        any_filters(p, site.inputs[1].shape))
+                                   .impl_info_str());
   } catch (const dnnl::error& e) {
     return e.what();
   }
@@ -214,11 +237,18 @@ Prepared prepare_deconvolution(const ConvTransposeParams& p, const CallSite& sit
   auto state = std::make_shared<Deconvolution>();
   const memory::desc plain = plain_filters(p, site.inputs[1].shape);
   memory::desc wanted = any_filters(p, site.inputs[1].shape);
-  if (site.inputs.size() > 2) state->bias = site.constants[2]->plain();
+  const auto sizes = onednn::ByRows<Deconvolution::Sized>::sizes(site.inputs[0].shape[0], !site.bounded, kRowSizes);
+  const Finish finish = finish_of(p, site, relu, sizes);
+  if (finish.bias) state->bias = site.constants[2]->plain();
+  if (finish.apart) {
+    state->finish_apart = true;
+    state->relu = relu;
+    state->ones.assign(static_cast<std::size_t>(site.outputs[0].shape[1]), 1.0F);
+    state->zeros.assign(state->ones.size(), 0.0F);
+  }
   Prepared prepared;
-  for (const auto rows :
-       onednn::ByRows<Deconvolution::Sized>::sizes(site.inputs[0].shape[0], !site.bounded, kRowSizes)) {
-    const auto desc = describe(p, site, relu, rows, wanted);
+  for (const auto rows : sizes) {
+    const auto desc = describe(p, site, finish, rows, wanted);
     if (prepared.detail.empty()) prepared.detail = desc.impl_info_str();
     wanted = desc.weights_desc();
     state->deconvolutions.add(
@@ -243,7 +273,8 @@ void run_deconvolution(const Call& call) {
   dnnl::stream stream(onednn::cpu());
   std::unordered_map<int, memory> args{
       {DNNL_ARG_WEIGHTS, onednn::view(state.weights->desc, state.weights->data.get())}};
-  if (state.bias.raw()) args[DNNL_ARG_BIAS] = onednn::view(onednn::describe(state.bias.type()), state.bias.raw());
+  if (state.bias.raw() && !state.finish_apart)
+    args[DNNL_ARG_BIAS] = onednn::view(onednn::describe(state.bias.type()), state.bias.raw());
   state.deconvolutions.for_each(x.dim(0), [&](const Deconvolution::Sized& sized, std::int64_t first) {
     args[DNNL_ARG_SRC] = onednn::view(sized.x, x.data<float>() + first * x.shape().size(1, 4));
     args[DNNL_ARG_DST] = onednn::view(sized.y, call.out<float>(0) + first * y.shape().size(1, 4));
@@ -251,6 +282,11 @@ void run_deconvolution(const Call& call) {
     sized.deconvolution.execute(stream, args);
   });
   stream.wait();
+  if (!state.finish_apart || (!state.bias.raw() && !state.relu)) return;
+  Maps maps = Maps::of(y.type());
+  maps.images = x.dim(0);
+  const float* shift = state.bias.raw() ? state.bias.data<float>() : state.zeros.data();
+  scale_shift(maps, {state.ones.data(), shift, 0, state.relu}, call.out<float>(0), call.out<float>(0));
 }
 
 }  // namespace transposed

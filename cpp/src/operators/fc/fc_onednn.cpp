@@ -35,8 +35,9 @@ memory::desc matrix(std::int64_t rows, std::int64_t columns, memory::format_tag 
 
 // Sizes for any number of rows up to the most, which itself comes first: it is the usual one.
 std::vector<std::int64_t> row_sizes(std::int64_t rows, bool exact) {
-  auto sizes = onednn::ByRows<State::Sized>::sizes(rows, exact, kRowSizes);
-  if (!exact && (sizes.empty() || sizes.front() != rows)) sizes.insert(sizes.begin(), rows);
+  if (exact) return {rows};
+  auto sizes = onednn::ByRows<State::Sized>::sizes(rows, false, kRowSizes);
+  if (sizes.empty() || sizes.front() != rows) sizes.insert(sizes.begin(), rows);
   return sizes;
 }
 
