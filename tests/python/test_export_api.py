@@ -19,6 +19,7 @@ from torch import nn
 from d2deploy.errors import InvalidArgument, InvalidModel, Unsupported
 from d2deploy.export import Caffe2Model, Caffe2Tracer, add_export_config, api, proto
 from d2deploy.export.inputs import net_inputs
+from d2deploy.export.netdef import Dims
 from d2deploy.export.shapes import readable_shapes
 from d2deploy.export.verify import compare
 
@@ -104,7 +105,7 @@ def test_onnx_passes_its_checker(exported: Export, retinanet: Caffe2Tracer, whic
 def test_torchscript_runs_and_agrees_at_other_sizes(exported: Export, tmp_path: Path) -> None:
     one = exported(NAME)
     one.tracer.export_torchscript().save(str(tmp_path / "model.ts"))
-    script = torch.jit.load(str(tmp_path / "model.ts"))
+    script = torch.jit.load(str(tmp_path / "model.ts"))  # type: ignore[no-untyped-call]
     data, info = torch.from_numpy(net_inputs(image(96, 128), [0] * 3, 32)["data"]), torch.tensor([[96.0, 128.0, 1.0]])
     wanted = one.tracer.run(data, info)
     with torch.no_grad():
@@ -121,7 +122,12 @@ def test_models_that_cannot_be_exported() -> None:
 
 def test_rotated_boxes_of_several_levels_are_refused() -> None:
     overrides: list[Any] = [
-        *("MODEL.BACKBONE.NAME", "build_resnet_fpn_backbone", "MODEL.RESNETS.OUT_FEATURES", ["res2", "res3", "res4", "res5"]),
+        *(
+            "MODEL.BACKBONE.NAME",
+            "build_resnet_fpn_backbone",
+            "MODEL.RESNETS.OUT_FEATURES",
+            ["res2", "res3", "res4", "res5"],
+        ),
         *("MODEL.RESNETS.RES5_DILATION", 1, "MODEL.FPN.IN_FEATURES", ["res2", "res3", "res4", "res5"]),
         *("MODEL.RPN.IN_FEATURES", ["p4", "p5"], "MODEL.ROI_HEADS.IN_FEATURES", ["p4", "p5"]),
         *("MODEL.ANCHOR_GENERATOR.SIZES", [[32], [64]], "MODEL.RESNETS.DEPTH", 18),
@@ -210,7 +216,12 @@ def test_a_picture_that_graphviz_cannot_draw(exported: Export, tmp_path: Path, m
 
 
 def test_shapes_are_written_in_sizes_of_the_image_and_numbers_of_boxes() -> None:
-    shapes = {"data": [1, 3, "32*s5", "32*s8"], "map": [1, 8, "2*s5", "2*s8 + 2"], "boxes": ["u3", 5], "more": ["u7", "u3"]}
+    shapes: dict[str, Dims] = {
+        "data": [1, 3, "32*s5", "32*s8"],
+        "map": [1, 8, "2*s5", "2*s8 + 2"],
+        "boxes": ["u3", 5],
+        "more": ["u7", "u3"],
+    }
     named = {"data": [1, 3, "H", "W"], "map": [1, 8, "H/16", "W/16 + 2"], "boxes": ["R1", 5], "more": ["R2", "R1"]}
     assert readable_shapes(shapes) == named
     sized = {"data": [1, 3, 64, 96], "map": [1, 8, 4, 8], "boxes": ["R1", 5], "more": ["R2", "R1"]}

@@ -47,10 +47,11 @@ DETECTRON2: dict[str, dict[str, int]] = {
 
 _NO_LONE_CONCAT = {"Concat": -1}  # of the RPN's rois alone, before BBoxTransform: it moves nothing
 # Bilinear resizing repeats the border, as PyTorch's does, where Detectron2's nets fade to zero, or took the nearest.
-_TRUE_BILINEAR = {"PadImage": 1, "ConvTranspose": 1, "ResizeNearest": -1, "Slice": -1}
+_TRUE_BILINEAR = {**_NO_LONE_CONCAT, "PadImage": 1, "ConvTranspose": 1, "ResizeNearest": -1, "Slice": -1}
 DEVIATIONS: dict[str, dict[str, int]] = {
     **dict.fromkeys(set(DETECTRON2) - {"retinanet"}, _NO_LONE_CONCAT),
-    **dict.fromkeys(("keypoint_fpn", "keypoint_max"), {**_NO_LONE_CONCAT, **_TRUE_BILINEAR}),
+    "keypoint_fpn": _TRUE_BILINEAR,
+    "keypoint_max": _TRUE_BILINEAR,
     "panoptic_fpn": {**_NO_LONE_CONCAT, "PadImage": 7},
 }
 

@@ -1,4 +1,4 @@
-"""Netron opens the files that are written: by its own code, where Node.js is installed, and by the rules in that code."""
+"""Netron opens what is written: by its own code, where Node.js is installed, and by the rules in that code."""
 
 from __future__ import annotations
 

@@ -60,8 +60,19 @@ def proposals(images: int, dim: int = 4, **changes: Any) -> Draw:
         anchors[:, :2] = anchors[:, :2] if dim == 4 else 0
         scores = random.permutation(images * 3 * 8 * 10).reshape(images, 3, 8, 10) / 100
         deltas = random.normal(0, 0.4, (images, 3 * dim, 8, 10))
-        arguments = {"spatial_scale": 0.125, "pre_nms_topN": 100, "post_nms_topN": 40, "nms_thresh": 0.7, "min_size": 4.0}
-        return [tensor(x) for x in (scores, deltas, infos(images), anchors)], {**arguments, **ANGLES, "detectron2_order": True, **changes}
+        arguments = {
+            "spatial_scale": 0.125,
+            "pre_nms_topN": 100,
+            "post_nms_topN": 40,
+            "nms_thresh": 0.7,
+            "min_size": 4.0,
+        }
+        return [tensor(x) for x in (scores, deltas, infos(images), anchors)], {
+            **arguments,
+            **ANGLES,
+            "detectron2_order": True,
+            **changes,
+        }
 
     return draw
 
@@ -104,7 +115,10 @@ def align(rows: int, images: int, dim: int = 4, with_image: bool = True, **chang
 
 
 def permutation(rows: int) -> Draw:
-    return lambda random: ([tensor(random.normal(size=(rows, 2, 3))), torch.from_numpy(random.permutation(rows)).int()], {})
+    return lambda random: (
+        [tensor(random.normal(size=(rows, 2, 3))), torch.from_numpy(random.permutation(rows)).int()],
+        {},
+    )
 
 
 def transform(rows: int, images: int, dim: int = 4, with_image: bool = True) -> Draw:
@@ -200,7 +214,9 @@ CASES: dict[str, list[Draw]] = {
     "HeatmapMaxKeypoint": [keypoints(9, True), keypoints(9, False), keypoints(0, True)],
     "AliasWithName": [lambda random: ([tensor(random.normal(size=(2, 3)))], {"name": "rpn_rois"})],
 }
-PARAMETERS = [pytest.param(kind, draw, id=f"{kind}-{i}") for kind, draws in CASES.items() for i, draw in enumerate(draws)]
+PARAMETERS = [
+    pytest.param(kind, draw, id=f"{kind}-{i}") for kind, draws in CASES.items() for i, draw in enumerate(draws)
+]
 
 
 def call(kind: str, inputs: Inputs, arguments: dict[str, Any]) -> list[Tensor]:
@@ -228,13 +244,20 @@ def test_bodies_are_as_the_oracles(kind: str, draw: Draw, seed: int) -> None:
 def test_a_crop_without_samples() -> None:
     """Where the box has no area, Caffe2 divides 0 by 0; PyTorch gives 0, which heads can bear."""
     rois = tensor([[0, 3, 3, 3, 3]])
-    arguments = {"order": "NCHW", "spatial_scale": 1.0, "pooled_h": 2, "pooled_w": 2, "sampling_ratio": 0, "aligned": True}
+    arguments = {
+        "order": "NCHW",
+        "spatial_scale": 1.0,
+        "pooled_h": 2,
+        "pooled_w": 2,
+        "sampling_ratio": 0,
+        "aligned": True,
+    }
     assert _OPS.RoIAlign(torch.ones(1, 1, 8, 8), rois, **arguments).tolist() == [[[[0, 0], [0, 0]]]]
 
 
 @pytest.mark.parametrize("kind", CASES)
 def test_registered_as_pytorch_wants(kind: str) -> None:
-    """Among others: nothing is changed in place or returned as it came, and the fake has the body's shapes and types."""
+    """Nothing is changed in place or returned as it came; the fake has the body's shapes, strides and types."""
     inputs, arguments = CASES[kind][0](np.random.default_rng(0))
     (operator,) = (o for o in OPERATORS if o.type == kind)
     tests = ("test_schema", "test_faketensor")

@@ -139,5 +139,7 @@ def panoptic_faults(outputs: dict[str, Any], answer: dict[str, Any]) -> list[str
 def test_raw_outputs_agree(trained: Trained) -> None:
     reader = ImageReader.from_config(trained.cfg)
     with torch.no_grad():
-        report = verify(trained.tracer, trained.folder, reader(SHAPES / "val" / "images" / "000020.jpg")["image"], threads=1)
+        report = verify(
+            trained.tracer, trained.folder, reader(SHAPES / "val" / "images" / "000020.jpg")["image"], threads=1
+        )
     assert report.agrees, f"\n{report}"

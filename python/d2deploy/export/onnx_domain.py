@@ -90,7 +90,9 @@ def _register(operator: Operator) -> None:
             1,
             inputs=parameters(operator.tensors, operator.many_inputs),
             outputs=parameters(outputs, operator.many_outputs),
-            type_constraints=[(f"T_{n}", ["tensor(float)", "tensor(int32)"], "") for n in [*operator.tensors, *outputs]],
+            type_constraints=[
+                (f"T_{n}", ["tensor(float)", "tensor(int32)"], "") for n in [*operator.tensors, *outputs]
+            ],
             attributes=attributes(operator.attributes),
         )
     )
