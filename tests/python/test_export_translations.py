@@ -38,6 +38,10 @@ def ints(*values: int) -> Array:
     return np.array(values, np.int64)
 
 
+def scalar(value: float) -> Array:
+    return np.array(value, np.float32)
+
+
 @dataclass(frozen=True)
 class Case:
     """Nodes in ONNX's text form from `data` to `y`, and the Caffe2 operators that they become, in order."""
@@ -59,13 +63,14 @@ NEAREST, BILINEAR = RESIZE.format("nearest", "asymmetric"), RESIZE.format("linea
 FEW = (3, 4, 1, 1)
 
 CASES: dict[str, list[Case]] = {
-    "Add": [operator("Add(data, w)", "Add", w=numbers(4, 1, 1)), operator("Add(w, data)", "Add", w=numbers(1, 4, 1, 8))],
+    "Add": [
+        operator("Add(data, w)", "Add", w=numbers(4, 1, 1)),
+        operator("Add(w, data)", "Add", w=numbers(1, 4, 1, 8)),
+    ],
     "AveragePool": [
         operator("AveragePool<kernel_shape=[2, 3], strides=[2, 1]>(data)", "AveragePool"),
         operator("AveragePool<kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]>(data)", "AveragePool"),
-        operator(
-            "AveragePool<kernel_shape=[3, 3], pads=[1, 0, 1, 0], count_include_pad=1>(data)", "AveragePool"
-        ),
+        operator("AveragePool<kernel_shape=[3, 3], pads=[1, 0, 1, 0], count_include_pad=1>(data)", "AveragePool"),
     ],
     "BatchNormalization": [
         operator(
@@ -79,9 +84,9 @@ CASES: dict[str, list[Case]] = {
     ],
     "Cast": [operator("Cast<to=1>(data)", "Cast")],
     "Clip": [
-        operator("Clip(data, low, high)", "Clip", low=np.float32(-0.5), high=np.float32(1)),
-        operator("Clip(data, low)", "Clip", low=np.float32(-0.5)),
-        operator("Clip(data, , high)", "Clip", high=np.float32(0.25)),
+        operator("Clip(data, low, high)", "Clip", low=scalar(-0.5), high=scalar(1)),
+        operator("Clip(data, low)", "Clip", low=scalar(-0.5)),
+        operator("Clip(data, , high)", "Clip", high=scalar(0.25)),
     ],
     "Concat": [
         operator("Concat<axis=1>(data, w, data)", "Concat", w=numbers(2, 3, 6, 8)),
@@ -102,7 +107,7 @@ CASES: dict[str, list[Case]] = {
             w=numbers(4, 3, 4, 3),
         ),
     ],
-    "Div": [operator("Div(data, w)", "Div", w=numbers(4, 1, 1)), operator("Div(data, w)", "Div", w=np.float32(3))],
+    "Div": [operator("Div(data, w)", "Div", w=numbers(4, 1, 1)), operator("Div(data, w)", "Div", w=scalar(3))],
     "Dropout": [Case("z = Relu(data)\nu = Dropout(z)\ny = Neg(u)", "Relu Negative")],
     "Exp": [operator("Exp(data)", "Exp")],
     "Flatten": [operator("Flatten(data)", "Flatten"), operator("Flatten<axis=2>(data)", "Flatten")],
@@ -112,14 +117,24 @@ CASES: dict[str, list[Case]] = {
         operator("Gather(data, i)", "Slice Squeeze", i=ints(-2)[0]),
     ],
     "Gemm": [
-        Case("x = Flatten(data)\ny = Gemm<transB=1>(x, w, b)", "Flatten FC", {"w": numbers(5, 4), "b": numbers(5)}, FEW),
-        Case("x = Flatten(data)\ny = Gemm(x, w, b)", "Flatten FCTransposed", {"w": numbers(4, 5), "b": numbers(5)}, FEW),
+        Case(
+            "x = Flatten(data)\ny = Gemm<transB=1>(x, w, b)", "Flatten FC", {"w": numbers(5, 4), "b": numbers(5)}, FEW
+        ),
+        Case(
+            "x = Flatten(data)\ny = Gemm(x, w, b)", "Flatten FCTransposed", {"w": numbers(4, 5), "b": numbers(5)}, FEW
+        ),
         Case("x = Flatten(data)\ny = Gemm<transB=1>(x, w)", "Flatten FC", {"w": numbers(5, 4)}, FEW),
     ],
     "GlobalAveragePool": [operator("GlobalAveragePool(data)", "AveragePool")],
-    "HardSigmoid": [operator("HardSigmoid<alpha=0.3, beta=0.4>(data)", "Mul Add Clip"), operator("HardSigmoid(data)", "Mul Add Clip")],
+    "HardSigmoid": [
+        operator("HardSigmoid<alpha=0.3, beta=0.4>(data)", "Mul Add Clip"),
+        operator("HardSigmoid(data)", "Mul Add Clip"),
+    ],
     "HardSwish": [operator("HardSwish(data)", "Mul Add Clip Mul")],
-    "Identity": [Case("z = Relu(data)\nu = Identity(z)\ny = Neg(u)", "Relu Negative"), Case("z = Relu(data)\ny = Identity(z)", "Relu Copy")],
+    "Identity": [
+        Case("z = Relu(data)\nu = Identity(z)\ny = Neg(u)", "Relu Negative"),
+        Case("z = Relu(data)\ny = Identity(z)", "Relu Copy"),
+    ],
     "InstanceNormalization": [
         operator(
             "InstanceNormalization<epsilon=0.01>(data, gamma, beta)",
@@ -141,12 +156,12 @@ CASES: dict[str, list[Case]] = {
     "Neg": [operator("Neg(data)", "Negative")],
     "Pad": [
         operator("Pad(data, pads)", "PadImage", pads=ints(0, 0, 1, 2, 0, 0, 3, 0)),
-        operator("Pad(data, pads, v)", "PadImage", pads=ints(0, 0, 1, 2, 0, 0, 3, 1), v=np.float32(-1.5)),
+        operator("Pad(data, pads, v)", "PadImage", pads=ints(0, 0, 1, 2, 0, 0, 3, 1), v=scalar(-1.5)),
         operator('Pad<mode="edge">(data, pads)', "PadImage", pads=ints(0, 0, 2, 1, 0, 0, 1, 3)),
         operator('Pad<mode="reflect">(data, pads)', "PadImage", pads=ints(0, 0, 2, 1, 0, 0, 1, 3)),
     ],
     "Pow": [
-        Case("y = Pow(data, w)", "Pow", {"w": np.float32(1.5)}, positive=True),
+        Case("y = Pow(data, w)", "Pow", {"w": scalar(1.5)}, positive=True),
         operator("Pow(data, w)", "Pow", w=ints(2)[0]),
     ],
     "ReduceMean": [
@@ -172,7 +187,11 @@ CASES: dict[str, list[Case]] = {
     "Slice": [
         operator("Slice(data, first, last, axes)", "Slice", first=ints(1), last=ints(3), axes=ints(1)),
         operator(
-            "Slice(data, first, last, axes)", "Slice Slice", first=ints(-4, 1), last=ints(-1, 2**63 - 1), axes=ints(-2, 3)
+            "Slice(data, first, last, axes)",
+            "Slice Slice",
+            first=ints(-4, 1),
+            last=ints(-1, 2**63 - 1),
+            axes=ints(-2, 3),
         ),
         operator("Slice(data, first, last)", "Slice Slice", first=ints(1, 0), last=ints(2, -2)),
         operator("Slice(data, first, last, axes)", "Slice", first=ints(-100), last=ints(100), axes=ints(2)),
@@ -188,9 +207,12 @@ CASES: dict[str, list[Case]] = {
     ],
     "Sqrt": [Case("y = Sqrt(data)", "Sqrt", positive=True)],
     "Squeeze": [Case("y = Squeeze(data, axes)", "Squeeze", {"axes": ints(-2, 0)}, (1, 4, 1, 8))],
-    "Sub": [operator("Sub(data, w)", "Sub", w=numbers(4, 1, 1)), operator("Sub(w, data)", "Sub", w=np.float32(1))],
+    "Sub": [operator("Sub(data, w)", "Sub", w=numbers(4, 1, 1)), operator("Sub(w, data)", "Sub", w=scalar(1))],
     "Sum": [operator("Sum(data, w, data)", "Sum", w=numbers(2, 4, 6, 8))],
-    "Transpose": [operator("Transpose<perm=[0, 2, 3, 1]>(data)", "Transpose"), operator("Transpose(data)", "Transpose")],
+    "Transpose": [
+        operator("Transpose<perm=[0, 2, 3, 1]>(data)", "Transpose"),
+        operator("Transpose(data)", "Transpose"),
+    ],
     "Unsqueeze": [operator("Unsqueeze(data, axes)", "ExpandDims", axes=ints(-1, 1))],
 }
 # Operators of our own domain, which ONNX's evaluator does not know: test_export_modules.py, test_export_models.py.
@@ -207,6 +229,11 @@ def build(nodes: str, constants: dict[str, Array], shape: tuple[int | str, ...])
     )
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)])
     return onnx.shape_inference.infer_shapes(model, data_prop=True)
+
+
+def reference(model: onnx.ModelProto, data: Array) -> Array:
+    outputs: Any = ReferenceEvaluator(model).run(None, {"data": data})
+    return np.asarray(outputs[0])
 
 
 def write(model: onnx.ModelProto) -> Nets:
@@ -234,7 +261,7 @@ def test_files_give_what_onnx_means(kind: str, case: Case, tmp_path: Path) -> No
     data = np.abs(data) + np.float32(0.1) if case.positive else data
     model = build(case.nodes, case.constants, case.shape)
     assert kind in [node.op_type for node in model.graph.node]
-    (wanted,) = ReferenceEvaluator(model).run(None, {"data": data})
+    wanted = reference(model, data)
     nets = write(model)
     assert " ".join(op.type for op in nets.predict.op) == case.operators
     found = run(nets, tmp_path, data=data)["y"]
@@ -256,7 +283,7 @@ def test_height_and_width_may_be_unknown(
 ) -> None:
     data = numbers(1, 4, *size)
     model = build(nodes, constants, (1, 4, "H", "W"))
-    (wanted,) = ReferenceEvaluator(model).run(None, {"data": data})
+    wanted = reference(model, data)
     nets = write(model)
     assert " ".join(op.type for op in nets.predict.op) == operators
     np.testing.assert_allclose(run(nets, tmp_path, data=data)["y"], wanted, rtol=2e-5, atol=2e-5, strict=True)
@@ -264,8 +291,12 @@ def test_height_and_width_may_be_unknown(
 
 # What an operator says that cannot be written.
 REFUSED: list[tuple[str, dict[str, Array], str]] = [
-    ("y = Conv<auto_pad=\"SAME_UPPER\", kernel_shape=[3, 3]>(data, w)", {"w": W}, "Conv with auto_pad"),
-    ("z = Reshape(data, shape)\ny = MaxPool<kernel_shape=[2]>(z)", {"shape": ints(2, 4, 48)}, "MaxPool over 1 dimensions"),
+    ('y = Conv<auto_pad="SAME_UPPER", kernel_shape=[3, 3]>(data, w)', {"w": W}, "Conv with auto_pad"),
+    (
+        "z = Reshape(data, shape)\ny = MaxPool<kernel_shape=[2]>(z)",
+        {"shape": ints(2, 4, 48)},
+        "MaxPool over 1 dimensions",
+    ),
     ("y = ConvTranspose<dilations=[2, 2], kernel_shape=[2, 2]>(data, w)", {"w": numbers(4, 3, 2, 2)}, "with dilation"),
     ("y = MaxPool<kernel_shape=[2, 2], ceil_mode=1>(data)", {}, "MaxPool with ceil_mode or dilation"),
     ("y = MaxPool<kernel_shape=[2, 2], dilations=[2, 2]>(data)", {}, "MaxPool with ceil_mode or dilation"),
@@ -281,7 +312,7 @@ REFUSED: list[tuple[str, dict[str, Array], str]] = [
     ),
     ("y = Gather<axis=1>(data, i)", {"i": ints(1, 0)}, "indexing by a tensor cannot be written"),
     ("y = Softmax<axis=1>(data)", {}, "Softmax over a dimension that is not the last one"),
-    ("y = Resize<mode=\"linear\">(data, , , sizes)", {"sizes": ints(2, 4, 9, 9)}, "give F.interpolate a scale_factor"),
+    ('y = Resize<mode="linear">(data, , , sizes)', {"sizes": ints(2, 4, 9, 9)}, "give F.interpolate a scale_factor"),
     (
         f"y = {RESIZE.format('cubic', 'half_pixel')}",
         {"scales": np.array([1, 1, 2, 2], np.float32)},

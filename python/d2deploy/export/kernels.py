@@ -81,12 +81,12 @@ def distribute_fpn_proposals(rois: Tensor, scale: int, level: int, highest: int,
 
 
 def pool(
-    features: Tensor, rois: Tensor, spatial_scale: float, size: tuple[int, int], sampling_ratio: int, aligned: bool
+    features: Tensor, rois: Tensor, dim: int, spatial_scale: float, size: tuple[int, int], ratio: int, aligned: bool
 ) -> Tensor:
-    """Crops of upright rois (R, 4 or 5) or rotated ones (R, 6); four columns mean the first image."""
-    if rois.shape[1] == 4:
+    """Crops of rois (R, dim) of the first image, or (R, 1 + dim) that begin with the image's index."""
+    if rois.shape[1] == dim:
         rois = torch.cat([rois.new_zeros(len(rois), 1), rois], dim=1)
-    return roi_align(features, rois, size, spatial_scale, sampling_ratio, aligned)
+    return roi_align(features, rois, size, spatial_scale, ratio, aligned).contiguous()
 
 
 def bbox_transform(

@@ -41,6 +41,12 @@ class Node:
         """Blobs of the inputs that are given."""
         return [self._writer.blob(v) for v in self._node.inputs if v is not None]
 
+    @property
+    def source(self) -> str:
+        """Blob of the first input. The others do not become parameters by this."""
+        assert self._node.inputs[0] is not None
+        return self._writer.blob(self._node.inputs[0])
+
     def attribute(self, name: str, default: Any = None) -> Any:
         found = self._node.attributes.get(name)
         return default if found is None else found.value
@@ -83,7 +89,7 @@ class Node:
     def forward(self) -> None:
         """The output is the first input: nothing is written, except where both are known by names of their own."""
         if not self._writer.alias(self._node.outputs[0], self._node.inputs[0]):
-            self.emit("Copy", self.inputs[:1])
+            self.emit("Copy", [self.source])
 
     def refuse(self, reason: str) -> Unsupported:
         return Unsupported(f"{module_of(self._node)}: {reason}")

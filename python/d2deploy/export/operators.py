@@ -162,7 +162,7 @@ def RoIAlign(
     aligned: bool,
 ) -> Tensor:
     """Features (N, C, H, W), rois (R, 4 or 5) xyxy -> (R, C, pooled_h, pooled_w)."""
-    return kernels.pool(X, rois, spatial_scale, (pooled_h, pooled_w), sampling_ratio, aligned)
+    return kernels.pool(X, rois, 4, spatial_scale, (pooled_h, pooled_w), sampling_ratio, aligned)
 
 
 @_operator(_roi_align_fake)
@@ -177,7 +177,7 @@ def RoIAlignRotated(
     aligned: bool,
 ) -> Tensor:
     """Features (N, C, H, W), rois (R, 5 or 6) centre x, y, width, height, degrees -> (R, C, pooled_h, pooled_w)."""
-    return kernels.pool(X, rois, spatial_scale, (pooled_h, pooled_w), sampling_ratio, aligned)
+    return kernels.pool(X, rois, 5, spatial_scale, (pooled_h, pooled_w), sampling_ratio, aligned)
 
 
 @_operator(lambda X, indices: X.new_empty(indices.shape[0], *X.shape[1:]))

@@ -70,7 +70,7 @@ def _matmul(n: Node) -> None:
         n.emit("BatchMatMul", n.inputs, broadcast=1)
         return
     bias = n.parameter("zero_bias", np.zeros(weight.shape[1], np.float32))
-    n.emit("FC", [n.inputs[0], n.parameter("weight", np.ascontiguousarray(weight.T)), bias])
+    n.emit("FC", [n.source, n.parameter("weight", np.ascontiguousarray(weight.T)), bias])
 
 
 def _softmax(n: Node) -> None:
@@ -93,7 +93,7 @@ def _reshape(n: Node) -> None:
     """Flatten where it is one; else with 0 for sizes that stay, and -1 for at most one that is unknown."""
     before, after = n.shape(), n.output_shape()
     if len(after) == 2 and before and before[0] == after[0] and all(isinstance(d, int) for d in before[1:]):
-        n.emit("Flatten", n.inputs[:1], axis=1)
+        n.emit("Flatten", [n.source], axis=1)
         return
     if before == after:
         n.forward()
@@ -101,7 +101,7 @@ def _reshape(n: Node) -> None:
     shape = [d if isinstance(d, int) else 0 if i < len(before) and before[i] == d else -1 for i, d in enumerate(after)]
     if shape.count(-1) > 1:
         raise n.refuse(f"a reshape to {after} depends on the image's size in a way that Caffe2 cannot express")
-    n.emit("Reshape", n.inputs[:1], [n.first_output(), n.step("old_shape", [len(before)])], shape=shape)
+    n.emit("Reshape", [n.source], [n.first_output(), n.step("old_shape", [len(before)])], shape=shape)
 
 
 def _resize(n: Node) -> None:
@@ -111,7 +111,7 @@ def _resize(n: Node) -> None:
     height, width = float(scales[2]), float(scales[3])
     mode, coordinates = n.attribute("mode"), n.attribute("coordinate_transformation_mode")
     if mode == "nearest" and coordinates == "asymmetric" and n.attribute("nearest_mode") == "floor":
-        n.emit("ResizeNearest", n.inputs[:1], width_scale=width, height_scale=height, order="NCHW")
+        n.emit("ResizeNearest", [n.source], width_scale=width, height_scale=height, order="NCHW")
     elif mode == "linear" and coordinates == "half_pixel" and height == width and height.is_integer():
         _resize_bilinear(n, int(height))
     else:
@@ -136,7 +136,7 @@ def _resize_bilinear(n: Node, factor: int) -> None:
     kernel = np.broadcast_to(np.outer(row, row), (channels, 1, size, size)).astype(np.float32)
     shape = n.shape()
     padded = n.step("padded", [*shape[:2], *(d + 2 if isinstance(d, int) else f"{d} + 2" for d in shape[2:])])
-    n.emit("PadImage", n.inputs[:1], [padded], mode="edge", pads=[1] * 4)
+    n.emit("PadImage", [n.source], [padded], mode="edge", pads=[1] * 4)
     weight = n.parameter(f"bilinear_{factor}x", kernel)
     n.emit(
         "ConvTranspose",
@@ -152,7 +152,7 @@ def _reduce_mean(n: Node) -> None:
     axes = n.constant(1)
     rank = len(n.shape())
     every = range(rank) if axes is None else (int(a) % rank for a in axes)
-    n.emit("ReduceMean", n.inputs[:1], axes=sorted(every), keepdims=n.attribute("keepdims", 1))
+    n.emit("ReduceMean", [n.source], axes=sorted(every), keepdims=n.attribute("keepdims", 1))
 
 
 def _slice(n: Node) -> None:
@@ -162,7 +162,7 @@ def _slice(n: Node) -> None:
     if starts is None or ends is None or (steps is not None and any(s != 1 for s in steps)):
         raise n.refuse("a slice with steps, or with computed borders, has no counterpart in Caffe2")
     cuts = list(zip(range(len(starts)) if axes is None else axes, starts, ends, strict=True))
-    source = n.inputs[0]
+    source = n.source
     for number, (axis, start, end) in enumerate(cuts):
         size = n.shape()[axis % rank]
         if isinstance(size, int):
@@ -184,7 +184,7 @@ def _gather(n: Node) -> None:
     first, last = [0] * len(shape), [-1] * len(shape)
     first[axis], last[axis] = (at, at + 1) if at >= 0 else (at - 1, at)
     row = n.step("row", [1 if i == axis else d for i, d in enumerate(shape)])
-    n.emit("Slice", n.inputs[:1], [row], starts=first, ends=last)
+    n.emit("Slice", [n.source], [row], starts=first, ends=last)
     n.emit("Squeeze", [row], dims=[axis])
 
 
@@ -193,7 +193,7 @@ def _squeeze(n: Node) -> None:
     if axes is None:
         raise n.refuse("squeeze needs the dimensions to drop")
     rank = len(n.shape()) + (len(axes) if n.type == "Unsqueeze" else 0)
-    n.emit("ExpandDims" if n.type == "Unsqueeze" else "Squeeze", n.inputs[:1], dims=sorted(int(a) % rank for a in axes))
+    n.emit("ExpandDims" if n.type == "Unsqueeze" else "Squeeze", [n.source], dims=sorted(int(a) % rank for a in axes))
 
 
 def _transpose(n: Node) -> None:
@@ -203,13 +203,13 @@ def _transpose(n: Node) -> None:
 def _split(n: Node) -> None:
     sizes = n.constant(1)
     extra: dict[str, Any] = {} if sizes is None else {"split": [int(s) for s in sizes]}
-    n.emit("Split", n.inputs[:1], axis=n.attribute("axis", 0) % len(n.shape()), **extra)
+    n.emit("Split", [n.source], axis=n.attribute("axis", 0) % len(n.shape()), **extra)
 
 
 def _clip(n: Node) -> None:
     low, high = n.constant(1), n.constant(2)
     bounds: dict[str, Any] = {name: float(v) for name, v in (("min", low), ("max", high)) if v is not None}
-    n.emit("Clip", n.inputs[:1], **bounds)
+    n.emit("Clip", [n.source], **bounds)
 
 
 def _hard_sigmoid(n: Node) -> None:
@@ -217,7 +217,7 @@ def _hard_sigmoid(n: Node) -> None:
     alpha = n.parameter("alpha", np.array(n.attribute("alpha", 0.2), np.float32))
     beta = n.parameter("beta", np.array(n.attribute("beta", 0.5), np.float32))
     scaled, moved = n.step("scaled", n.shape()), n.step("moved", n.shape())
-    n.emit("Mul", [n.inputs[0], alpha], [scaled])
+    n.emit("Mul", [n.source, alpha], [scaled])
     n.emit("Add", [scaled, beta], [moved])
     n.emit("Clip", [moved], min=0.0, max=1.0)
 
@@ -226,17 +226,17 @@ def _hard_swish(n: Node) -> None:
     """x * clip(x / 6 + 1/2, 0, 1)."""
     sixth, half = n.parameter("sixth", np.array(1 / 6, np.float32)), n.parameter("half", np.array(0.5, np.float32))
     scaled, moved, gate = (n.step(s, n.shape()) for s in ("scaled", "moved", "gate"))
-    n.emit("Mul", [n.inputs[0], sixth], [scaled])
+    n.emit("Mul", [n.source, sixth], [scaled])
     n.emit("Add", [scaled, half], [moved])
     n.emit("Clip", [moved], [gate], min=0.0, max=1.0)
-    n.emit("Mul", [n.inputs[0], gate])
+    n.emit("Mul", [n.source, gate])
 
 
 def _power(n: Node) -> None:
     exponent = n.constant(1)
     if exponent is None or exponent.size != 1:
         raise n.refuse("a power with a computed exponent has no counterpart in Caffe2")
-    n.emit("Pow", n.inputs[:1], exponent=float(exponent))
+    n.emit("Pow", [n.source], exponent=float(exponent))
 
 
 def _pad(n: Node) -> None:
@@ -246,7 +246,7 @@ def _pad(n: Node) -> None:
     if pads is None or n.constant(3) is not None or len(pads) != 8 or any(pads[[0, 1, 4, 5]]) or mode == "wrap":
         raise n.refuse("padding other than of height and width, by constant, edge or reflection, cannot be written")
     sides = [int(p) for p in pads[[2, 3, 6, 7]]]
-    n.emit("PadImage", n.inputs[:1], mode=mode, pads=sides, value=0.0 if value is None else float(value))
+    n.emit("PadImage", [n.source], mode=mode, pads=sides, value=0.0 if value is None else float(value))
 
 
 def _batch_norm(n: Node) -> None:
