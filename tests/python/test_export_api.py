@@ -191,7 +191,7 @@ def test_the_picture_names_operators_and_shapes(exported: Export, tmp_path: Path
     text = (tmp_path / "model.svg").read_text()
     assert text.lstrip().startswith("<?xml")
     assert set(re.findall(r">([A-Z]\w+)</text>", text)) >= {op.type for op in one.nets.predict_net.op}
-    for shape in ("1 × 3 × H × W", "1 × 32 × H/32 × W/32", "R1 × 5", "weights 32 × 3 × 7 × 7, 32"):
+    for shape in ("1 × 3 × H × W", "1 × 32 × H/32 × W/32", "R2 × 5", "weights 32 × 3 × 7 × 7, 32"):
         assert shape in text
     one.nets.save_graph(tmp_path / "sized.svg", [{"image": tensor(image(75, 110))}])
     assert "1 × 3 × 96 × 128" in (tmp_path / "sized.svg").read_text()

@@ -73,12 +73,9 @@ def _group_norm(
 def _register(operator: Operator) -> None:
     option = _Schema.FormalParameterOption
 
-    outputs = [f"output{i}" for i in range(operator.outputs)]
-
     def parameters(names: Sequence[str], many: bool) -> list[Any]:
-        """Each has a type of its own: places are int32 beside boxes that are floats."""
         kind = option.Variadic if many else option.Single
-        return [_Schema.FormalParameter(n, f"T_{n}", param_option=kind, is_homogeneous=not many) for n in names]
+        return [_Schema.FormalParameter(n, "T", param_option=kind, is_homogeneous=not many) for n in names]
 
     def attributes(kinds: Mapping[str, Any]) -> list[Any]:
         return [_Schema.Attribute(name, _ATTRIBUTES[kind][1], required=False) for name, kind in kinds.items()]
@@ -89,10 +86,8 @@ def _register(operator: Operator) -> None:
             DOMAIN,
             1,
             inputs=parameters(operator.tensors, operator.many_inputs),
-            outputs=parameters(outputs, operator.many_outputs),
-            type_constraints=[
-                (f"T_{n}", ["tensor(float)", "tensor(int32)"], "") for n in [*operator.tensors, *outputs]
-            ],
+            outputs=parameters([f"output{i}" for i in range(operator.outputs)], operator.many_outputs),
+            type_constraints=[("T", ["tensor(float)", "tensor(int32)"], "boxes, scores, maps; places")],
             attributes=attributes(operator.attributes),
         )
     )
