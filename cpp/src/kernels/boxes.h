@@ -63,8 +63,9 @@ inline float iou(const Box& a, float area_a, const Box& b, float area_b, float p
 
 /// The whole part of a stored image index, checked to be in [0, images). `op` and `row` are for the message.
 inline std::int64_t image_index(const char* op, std::int64_t row, float stored, std::int64_t images) {
-  check(images > 0 && stored > -1.0F && stored < static_cast<float>(images), op, ": row ", row, " of rois has image index ", stored,
-        ", but there ", images == 1 ? "is " : "are ", images, images == 1 ? " image" : " images");
+  check(images > 0 && stored > -1.0F && stored < static_cast<float>(images), op, ": row ", row,
+        " of rois has image index ", stored, ", but there ", images == 1 ? "is " : "are ", images,
+        images == 1 ? " image" : " images");
   return static_cast<std::int64_t>(stored);
 }
 
