@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module, resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import yaml
 
 from d2deploy.errors import DeviceError, Error, InternalError, InvalidArgument, InvalidModel, Unsupported
 
@@ -50,8 +52,15 @@ EXIT_CODES: dict[type[Error], int] = {
 }
 
 
+class _Parser(argparse.ArgumentParser):
+    """Wrong use is an error like the others."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InvalidArgument(f"{message}; --help shows the usage")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="caffe2_converter", description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawTextHelpFormatter
     )
     add = parser.add_argument
@@ -79,10 +88,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the converter and returns its exit code; errors are one line on stderr."""
-    args = _parser().parse_args(arguments)
+    """Runs the converter and returns its exit code; errors go to stderr."""
     try:
-        return _run(args)
+        return _run(_parser().parse_args(arguments))
     except Error as error:
         print(f"error: {error}", file=sys.stderr)
         return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
@@ -92,6 +100,8 @@ def _run(args: argparse.Namespace) -> int:
     _check(args)
     for module in args.imports:
         _import(module)
+    if args.run_eval or not args.no_verify:
+        _check_runtime()
     import torch
 
     from d2deploy.export import Caffe2Tracer
@@ -120,6 +130,8 @@ def _run(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> None:
     if (args.dataset_json is None) != (args.image_root is None):
         raise InvalidArgument("--dataset-json and --image-root go together: annotations, and the folder of the images")
+    if args.threads < 0:
+        raise InvalidArgument(f"--threads is {args.threads}, must be at least 0")
     if args.dataset_json and not args.run_eval:
         raise InvalidArgument("--dataset-json is for --run-eval, which is not given")
     if len(args.overrides) % 2:
@@ -133,8 +145,19 @@ def _import(module: str) -> None:
     sys.path.insert(0, "")
     try:
         import_module(module)
+    except Exception as error:  # whatever the user's code raises
+        raise InvalidArgument(f"--import {module}: {type(error).__name__}: {error}") from error
+
+
+def _check_runtime() -> None:
+    """Running the files needs the compiled library: better known before minutes of converting."""
+    try:
+        import_module("d2deploy._ext")
     except ImportError as error:
-        raise InvalidArgument(f"--import {module}: {error}") from error
+        raise InvalidArgument(
+            f"the compiled module d2deploy._ext cannot be loaded ({error}); build it (in a source tree: cmake --preset "
+            "release && cmake --build --preset release), or give --no-verify, without --run-eval"
+        ) from error
 
 
 def _configuration(args: argparse.Namespace) -> tuple[Any, Callable[[], nn.Module]]:
@@ -160,16 +183,20 @@ def _configuration(args: argparse.Namespace) -> tuple[Any, Callable[[], nn.Modul
 
 def _of_detectron2(args: argparse.Namespace) -> tuple[Any, Callable[[], nn.Module]]:
     try:
-        config, checkpoint, modeling = (
-            import_module(f"detectron2.{part}") for part in ("config", "checkpoint", "modeling")
+        config, model_zoo, modeling = (
+            import_module(f"detectron2.{part}") for part in ("config", "model_zoo", "modeling")
         )
     except ImportError as error:
         raise InvalidArgument(f"--detectron2: Detectron2 cannot be imported ({error}); install it") from error
-    cfg = config.get_cfg()
+    from d2deploy.checkpoint import load_weights
+    from d2deploy.export import add_export_config
+
+    cfg = add_export_config(config.get_cfg())
     try:
-        cfg.merge_from_file(args.config_file)
+        known = Path(args.config_file).exists()
+        cfg.merge_from_file(args.config_file if known else model_zoo.get_config_file(args.config_file))
         cfg.merge_from_list(args.overrides)
-    except (KeyError, ValueError, AssertionError, OSError) as error:
+    except (KeyError, ValueError, AssertionError, OSError, RuntimeError, yaml.YAMLError) as error:
         raise InvalidArgument(f"{args.config_file}: Detectron2 refuses the configuration: {error}") from error
     _check_weights(args, cfg)
     on_cpu = cfg.clone()
@@ -177,7 +204,7 @@ def _of_detectron2(args: argparse.Namespace) -> tuple[Any, Callable[[], nn.Modul
 
     def build() -> nn.Module:
         model: nn.Module = modeling.build_model(on_cpu)
-        checkpoint.DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+        load_weights(model, cfg.MODEL.WEIGHTS)
         return model.eval()
 
     return cfg, build

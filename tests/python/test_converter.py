@@ -63,13 +63,20 @@ def test_help_of_the_script() -> None:
         ),
         (["--config-file", str(CONFIG), "MODEL.DEVICE"], 1, r"KEY VALUE: 1 words after the options \(MODEL\.DEVICE\)"),
         (["--config-file", str(CONFIG), "MODEL.COLOUR", "red"], 1, r"unknown key MODEL\.COLOUR"),
+        (["--config-file", str(CONFIG), "--threads", "-1"], 1, r"--threads is -1, must be at least 0"),
+        (["--config-file", str(CONFIG), "--bogus"], 1, r"--bogus|KEY VALUE"),
+        ([], 1, r"the following arguments are required: --config-file; --help shows the usage"),
         (["--config-file", str(CONFIG), "--dataset-json", "x.json"], 1, r"--dataset-json and --image-root go together"),
         (
             ["--config-file", str(CONFIG), "--dataset-json", "x.json", "--image-root", "."],
             1,
             r"--dataset-json is for --run-eval",
         ),
-        (["--config-file", str(CONFIG), "--import", "no_such_module"], 1, r"--import no_such_module: No module named"),
+        (
+            ["--config-file", str(CONFIG), "--import", "no_such_module"],
+            1,
+            r"--import no_such_module: ModuleNotFoundError: No module",
+        ),
         (
             ["--config-file", str(CONFIG), "MODEL.WEIGHTS", str(SHAPES / "mask_rcnn" / "model_final.pkl")],
             2,

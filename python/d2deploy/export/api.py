@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -205,6 +206,6 @@ class Caffe2Tracer:
 
 def _meta_arch(cfg: Any, model: nn.Module) -> Caffe2MetaArch:
     """What is traced for a model, ours or Detectron2's."""
-    if is_detectron2(model):
-        model = from_detectron2(cfg, model)
+    # A copy on the CPU: tracing needs no GPU, and the caller's model stays as it is.
+    model = (from_detectron2(cfg, model) if is_detectron2(model) else copy.deepcopy(model)).cpu()
     return caffe2_meta_arch(model, bool(cfg.EXPORT_CAFFE2.USE_HEATMAP_MAX_KEYPOINT))

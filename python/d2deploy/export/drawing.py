@@ -9,7 +9,7 @@ from typing import Any
 
 import graphviz
 
-from d2deploy.errors import Unsupported
+from d2deploy.errors import InvalidArgument, Unsupported
 from d2deploy.export.netdef import Dims
 
 # Families of operators and their colours.
@@ -36,6 +36,7 @@ def draw(predict_net: Any, shapes: Mapping[str, Dims], path: Path) -> None:
         path: file to write.
 
     Raises:
+        InvalidArgument: the file cannot be written.
         Unsupported: Graphviz's program `dot` is missing or failed.
     """
     graph = _graph(predict_net, shapes)
@@ -49,7 +50,10 @@ def draw(predict_net: Any, shapes: Mapping[str, Dims], path: Path) -> None:
         raise Unsupported(
             f"{path}: Graphviz's program `dot` failed: {error.stderr.decode(errors='replace')}"
         ) from error
-    path.write_bytes(picture)
+    try:
+        path.write_bytes(picture)
+    except OSError as error:
+        raise InvalidArgument(f"{path}: cannot be written: {error.strerror}; choose another file") from error
 
 
 def _graph(net: Any, shapes: Mapping[str, Dims]) -> graphviz.Digraph:

@@ -42,11 +42,13 @@ def _fold(
         "bias": scale * ((bias if bias.size else 0) - mean) + beta,
     }
     assert layer[0] is not None
-    stem = str(layer[0].name).removesuffix(".weight")
+    stem = free = str(layer[0].name).removesuffix(".weight")
+    number = 2  # other layers may use the old weights still
+    while any(f"{free}.{part}" in graph.initializers for part in arrays):
+        free, number = f"{stem}_{number}", number + 1
     values = []
     for part, array in arrays.items():
-        name = f"{stem}.{part}"
-        graph.initializers.pop(name, None)
+        name = f"{free}.{part}"
         value = onnx_ir.Value(name=name, const_value=onnx_ir.tensor(array.astype(np.float32), name=name))
         graph.register_initializer(value)
         values.append(value)

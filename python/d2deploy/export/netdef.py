@@ -59,6 +59,13 @@ class Node:
         value = self._node.inputs[index] if index < len(self._node.inputs) else None
         return None if value is None else constant_of(value)
 
+    def setting(self, index: int) -> np.ndarray | None:
+        """The value of an input that must be the same for every image; None where it is not given."""
+        value = self.constant(index)
+        if value is None and index < len(self._node.inputs) and self._node.inputs[index] is not None:
+            raise self.refuse(f"input {index} of {self.type} is computed; it can be written only where it is constant")
+        return value
+
     def shape(self, index: int = 0) -> Dims:
         """Of an input."""
         return dims(self._node.inputs[index])

@@ -12,6 +12,7 @@ from typing import Any
 
 import onnx_ir
 import torch
+from onnx_ir.passes.common import RemoveUnusedNodesPass
 from torch import Tensor, nn
 
 from d2deploy.errors import Unsupported
@@ -51,6 +52,7 @@ def to_onnx(
     assert result is not None
     _spread_lists(result.model)
     fold_batch_norms(result.model.graph)
+    RemoveUnusedNodesPass()(result.model)
     return result.model
 
 

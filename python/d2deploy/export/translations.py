@@ -54,6 +54,8 @@ def _gemm(n: Node) -> None:
     if not plain:
         raise n.refuse("a matrix product with scaling has no counterpart in Caffe2; use nn.Linear")
     transposed = n.attribute("transB", 0)
+    if len(n.inputs) == 3 and len(n.shape(2)) != 1:
+        raise n.refuse("a matrix product plus a matrix has no counterpart in Caffe2; write it as a product and a sum")
     inputs = list(n.inputs)
     if len(inputs) == 2:  # ONNX drops a bias of zeros, as heads have before training
         weight = n.constant(1)
@@ -149,7 +151,7 @@ def _resize_bilinear(n: Node, factor: int) -> None:
 
 
 def _reduce_mean(n: Node) -> None:
-    axes = n.constant(1)
+    axes = n.setting(1)
     rank = len(n.shape())
     every = range(rank) if axes is None else (int(a) % rank for a in axes)
     n.emit("ReduceMean", [n.source], axes=sorted(every), keepdims=n.attribute("keepdims", 1))
@@ -201,13 +203,13 @@ def _transpose(n: Node) -> None:
 
 
 def _split(n: Node) -> None:
-    sizes = n.constant(1)
+    sizes = n.setting(1)
     extra: dict[str, Any] = {} if sizes is None else {"split": [int(s) for s in sizes]}
     n.emit("Split", [n.source], axis=n.attribute("axis", 0) % len(n.shape()), **extra)
 
 
 def _clip(n: Node) -> None:
-    low, high = n.constant(1), n.constant(2)
+    low, high = n.setting(1), n.setting(2)
     bounds: dict[str, Any] = {name: float(v) for name, v in (("min", low), ("max", high)) if v is not None}
     n.emit("Clip", [n.source], **bounds)
 
@@ -242,10 +244,12 @@ def _power(n: Node) -> None:
 def _pad(n: Node) -> None:
     pads = n.constant(1)
     mode = n.attribute("mode", "constant")
-    value = n.constant(2)
+    value = n.setting(2)
     if pads is None or n.constant(3) is not None or len(pads) != 8 or any(pads[[0, 1, 4, 5]]) or mode == "wrap":
         raise n.refuse("padding other than of height and width, by constant, edge or reflection, cannot be written")
     sides = [int(p) for p in pads[[2, 3, 6, 7]]]
+    if min(sides) < 0:
+        raise n.refuse("negative padding cannot be written; cut with slices instead")
     n.emit("PadImage", [n.source], mode=mode, pads=sides, value=0.0 if value is None else float(value))
 
 

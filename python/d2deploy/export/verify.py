@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +29,7 @@ CLEAR = 0.005
 OF_DETECTION = 0.01
 OF_MAP = 0.002
 
-DETECTION = ("bbox_nms", "score_nms", "class_nms")
+OBJECTS = ("bbox_nms", "score_nms", "class_nms", "rpn_rois", "rpn_scores")
 PER_DETECTION = ("mask_fcn_probs", "kps_score", "keypoints_out")
 
 
@@ -44,12 +44,21 @@ class Row:
     fault: str = ""
 
 
+class _Objects(NamedTuple):
+    """Boxes (R, D), scores (R,), and what sets objects apart: the class, or of proposals the image (R,)."""
+
+    boxes: Array
+    scores: Array
+    classes: Array
+    final: bool = True  # proposals are not: one NMS decision on the edge brings another one up
+
+
 @dataclass(frozen=True)
 class Report:
-    """All outputs of one picture."""
+    """All outputs of one picture; `detections` (or proposals) is None for nets that give maps alone."""
 
     rows: list[Row]
-    detections: int
+    detections: int | None
     detections_in_files: int
     matched: int
 
@@ -67,7 +76,9 @@ class Report:
             lines.append((row.output, shape, f"{row.difference:.3g}", row.fault or "ok"))
         widths = [max(len(line[i]) for line in lines) for i in range(3)]
         table = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}  {d}".rstrip() for a, b, c, d in lines]
-        if self.detections or self.detections_in_files:
+        if self.detections == 0 == self.detections_in_files:
+            table.append("nothing was detected, so what follows a detection was not compared; choose another image")
+        elif self.detections is not None:
             table.append(
                 f"detections: {self.detections} in PyTorch, {self.detections_in_files} in the files, "
                 f"{self.matched} matched"
@@ -107,25 +118,30 @@ def compare(wanted: dict[str, Array], found: dict[str, Array]) -> Report:
         wanted: of the model, by name.
         found: of the files; may hold more.
     """
-    pairs: list[tuple[int, int]] = []
-    detections = all(name in wanted for name in DETECTION)
-    fault = ""
-    if detections:
-        pairs = match(wanted, found)
-        fault = _fault_of_detections(wanted, found, pairs)
+    reference, others = _objects(wanted), _objects(found)
+    pairs = match(wanted, found)
+    fault = _fault_of_objects(reference, others, pairs) if reference and others else ""
     rows = []
-    for name, reference in wanted.items():
-        values = found.get(name)
-        if values is None:
-            rows.append(Row(name, reference.shape, (), float("nan"), "the files have no such output"))
-        elif detections and name in (*DETECTION, *PER_DETECTION):
+    for name, values in wanted.items():
+        given = found.get(name)
+        if given is None:
+            rows.append(Row(name, values.shape, (), float("nan"), "the files have no such output"))
+        elif name in (*OBJECTS, *PER_DETECTION):
             i, j = (np.array([p[k] for p in pairs], int) for k in (0, 1))
-            bound = None if name in DETECTION else OF_DETECTION
-            rows.append(_row(name, reference, values, reference[i], values[j], bound, fault if bound is None else ""))
+            bound = None if name in OBJECTS else OF_DETECTION
+            rows.append(_row(name, values, given, values[i], given[j], bound, fault if bound is None else ""))
         else:
-            rows.append(_row(name, reference, values, reference, values, OF_MAP, ""))
-    count = len(wanted["bbox_nms"]) if detections else 0
-    return Report(rows, count, len(found["bbox_nms"]) if detections else 0, len(pairs))
+            rows.append(_row(name, values, given, values, given, OF_MAP, ""))
+    return Report(rows, len(reference.scores) if reference else None, len(others.scores) if others else 0, len(pairs))
+
+
+def _objects(outputs: dict[str, Array]) -> _Objects | None:
+    """The detections, or the proposals, among the outputs."""
+    if all(name in outputs for name in ("bbox_nms", "score_nms", "class_nms")):
+        return _Objects(outputs["bbox_nms"], outputs["score_nms"], outputs["class_nms"])
+    if all(name in outputs for name in ("rpn_rois", "rpn_scores")):
+        return _Objects(outputs["rpn_rois"][:, 1:], outputs["rpn_scores"], outputs["rpn_rois"][:, 0], final=False)
+    return None
 
 
 def _row(name: str, wanted: Array, found: Array, a: Array, b: Array, bound: float | None, fault: str) -> Row:
@@ -142,24 +158,27 @@ def _row(name: str, wanted: Array, found: Array, a: Array, b: Array, bound: floa
 
 
 def match(wanted: dict[str, Array], found: dict[str, Array]) -> list[tuple[int, int]]:
-    """Pairs (row in `wanted`, row in `found`) of detections that are the same object."""
+    """Pairs (row in `wanted`, row in `found`) of detections or proposals that are the same object."""
+    reference, others = _objects(wanted), _objects(found)
     pairs: list[tuple[int, int]] = []
-    free = np.ones(len(found["bbox_nms"]), bool)
-    for i, box in enumerate(wanted["bbox_nms"]):
-        same = free & (found["class_nms"] == wanted["class_nms"][i])
-        same &= np.abs(found["score_nms"] - wanted["score_nms"][i]) <= SCORE_TOLERANCE
-        gaps = np.where(same, np.abs(found["bbox_nms"] - box).max(axis=1, initial=0.0), np.inf)
+    if reference is None or others is None:
+        return pairs
+    free = np.ones(len(others.scores), bool)
+    for i, box in enumerate(reference.boxes):
+        same = free & (others.classes == reference.classes[i])
+        same &= np.abs(others.scores - reference.scores[i]) <= SCORE_TOLERANCE
+        gaps = np.where(same, np.abs(others.boxes - box).max(axis=1, initial=0.0), np.inf)
         if len(gaps) and gaps.min() <= BOX_TOLERANCE:
             pairs.append((i, int(gaps.argmin())))
             free[pairs[-1][1]] = False
     return pairs
 
 
-def _fault_of_detections(wanted: dict[str, Array], found: dict[str, Array], pairs: list[tuple[int, int]]) -> str:
-    count, others = len(wanted["bbox_nms"]), len(found["bbox_nms"])
+def _fault_of_objects(wanted: _Objects, found: _Objects, pairs: list[tuple[int, int]]) -> str:
+    count, others = len(wanted.scores), len(found.scores)
     paired = {i for i, _ in pairs}
-    scores = wanted["score_nms"]
-    lost = [i for i in range(count) if i not in paired and scores[i] > scores.min() + CLEAR]
-    if len(pairs) < MATCHED * count or lost or abs(count - others) > max(1, (1 - MATCHED) * count):
-        return f"{len(pairs)} of {count} detections matched, {others} in the files"
+    lost = [i for i in range(count) if i not in paired and wanted.scores[i] > wanted.scores.min() + CLEAR]
+    unsure = max(1, (1 - MATCHED) * count)
+    if len(pairs) < MATCHED * count or len(lost) > (0 if found.final else unsure) or abs(count - others) > unsure:
+        return f"{len(pairs)} of {count} matched, {others} in the files"
     return ""
