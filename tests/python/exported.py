@@ -20,9 +20,11 @@ PIXEL_MEAN = [103.53, 116.28, 123.675]
 # Name: architecture of small_models.py, and what differs. The depth is the zoo's, 50, where operators are counted.
 MODELS: dict[str, tuple[str, list[Any]]] = {
     "mask_fpn": ("mask_fpn", []),
-    "mask_resnext": ("mask_fpn", ["MODEL.RESNETS.NUM_GROUPS", 4, "MODEL.RESNETS.STRIDE_IN_1X1", False]),
     "mask_fpn_gn": ("mask_fpn_gn", []),
-    "mask_fpn_agnostic": ("mask_fpn_agnostic", []),
+    "mask_resnext_agnostic": (
+        "mask_fpn_agnostic",
+        ["MODEL.RESNETS.NUM_GROUPS", 4, "MODEL.RESNETS.STRIDE_IN_1X1", False],
+    ),
     "mask_c4": ("mask_c4", []),
     "mask_dc5": ("mask_dc5", []),
     "faster_c4": ("mask_c4", ["MODEL.MASK_ON", False]),

@@ -208,7 +208,7 @@ def test_a_picture_needs_graphviz(exported: Export, tmp_path: Path, monkeypatch:
 
 def test_a_picture_that_graphviz_cannot_draw(exported: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dot = tmp_path / "dot"
-    dot.write_text("#!/bin/sh\necho no memory >&2\nexit 1\n")
+    dot.write_text("#!/bin/sh\ncat >/dev/null\necho no memory >&2\nexit 1\n")
     dot.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     with pytest.raises(Unsupported, match="Graphviz's program `dot` failed: no memory"):

@@ -36,8 +36,7 @@ DETECTRON2: dict[str, dict[str, int]] = {
         "GenerateProposals": 1, "MaxPool": 1, "Relu": 52, "RoIAlignRotated": 1, "Softmax": 1, "Sub": 1,
     },
     "mask_fpn": _MASK_FPN,
-    "mask_resnext": _MASK_FPN,
-    "mask_fpn_agnostic": _MASK_FPN,
+    "mask_resnext_agnostic": _MASK_FPN,  # of both, of ResNeXt and of class-agnostic heads
     "mask_fpn_gn": {**_MASK_FPN, "Conv": 85, "FC": 3, "GroupNorm": 69, "Relu": 64},
     "keypoint_fpn": _KEYPOINTS,
     "keypoint_max": {**_KEYPOINTS, "HeatmapMaxKeypoint": 1},

@@ -38,11 +38,11 @@ OUTPUTS = {
     "retinanet_bn": RETINANET,
     "rpn_fpn": PROPOSALS,
     "rpn_c4": PROPOSALS,
-    **dict.fromkeys(("mask_fpn", "mask_resnext", "mask_fpn_gn", "mask_fpn_agnostic", "mask_c4", "mask_dc5"), MASKS),
+    **dict.fromkeys(("mask_fpn", "mask_resnext_agnostic", "mask_fpn_gn", "mask_c4", "mask_dc5"), MASKS),
 }
 EMPTY: dict[str, dict[str, tuple[int, ...]]] = {
     "mask_fpn": {"mask_fcn_probs": (0, 3, 28, 28)},
-    "mask_fpn_agnostic": {"mask_fcn_probs": (0, 1, 28, 28)},
+    "mask_resnext_agnostic": {"mask_fcn_probs": (0, 1, 28, 28)},
     "mask_c4": {"mask_fcn_probs": (0, 3, 14, 14)},
     "keypoint_fpn": {"kps_score": (0, 3, 56, 56)},
     "keypoint_max": {"keypoints_out": (0, 4, 3)},
