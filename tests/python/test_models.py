@@ -251,7 +251,7 @@ def test_everything_unsupported_is_named_at_once() -> None:
         "MODEL.RESNETS.DEFORM_ON_PER_STAGE",
         [False, True, True, True],
     ]
-    keys += ["MODEL.ROI_BOX_HEAD.USE_SIGMOID_CE", True, "MODEL.ROI_MASK_HEAD.NAME", "PointRendMaskHead"]
+    keys += ["MODEL.ROI_MASK_HEAD.NAME", "PointRendMaskHead"]
     keys += ["MODEL.PROPOSAL_GENERATOR.NAME", "PrecomputedProposals", "MODEL.BACKBONE.NAME", "build_vit_backbone"]
     with pytest.raises(Unsupported) as caught:
         build_model(small_config("mask_fpn", *keys))
@@ -261,7 +261,6 @@ def test_everything_unsupported_is_named_at_once() -> None:
         "MODEL.ROI_HEADS.NAME",
         "MODEL.ROI_MASK_HEAD.NAME",
         "MODEL.RESNETS.DEFORM_ON_PER_STAGE",
-        "MODEL.ROI_BOX_HEAD.USE_SIGMOID_CE",
     ]
 
 

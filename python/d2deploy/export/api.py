@@ -19,7 +19,7 @@ from d2deploy.config import class_names
 from d2deploy.errors import InvalidArgument, InvalidModel, Unsupported
 from d2deploy.export import drawing, proto
 from d2deploy.export.detectron2 import from_detectron2, is_detectron2
-from d2deploy.export.meta_arch import Caffe2MetaArch, caffe2_meta_arch
+from d2deploy.export.meta_arch import Caffe2MetaArch, Caffe2RetinaNet, caffe2_meta_arch
 from d2deploy.export.net_arguments import net_arguments
 from d2deploy.export.netdef import Dims, NetWriter
 from d2deploy.export.shapes import readable_shapes
@@ -165,6 +165,8 @@ class Caffe2Tracer:
     def export_caffe2(self) -> Caffe2Model:
         """The model as a predict net and an init net."""
         nets = NetWriter(self._trace(), TRANSLATIONS).write()
+        if isinstance(self.meta_arch, Caffe2RetinaNet):  # readers of Detectron2's files look for it there
+            nets.predict.external_output.insert(0, "im_info")
         nets.predict.arg.extend(net_arguments(self.meta_arch, self._cfg, class_names(self._cfg)))
         return Caffe2Model(nets.predict, nets.init, nets.shapes)
 
