@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir
 
+Layer = tuple[onnx_ir.Value | None, ...]  # weight and bias of a convolution; gamma, beta, mean, variance
+
 
 def fold_batch_norms(graph: onnx_ir.Graph) -> None:
     """Conv + BatchNormalization -> Conv.
@@ -14,15 +16,12 @@ def fold_batch_norms(graph: onnx_ir.Graph) -> None:
     torch.onnx does this where a layer is used once. Layers that are used twice, as the last stage of a C4 model is for
     boxes and for masks, share the new weights as they shared the old ones.
     """
-    folded: dict[tuple[onnx_ir.Value | None, ...], tuple[onnx_ir.Value, onnx_ir.Value]] = {}
-    for norm in list(graph):
-        conv = norm.inputs[0].producer() if norm.op_type == "BatchNormalization" and norm.inputs[0] else None
-        if conv is None or conv.op_type != "Conv" or len(conv.outputs[0].uses()) != 1:
+    folded: dict[Layer, tuple[onnx_ir.Value, onnx_ir.Value]] = {}
+    for conv in list(graph):
+        if (layer := _layer(conv)) is None:
             continue
-        bias = conv.inputs[2] if len(conv.inputs) > 2 else None
-        layer = (conv.inputs[1], bias, *norm.inputs[1:])
-        if any(v is not None and v.const_value is None for v in layer):
-            continue
+        norm = _norm(conv)
+        assert norm is not None
         if layer not in folded:
             folded[layer] = _fold(graph, layer, norm.attributes["epsilon"].as_float())
         conv.resize_inputs(3)
@@ -32,9 +31,22 @@ def fold_batch_norms(graph: onnx_ir.Graph) -> None:
         graph.remove(norm, safe=True)
 
 
-def _fold(
-    graph: onnx_ir.Graph, layer: tuple[onnx_ir.Value | None, ...], epsilon: float
-) -> tuple[onnx_ir.Value, onnx_ir.Value]:
+def _norm(conv: onnx_ir.Node) -> onnx_ir.Node | None:
+    """The batch normalisation that alone reads a convolution."""
+    uses = list(conv.outputs[0].uses()) if conv.op_type == "Conv" else []
+    return uses[0].node if len(uses) == 1 and uses[0].node.op_type == "BatchNormalization" else None
+
+
+def _layer(conv: onnx_ir.Node) -> Layer | None:
+    """Weight and bias of a convolution, and what follows the input of its batch normalisation; None where the two
+    cannot be one."""
+    if (norm := _norm(conv)) is None:
+        return None
+    layer = (conv.inputs[1], conv.inputs[2] if len(conv.inputs) > 2 else None, *norm.inputs[1:])
+    return None if any(v is not None and v.const_value is None for v in layer) else layer
+
+
+def _fold(graph: onnx_ir.Graph, layer: Layer, epsilon: float) -> tuple[onnx_ir.Value, onnx_ir.Value]:
     weight, bias, gamma, beta, mean, variance = (_array(v) for v in layer)
     scale = gamma / np.sqrt(variance + epsilon)
     arrays = {
@@ -43,7 +55,10 @@ def _fold(
     }
     assert layer[0] is not None
     stem = free = str(layer[0].name).removesuffix(".weight")
-    number = 2  # other layers may use the old weights still
+    if {_layer(use.node) for use in layer[0].uses()} == {layer}:  # the old weights go
+        for part in arrays:
+            graph.initializers.pop(f"{stem}.{part}", None)
+    number = 2
     while any(f"{free}.{part}" in graph.initializers for part in arrays):
         free, number = f"{stem}_{number}", number + 1
     values = []
