@@ -288,3 +288,19 @@ def test_files_of_other_exporters_lack_what_predictions_need(example: Path) -> N
 
     with pytest.raises(Unsupported, match="was not written by d2deploy, so its pixel mean is not known"):
         FilePredictor(example)
+
+
+def test_proposals_are_matched_in_any_order() -> None:
+    rois = np.array([[0, 0, 0, 9, 9], [0, 5, 5, 20, 20]], np.float32)
+    wanted = {"rpn_rois": rois, "rpn_scores": np.array([0.5, 0.4999], np.float32)}
+    report = compare(wanted, {name: values[::-1] for name, values in wanted.items()})
+    assert report.agrees, f"\n{report}"
+    report = compare(wanted, {**wanted, "rpn_rois": rois + 10})
+    assert "0 of 2 proposals matched" in report.rows[0].fault
+
+
+def test_nothing_detected_is_said() -> None:
+    nothing = {name: values[:0] for name, values in outputs().items() if name != "sem_seg"}
+    report = compare(nothing, nothing)
+    assert report.agrees
+    assert "nothing was detected" in str(report)

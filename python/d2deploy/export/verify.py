@@ -180,5 +180,6 @@ def _fault_of_objects(wanted: _Objects, found: _Objects, pairs: list[tuple[int, 
     lost = [i for i in range(count) if i not in paired and wanted.scores[i] > wanted.scores.min() + CLEAR]
     unsure = max(1, (1 - MATCHED) * count)
     if len(pairs) < MATCHED * count or len(lost) > (0 if found.final else unsure) or abs(count - others) > unsure:
-        return f"{len(pairs)} of {count} matched, {others} in the files"
+        kind = "detections" if wanted.final else "proposals"
+        return f"{len(pairs)} of {count} {kind} matched, {others} in the files"
     return ""
