@@ -23,7 +23,7 @@ from d2deploy.export.meta_arch import Caffe2MetaArch, Caffe2RetinaNet, caffe2_me
 from d2deploy.export.net_arguments import net_arguments
 from d2deploy.export.netdef import Dims, NetWriter
 from d2deploy.export.shapes import readable_shapes
-from d2deploy.export.tracing import to_onnx
+from d2deploy.export.tracing import MIN_SIDE, to_onnx
 from d2deploy.export.translations import TRANSLATIONS
 
 # A protobuf message cannot be larger; a weight takes five bytes.
@@ -172,7 +172,7 @@ class Caffe2Tracer:
 
     def export_torchscript(self) -> torch.jit.ScriptModule:
         """The same graph in TorchScript; it runs where `d2deploy.export` has been imported."""
-        sample = self._sample()
+        sample = self._sample(self._inputs)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # TorchScript's deprecation; that shapes of the sample are constants
             traced: torch.jit.ScriptModule = torch.jit.trace(  # type: ignore[no-untyped-call]
@@ -193,11 +193,11 @@ class Caffe2Tracer:
         """
         return dict(zip(self.meta_arch.outputs, self.meta_arch(data, im_info), strict=True))
 
-    def _sample(self) -> dict[str, Tensor]:
+    def _sample(self, inputs: Sequence[dict[str, Any]] | None = None) -> dict[str, Tensor]:
+        """Tensors to trace with: of the size of an input, or else of a small image."""
         multiple = max(self.meta_arch.size_divisibility, 1)
-        size = (multiple * 2, multiple * 3) if multiple > 1 else (64, 96)
-        if self._inputs:
-            size = _padded_size(self._inputs, multiple)
+        least = max(2, -(-MIN_SIDE // multiple))
+        size = _padded_size(inputs, multiple) if inputs else (least * multiple, least * 3 // 2 * multiple)
         channels = len(self.meta_arch.model.pixel_mean)
         return {"data": torch.zeros(1, channels, *size), "im_info": torch.tensor([[*size, 1.0]])}
 

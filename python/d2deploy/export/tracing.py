@@ -20,6 +20,9 @@ from d2deploy.export import onnx_domain
 from d2deploy.export.folding import fold_batch_norms
 from d2deploy.export.netdef import without_root
 
+# What no image comes near keeps tracing from caring for sizes that are too small for a layer, or overflow, in pixels.
+MIN_SIDE, MAX_SIDE = 64, 65536
+
 
 def to_onnx(
     module: nn.Module, inputs: dict[str, Tensor], outputs: Sequence[str], size_divisibility: int
@@ -58,8 +61,7 @@ def to_onnx(
 
 def _trace(module: nn.Module, inputs: dict[str, Tensor], multiple: int) -> torch.export.ExportedProgram:
     def side(name: str) -> Any:
-        # What no image comes near keeps tracing from caring for sizes that are too small for a layer, or overflow.
-        dim = torch.export.Dim(name, min=max(2, 64 // multiple), max=65536 // multiple)
+        dim = torch.export.Dim(name, min=max(2, MIN_SIDE // multiple), max=MAX_SIDE // multiple)
         return dim * multiple if multiple > 1 else dim
 
     shapes = {
