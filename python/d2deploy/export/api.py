@@ -19,6 +19,7 @@ from d2deploy.config import class_names
 from d2deploy.errors import InvalidArgument, InvalidModel, Unsupported
 from d2deploy.export import drawing, proto
 from d2deploy.export.detectron2 import from_detectron2, is_detectron2
+from d2deploy.export.inputs import padded_size
 from d2deploy.export.meta_arch import Caffe2MetaArch, Caffe2RetinaNet, caffe2_meta_arch
 from d2deploy.export.net_arguments import net_arguments
 from d2deploy.export.netdef import Dims, NetWriter
@@ -102,7 +103,10 @@ class Caffe2Model:
         Raises:
             Unsupported: Graphviz is not installed.
         """
-        size = None if inputs is None else _padded_size(inputs, self._argument("size_divisibility"))
+        size = None
+        if inputs is not None:
+            height, width = inputs[0]["image"].shape[1:]
+            size = padded_size(height, width, self._argument("size_divisibility"))
         drawing.draw(self._predict_net, readable_shapes(self._shapes, size), Path(output_file))
 
     @staticmethod
@@ -133,12 +137,6 @@ def _read(path: Path) -> Any:
     if not net.op:
         raise InvalidModel(f"{path}: holds no operators; is it a Caffe2 net?")
     return net
-
-
-def _padded_size(inputs: Sequence[dict[str, Any]], multiple: int) -> tuple[int, int]:
-    height, width = inputs[0]["image"].shape[1:]
-    multiple = max(multiple, 1)
-    return -(-height // multiple) * multiple, -(-width // multiple) * multiple
 
 
 class Caffe2Tracer:
@@ -197,7 +195,10 @@ class Caffe2Tracer:
         """Tensors to trace with: of the size of an input, or else of a small image."""
         multiple = max(self.meta_arch.size_divisibility, 1)
         least = max(2, -(-MIN_SIDE // multiple))
-        size = _padded_size(inputs, multiple) if inputs else (least * multiple, least * 3 // 2 * multiple)
+        size = (least * multiple, least * 3 // 2 * multiple)
+        if inputs:
+            height, width = inputs[0]["image"].shape[1:]
+            size = padded_size(height, width, multiple)
         channels = len(self.meta_arch.model.pixel_mean)
         return {"data": torch.zeros(1, channels, *size), "im_info": torch.tensor([[*size, 1.0]])}
 

@@ -10,6 +10,12 @@ import numpy.typing as npt
 Pixels = npt.NDArray[np.uint8]
 
 
+def padded_size(height: int, width: int, size_divisibility: int) -> tuple[int, int]:
+    """Height and width of `data`: the next multiples of the size divisibility; 0 or 1 keeps them."""
+    multiple = max(size_divisibility, 1)
+    return -(-height // multiple) * multiple, -(-width // multiple) * multiple
+
+
 def net_inputs(
     image: npt.NDArray[np.generic], pixel_mean: Sequence[float], size_divisibility: int
 ) -> dict[str, npt.NDArray[np.float32]]:
@@ -26,9 +32,7 @@ def net_inputs(
         `data` (1, C, H', W') and `im_info` (1, 3): height and width before padding, scale 1.
     """
     channels, height, width = image.shape
-    multiple = max(size_divisibility, 1)
-    padded = (-(-height // multiple) * multiple, -(-width // multiple) * multiple)
-    data = np.empty((1, channels, *padded), np.float32)
+    data = np.empty((1, channels, *padded_size(height, width, size_divisibility)), np.float32)
     data[0] = np.asarray(pixel_mean, np.float32).reshape(-1, 1, 1)
     data[0, :, :height, :width] = image
     return {"data": data, "im_info": np.array([[height, width, 1.0]], np.float32)}
