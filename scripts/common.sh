@@ -7,8 +7,10 @@ ROOT=$(realpath "$(dirname "${BASH_SOURCE[0]}")/..")
 cd "$ROOT" || exit
 JOBS=${JOBS:-$(nproc)}
 
+# Checkouts in different folders share what is compiled already: paths below the root are taken as relative ones.
 if command -v ccache >/dev/null; then
   export CMAKE_CXX_COMPILER_LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER:-ccache}
+  export CCACHE_BASEDIR=$ROOT CCACHE_NOHASHDIR=1
 fi
 
 say() { printf '\n== %s\n' "$*"; }
