@@ -90,7 +90,7 @@ std::vector<FloorLayer> floor_layers(const Plan& plan) {
     } else if (step.op->type.starts_with("Conv")) {
       if (step.op->type == "ConvRelu" || step.op->type == "Conv" || step.op->type == "ConvAdd" ||
           step.op->type == "ConvAddRelu")
-        layer = convolution(std::any_cast<const ConvParams&>(step.params), shape(0), shape(1), y);
+        layer = convolution(*static_cast<const ConvParams*>(step.params.get()), shape(0), shape(1), y);
     } else if (step.op->type == "FC" || step.op->type == "FCRelu") {
       const Shape x = shape(0), w = shape(1);
       layer = product(x[0], x.size(1, x.rank()), w[0]);

@@ -19,7 +19,7 @@ namespace {
 void run(benchmark::State& state, const Case& c, const Kernel& kernel, Layout layout) {
   std::vector<Tensor> inputs;
   for (std::size_t i = 0; i < c.inputs.size(); ++i) {
-    const bool map = c.inputs[i].shape().rank() == 4 && (!c.constant[i] || c.op->is(one_layout));
+    const bool map = c.inputs[i].shape().rank() == 4 && (!c.constant[i] || c.op->layout != LayoutRule::any);
     inputs.push_back(map ? in_layout(c.inputs[i], layout) : c.inputs[i]);
   }
   Evaluation evaluation(*c.op, c.args, inputs, c.constant);
@@ -45,7 +45,7 @@ void add(const Case& c) {
   const bool maps = std::ranges::any_of(c.inputs, [](const Tensor& t) { return t.shape().rank() == 4; });
   for (const auto& kernel : c.op->kernels)
     for (const Layout layout : {Layout::channels_last, Layout::row_major}) {
-      if (layout == Layout::channels_last && !(maps && (c.op->is(spatial) || c.op->is(elementwise)))) continue;
+      if (layout == Layout::channels_last && !(maps && c.op->layout != LayoutRule::row_major)) continue;
       const auto label = join(kernel.name, '/', layout, "/", c.text);
       benchmark::RegisterBenchmark(label.c_str(),
                                    [c, &kernel, layout](benchmark::State& s) { run(s, c, kernel, layout); })

@@ -1,74 +1,109 @@
-# d2deploy_add_operators(<target> <folder>:<Type>[:<struct>]...)
+# d2deploy_add_operators(<target> <op>:<Type>[:<struct>] | <family>/<op>:<Type>[:<struct>] ...)
 #
-# The definition is a struct named as the type, unless a third part tells its name.
-# Registers each operator folder under cpp/src/operators and writes the registry's source. A folder
-# <op> must hold <op>.h and <op>_cpu.cpp, and may hold <op>_onednn.cpp and <op>_avx512.cpp;
-# tests/cases/<op>.cases must exist. A folder that is not listed stops the configure step.
+# Registers the operators under cpp/src/operators and writes the registry's sources. The definition is a struct named as
+# the type, unless a third part tells its name. An operator has a folder <op> with <op>.h and <op>_cpu.cpp, and maybe
+# <op>_avx512.cpp, <op>_onednn.cpp. Operators that share kernels are a family: the definitions <op>.h stand in one folder,
+# <family>; its kernels are templates over the operator, <family>_<backend>_kernels<Op>() in <family>_<backend>.h,
+# which are instantiated here, and what is no template may stand in <family>_<backend>.cpp. tests/cases/<op>.cases must
+# exist. A folder that is not listed stops the configure step.
 function(d2deploy_add_operators target)
   set(root "${CMAKE_CURRENT_SOURCE_DIR}")
-  set(listed "")
+  set(generated "${CMAKE_CURRENT_BINARY_DIR}/registry")
+  set(folders "")
+  set(ops "")
   foreach(item IN LISTS ARGN)
-    string(REPLACE ":" ";" pair "${item}")
-    list(GET pair 0 op)
-    list(GET pair 1 type)
-    list(GET pair -1 struct)
-    list(APPEND listed "${op}")
-    foreach(required "${root}/${op}/${op}.h" "${root}/${op}/${op}_cpu.cpp" "${PROJECT_SOURCE_DIR}/tests/cases/${op}.cases")
+    string(REPLACE ":" ";" parts "${item}")
+    list(GET parts 0 path)
+    list(GET parts 1 type)
+    list(GET parts -1 struct)
+    cmake_path(GET path FILENAME op)
+    string(REGEX REPLACE "/.*" "" folder "${path}")
+    list(APPEND folders "${folder}")
+    list(APPEND ops "${path}")
+    set(header "operators/${folder}/${op}.h")
+    set(kernels "${folder}/${op}")
+    set(family FALSE)
+    if(EXISTS "${root}/${folder}/${folder}_cpu.h")
+      set(family TRUE)
+      set(kernels "${folder}/${folder}")
+      set(portable "${root}/${kernels}_cpu.h")
+    else()
+      set(portable "${root}/${kernels}_cpu.cpp")
+    endif()
+    foreach(required "${root}/${folder}/${op}.h" "${portable}" "${PROJECT_SOURCE_DIR}/tests/cases/${op}.cases")
       if(NOT EXISTS "${required}")
         message(FATAL_ERROR "operator ${type}: ${required} is missing. Every operator has a definition, a portable kernel and test cases")
       endif()
     endforeach()
-    set(backends "")
-    if(EXISTS "${root}/${op}/${op}_avx512.cpp" AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-      list(APPEND backends avx512)
-      set_source_files_properties("${root}/${op}/${op}_avx512.cpp" TARGET_DIRECTORY ${target} PROPERTIES
-        COMPILE_OPTIONS "-O3;-mavx512f;-mavx512vl;-mavx512bw;-mavx512dq;-mfma;-mprefer-vector-width=512")
-    endif()
-    if(EXISTS "${root}/${op}/${op}_onednn.cpp" AND D2DEPLOY_ONEDNN)
-      list(APPEND backends onednn)
-    endif()
-    list(APPEND backends cpu)
-    set(declarations "")
     set(template_arguments "${struct}")
-    foreach(backend IN LISTS backends)
-      target_sources(${target} PRIVATE "${root}/${op}/${op}_${backend}.cpp")
-      string(APPEND declarations "template <>\nstd::vector<KernelOf<${struct}>> kernels<${struct}, Backend::${backend}>();\n")
+    foreach(backend avx512 onednn cpu)
+      if(family)
+        set(source "${kernels}_${backend}.h")
+      else()
+        set(source "${kernels}_${backend}.cpp")
+      endif()
+      if(NOT EXISTS "${root}/${source}"
+          OR (backend STREQUAL "onednn" AND NOT D2DEPLOY_ONEDNN)
+          OR (backend STREQUAL "avx512" AND NOT CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64"))
+        continue()
+      endif()
       string(APPEND template_arguments ", Backend::${backend}")
+      string(APPEND declarations "template <>\nKernels<${struct}> kernels<${struct}, Backend::${backend}>();\n")
+      if(EXISTS "${root}/${kernels}_${backend}.cpp")
+        list(APPEND sources_${backend} "${root}/${kernels}_${backend}.cpp")
+      endif()
+      if(family)
+        set(instances "${folder}_${backend}")
+        list(APPEND families "${instances}")
+        string(APPEND includes_${instances} "#include \"${header}\"\n")
+        string(APPEND definitions_${instances}
+          "template <>\nKernels<${struct}> kernels<${struct}, Backend::${backend}>() {\n  return ${instances}_kernels<${struct}>();\n}\n")
+      endif()
     endforeach()
-    # A source of its own, so that a changed operator compiles that one alone.
-    file(CONFIGURE OUTPUT "${CMAKE_CURRENT_BINARY_DIR}/registry/${op}.cpp" CONTENT
-"// Written by cpp/cmake/operators.cmake. Do not edit.
-#include \"operators/@op@/@op@.h\"
+    string(APPEND includes "#include \"${header}\"\n")
+    string(APPEND entries "      {\"${type}\", detail::make<${template_arguments}>()},\n")
+  endforeach()
 
+  list(REMOVE_DUPLICATES folders)
+  file(GLOB present LIST_DIRECTORIES true CONFIGURE_DEPENDS RELATIVE "${root}" "${root}/*")
+  foreach(folder IN LISTS present)
+    if(IS_DIRECTORY "${root}/${folder}" AND NOT folder IN_LIST folders)
+      message(FATAL_ERROR "cpp/src/operators/${folder} is not listed: add it to cpp/src/operators/CMakeLists.txt, in alphabetical order")
+    endif()
+  endforeach()
+  set(sorted ${ops})
+  list(SORT sorted)
+  if(NOT "${sorted}" STREQUAL "${ops}")
+    message(FATAL_ERROR "cpp/src/operators/CMakeLists.txt: the operators are not in alphabetical order; wanted ${sorted}")
+  endif()
+
+  list(REMOVE_DUPLICATES families)
+  foreach(instances IN LISTS families)
+    string(REGEX REPLACE "_[a-z0-9]+$" "" folder "${instances}")
+    file(CONFIGURE OUTPUT "${generated}/${instances}.cpp" CONTENT
+"// Written by cpp/cmake/operators.cmake. Do not edit.
+#include \"operators/@folder@/@instances@.h\"
+${includes_${instances}}
+namespace d2deploy {
+
+${definitions_${instances}}
+}  // namespace d2deploy
+" @ONLY)
+    target_sources(${target} PRIVATE "${generated}/${instances}.cpp")
+  endforeach()
+  foreach(backend avx512 onednn cpu)
+    list(REMOVE_DUPLICATES sources_${backend})
+    target_sources(${target} PRIVATE ${sources_${backend}})
+  endforeach()
+  set_source_files_properties(${sources_avx512} TARGET_DIRECTORY ${target} PROPERTIES
+    COMPILE_OPTIONS "-O3;-mavx512f;-mavx512vl;-mavx512bw;-mavx512dq;-mfma;-mprefer-vector-width=512")
+
+  file(CONFIGURE OUTPUT "${CMAKE_CURRENT_BINARY_DIR}/registry.cpp" CONTENT
+"// Written by cpp/cmake/operators.cmake. Do not edit.
+@includes@
 namespace d2deploy {
 
 @declarations@
-Operator make_@op@() { return detail::make<@template_arguments@>(); }
-
-}  // namespace d2deploy
-" @ONLY)
-    target_sources(${target} PRIVATE "${CMAKE_CURRENT_BINARY_DIR}/registry/${op}.cpp")
-    string(APPEND makers "Operator make_${op}();\n")
-    string(APPEND entries "      {\"${type}\", make_${op}()},\n")
-  endforeach()
-  file(GLOB present LIST_DIRECTORIES true CONFIGURE_DEPENDS RELATIVE "${root}" "${root}/*")
-  foreach(op IN LISTS present)
-    if(IS_DIRECTORY "${root}/${op}" AND NOT op IN_LIST listed)
-      message(FATAL_ERROR "cpp/src/operators/${op} is not listed: add it to cpp/src/operators/CMakeLists.txt, in alphabetical order")
-    endif()
-  endforeach()
-  set(sorted ${listed})
-  list(SORT sorted)
-  if(NOT "${sorted}" STREQUAL "${listed}")
-    message(FATAL_ERROR "cpp/src/operators/CMakeLists.txt: the operators are not in alphabetical order; wanted ${sorted}")
-  endif()
-  file(CONFIGURE OUTPUT "${CMAKE_CURRENT_BINARY_DIR}/registry.cpp" CONTENT
-"// Written by cpp/cmake/operators.cmake. Do not edit.
-#include \"operators/operator.h\"
-
-namespace d2deploy {
-
-@makers@
 const std::map<std::string, Operator, std::less<>>& operators() {
   static const std::map<std::string, Operator, std::less<>> all{
 @entries@  };

@@ -10,11 +10,15 @@ namespace d2deploy::bindings {
 
 namespace {
 
-constexpr DType kDTypes[] = {DType::float32, DType::int32, DType::int64, DType::uint8, DType::boolean};
+constexpr DType kDTypes[] = {DType::float32, DType::int8,  DType::uint8,
+                             DType::int32,   DType::int64, DType::boolean};
 
 nb::dlpack::dtype dlpack_of(DType dtype) {
   switch (dtype) {
     case DType::float32: return nb::dtype<float>();
+    case DType::bfloat16:
+    case DType::float16: break;  // inside of a net alone
+    case DType::int8: return nb::dtype<std::int8_t>();
     case DType::int32: return nb::dtype<std::int32_t>();
     case DType::int64: return nb::dtype<std::int64_t>();
     case DType::uint8: return nb::dtype<std::uint8_t>();

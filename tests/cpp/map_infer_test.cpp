@@ -62,9 +62,9 @@ void check_late_shapes(const char* type, const char* args, const std::vector<Ten
   const std::vector<Constant*> constants(inputs.size(), nullptr);
   const Kernel& kernel = portable_kernel(op);
   const auto params = op.parse(parse_args(args));
-  const Prepared prepared = kernel.prepare(params, {in, out, constants});
+  const Prepared prepared = kernel.prepare(params, {in, out, constants, false, {}});
   ASSERT_EQ(prepared.scratch_bytes, 0U);
-  kernel.run(params, {from, to, nullptr, prepared.state.get()});
+  kernel.run(params, {{}, from, to, {}, {}, nullptr, prepared.state.get()});
   for (std::size_t i = 0; i < want.size(); ++i)
     for (std::int64_t k = 0; k < want[i].size(); ++k)
       ASSERT_EQ(outputs[i].data<float>()[k], want[i].data<float>()[k]) << type << ", output " << i << ", element " << k;

@@ -14,6 +14,7 @@
 #include <limits>
 #include <sstream>
 
+#include "core/element_type.h"
 #include "graph/graph.h"
 #include "io/npy.h"
 #include "operators/case.h"
@@ -34,16 +35,14 @@ void expect(bool ok, const Case& c, const std::string& what) {
 std::vector<double> values_of(const Tensor& tensor) {
   const Tensor t = in_layout(tensor, Layout::row_major);
   std::vector<double> out;
-  const auto add = [&](auto values) {
-    for (const auto v : values) out.push_back(static_cast<double>(v));
-  };
-  switch (t.dtype()) {
-    case DType::float32: add(t.values<float>()); break;
-    case DType::int32: add(t.values<std::int32_t>()); break;
-    case DType::int64: add(t.values<std::int64_t>()); break;
-    case DType::uint8: add(t.values<std::uint8_t>()); break;
-    case DType::boolean: add(t.values<bool>()); break;
-  }
+  with_element_type(t.dtype(), [&]<class T>(T) {
+    for (const auto v : t.values<T>()) {
+      if constexpr (kReal<T>)
+        out.push_back(static_cast<double>(static_cast<float>(v)));
+      else
+        out.push_back(static_cast<double>(v));
+    }
+  });
   return out;
 }
 
@@ -95,7 +94,7 @@ std::optional<std::vector<Tensor>> run(const Case& c, const Kernel& kernel, cons
   std::vector<Tensor> inputs;
   for (std::size_t i = 0; i < c.inputs.size(); ++i) {
     // Filters stay row-major, as in a net; weights that are read flat follow the feature maps.
-    const bool follows = !c.constant[i] || !c.op->is(spatial) || c.op->is(one_layout);
+    const bool follows = !c.constant[i] || c.op->layout != LayoutRule::any;
     const bool map = c.inputs[i].shape().rank() == 4 && follows;
     inputs.push_back(in_layout(c.inputs[i], map ? variant.layout : Layout::row_major));
   }
@@ -174,7 +173,7 @@ std::vector<Variant> variants(const Case& c) {
     const auto& out = plain.output_types()[0].shape;
     if (out.rank() > 0 && out[0] == c.inputs[0].dim(0)) all.push_back({Layout::row_major, true, false});
   }
-  if (c.op->is(spatial) || c.op->is(elementwise) || c.op->is(own_layout))
+  if (c.op->layout != LayoutRule::row_major)
     if (std::ranges::any_of(c.inputs, [](const Tensor& t) { return t.shape().rank() == 4; }))
       for (std::size_t i = 0, n = all.size(); i < n; ++i)
         all.push_back({Layout::channels_last, all[i].spare_rows, false});

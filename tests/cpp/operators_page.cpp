@@ -22,15 +22,23 @@ struct TraitText {
   Trait trait;
   const char* text;
 };
-constexpr std::array<TraitText, 8> kTraits{
-    {{spatial, "takes images row-major and channels-last; the output has the layout of the first input"},
-     {elementwise, "works element by element; all images must share one layout"},
-     {commutative, "the two inputs may be swapped"},
-     {in_place, "may write into the memory of an input"},
-     {view, "costs nothing: the same memory under another shape"},
-     {data_dependent, "how many rows the outputs have depends on the data"},
-     {own_layout, "decides the layout of its outputs"},
-     {one_layout, "takes images row-major and channels-last; all of them, weights too, must share one layout"}}};
+constexpr std::array<TraitText, 4> kTraits{{{commutative, "the two inputs may be swapped"},
+                                            {in_place, "may write into the memory of an input"},
+                                            {view, "costs nothing: the same memory under another shape"},
+                                            {data_dependent, "how many rows some outputs have depends on the data"}}};
+
+const char* text_of(LayoutRule rule) {
+  switch (rule) {
+    case LayoutRule::row_major: return "";
+    case LayoutRule::any:
+      return "takes images row-major and channels-last; the output has the layout of the first input";
+    case LayoutRule::same:
+      return "takes images row-major and channels-last; all of them, weights too, must share one layout";
+    case LayoutRule::follow: return "takes images row-major and channels-last; all of them must share one layout";
+    case LayoutRule::own: return "decides the layout of its outputs";
+  }
+  return "";
+}
 
 std::string read(const std::filesystem::path& path) {
   std::ifstream in(path, std::ios::binary);
@@ -83,8 +91,8 @@ void print_arguments(std::ostream& out, const std::vector<FieldInfo>& fields) {
   if (fields.empty()) return;
   out << "\n| Argument | Type | Default | Bound | |\n|---|---|---|---|---|\n";
   for (const FieldInfo& f : fields)
-    out << "| `" << f.name << "` | " << f.type << " | `" << (f.default_text.empty() ? "\"\"" : f.default_text) << "` | "
-        << text_of(f.bound) << " | " << cell(f.doc) << " |\n";
+    out << "| `" << f.name << "` | " << f.type_name << " | `" << (f.default_text.empty() ? "\"\"" : f.default_text)
+        << "` | " << text_of(f.bound) << " | " << cell(f.doc) << " |\n";
 }
 
 void print_kernels(std::ostream& out, const Operator& op) {
@@ -102,8 +110,9 @@ void print_kernels(std::ostream& out, const Operator& op) {
 Args example_arguments(const Operator& op) {
   Args args;
   for (const FieldInfo& f : op.fields) {
-    if (f.name == "spatial_scales") args[f.name] = Floats{0.25F, 0.125F};
-    if (f.name.ends_with("_max_level")) args[f.name] = std::int64_t{3};  // from 2
+    const std::string_view name = f.name;
+    if (name == "spatial_scales") args[f.name] = Floats{0.25F, 0.125F};
+    if (name.ends_with("_max_level")) args[f.name] = std::int64_t{3};  // from 2
   }
   return args;
 }
@@ -127,6 +136,7 @@ void print_operator(std::ostream& out, const Operator& op, const std::filesystem
   print_ports(out, "Output", op.outputs);
   print_arguments(out, op.fields);
   std::string traits;
+  if (op.layout != LayoutRule::row_major) traits += join("- ", text_of(op.layout), '\n');
   for (const auto& [trait, text] : kTraits)
     if (op.is(trait)) traits += join("- ", text, '\n');
   if (!traits.empty()) out << '\n' << traits;
@@ -136,9 +146,12 @@ void print_operator(std::ostream& out, const Operator& op, const std::filesystem
 std::string page(const std::filesystem::path& folder) {
   std::ostringstream out;
   out << "# Operators\n\nWritten by `operators_page` from the definitions in `cpp/src/operators`; do not edit.\n\n"
-         "Equal letters in shapes are equal numbers; `4|5` is one or the other, `...` any further dimensions. The "
-         "kernels are\nthose of a build with all backends; each call takes the first that accepts it, and "
-         "`D2DEPLOY_KERNELS` can choose another.\nAn argument that is not listed is an error in our own texts; in a "
+         "Equal letters in shapes are equal numbers; `4|5` is one or the other, `...` any further dimensions, `~m` as "
+         "many rows "
+         "as the\nrun finds. The kernels are those of a build with all backends; each call takes the best that accepts "
+         "it, "
+         "and\n`D2DEPLOY_KERNELS` can choose another.\nAn argument that is not listed is an error in our own texts; in "
+         "a "
          "file it is left out with a warning.\n";
   for (const auto& [type, op] : operators()) print_operator(out, op, folder);
   return out.str();

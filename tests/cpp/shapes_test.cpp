@@ -19,7 +19,7 @@ constexpr auto U = kUnknown;
 Shape inferred(const char* type, const char* args, const Types& inputs, std::size_t output = 0) {
   const Operator& op = *find_operator(type);
   const auto params = op.parse(parse_args(args));
-  return infer(op, params, {inputs, {}}, op.infer_shapes(params, {inputs, {}}).size())[output].shape;
+  return infer_all(op, params, {inputs, {}})[output].shape;
 }
 TensorType i64(Shape shape) { return {DType::int64, shape, Layout::row_major}; }
 

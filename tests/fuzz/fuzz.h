@@ -112,6 +112,9 @@ inline void Choices::fill(Tensor& tensor) {
   };
   switch (tensor.dtype()) {
     case DType::float32: return each(tensor.data<float>(), [&] { return number(); });
+    case DType::bfloat16: return each(tensor.data<BFloat16>(), [&] { return BFloat16(number()); });
+    case DType::float16: return each(tensor.data<Float16>(), [&] { return Float16(number()); });
+    case DType::int8: return each(tensor.data<std::int8_t>(), [&] { return static_cast<std::int8_t>(byte()); });
     case DType::int32: return each(tensor.data<std::int32_t>(), [&] { return static_cast<std::int32_t>(integer()); });
     case DType::int64: return each(tensor.data<std::int64_t>(), [&] { return integer(); });
     case DType::uint8: return each(tensor.data<std::uint8_t>(), [&] { return byte(); });

@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "core/check.h"
+#include "core/element_type.h"
 #include "fuzz.h"
 #include "operators/case.h"
 #include "operators/evaluate.h"
@@ -88,7 +89,7 @@ FuzzCall draw_call(Choices& c) {
   const auto& all = operators();
   call.op = &std::next(all.begin(), static_cast<std::ptrdiff_t>(c.below(all.size())))->second;
   for (const auto& field : call.op->fields)
-    if (c.below(4) == 1) call.args[field.name] = draw_arg(c, field.type);
+    if (c.below(4) == 1) call.args[field.name] = draw_arg(c, field.type_name);
   const std::size_t times = 1 + c.below(4);
   std::map<std::string, std::int64_t> symbols;
   for (const auto& port : call.op->inputs) {
@@ -114,13 +115,12 @@ std::string text_of(const FuzzCall& call) {
     if (t.size() == 0) continue;
     for (std::int64_t k = 0; k < t.size(); ++k) {
       out << (k ? ',' : '=');
-      switch (t.dtype()) {
-        case DType::float32: out << t.data<float>()[k]; break;
-        case DType::int32: out << t.data<std::int32_t>()[k]; break;
-        case DType::int64: out << t.data<std::int64_t>()[k]; break;
-        case DType::uint8: out << int{t.data<std::uint8_t>()[k]}; break;
-        case DType::boolean: out << int{t.data<bool>()[k]}; break;
-      }
+      with_element_type(t.dtype(), [&]<class T>(T) {
+        if constexpr (kReal<T>)
+          out << static_cast<float>(t.data<T>()[k]);
+        else
+          out << static_cast<std::int64_t>(t.data<T>()[k]);
+      });
     }
   }
   return out.str();
@@ -129,7 +129,7 @@ std::string text_of(const FuzzCall& call) {
 void run_kernel(const FuzzCall& call, const Kernel& kernel, Layout layout) {
   std::vector<Tensor> inputs;
   for (std::size_t i = 0; i < call.inputs.size(); ++i) {
-    const bool follows = !call.constant[i] || !call.op->is(spatial) || call.op->is(one_layout);
+    const bool follows = !call.constant[i] || call.op->layout != LayoutRule::any;
     inputs.push_back(in_layout(call.inputs[i], follows ? layout : Layout::row_major));
   }
   Evaluation evaluation(*call.op, call.args, inputs, call.constant);
@@ -144,7 +144,7 @@ void run(std::span<const std::uint8_t> bytes) {
   Choices choices(bytes);
   const FuzzCall call = draw_call(choices);
   if (std::getenv("D2DEPLOY_FUZZ_PRINT") != nullptr) std::cerr << text_of(call) << std::endl;
-  const std::any params = call.op->parse(call.args);
+  const Parameters params = call.op->parse(call.args);
   const Evaluation probe(*call.op, call.args, call.inputs, call.constant);
   Types types;
   for (const auto& t : call.inputs) types.push_back(t.type());
@@ -156,7 +156,7 @@ void run(std::span<const std::uint8_t> bytes) {
     (void)evaluate(*call.op, call.args, call.inputs);
     return;
   }
-  const bool both = call.op->is(spatial) || call.op->is(elementwise) || call.op->is(own_layout);
+  const bool both = call.op->layout != LayoutRule::row_major;
   for (const auto& kernel : call.op->kernels) {
     fuzz::allow_errors([&] { run_kernel(call, kernel, Layout::row_major); });
     if (both) fuzz::allow_errors([&] { run_kernel(call, kernel, Layout::channels_last); });
@@ -167,7 +167,7 @@ void run(std::span<const std::uint8_t> bytes) {
 void infer_unknown(std::span<const std::uint8_t> bytes) {
   Choices choices(bytes);
   const FuzzCall call = draw_call(choices);
-  const std::any params = call.op->parse(call.args);
+  const Parameters params = call.op->parse(call.args);
   Types types;
   for (const auto& t : call.inputs) {
     types.push_back(t.type());
@@ -176,7 +176,7 @@ void infer_unknown(std::span<const std::uint8_t> bytes) {
   }
   const Inputs inputs{types, {}};
   check_inputs(call.op->type, call.op->inputs, types);
-  (void)infer(*call.op, params, inputs, call.op->infer_shapes(params, inputs).size());
+  (void)infer_all(*call.op, params, inputs);
 }
 
 }  // namespace

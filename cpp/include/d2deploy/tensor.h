@@ -1,4 +1,4 @@
-// Dense tensors in host memory: element type, shape, physical layout, data.
+// Dense tensors: element type, shape, physical layout, and data in the memory of a device.
 #pragma once
 #include <array>
 #include <cstddef>
@@ -11,31 +11,9 @@
 #include <string_view>
 #include <utility>
 
+#include "d2deploy/dtype.h"
+
 namespace d2deploy {
-
-/// Element types.
-enum class DType : std::uint8_t { float32, int32, int64, uint8, boolean };
-
-std::string_view name(DType dtype);
-std::size_t size_of(DType dtype);                 ///< bytes per element
-bool parse(std::string_view text, DType& dtype);  ///< false where `text` names no element type
-std::ostream& operator<<(std::ostream& os, DType dtype);
-
-template <class T>
-inline constexpr DType kDType = [] {
-  static_assert(sizeof(T) == 0, "no DType for this C++ type");
-  return DType::float32;
-}();
-template <>
-inline constexpr DType kDType<float> = DType::float32;
-template <>
-inline constexpr DType kDType<std::int32_t> = DType::int32;
-template <>
-inline constexpr DType kDType<std::int64_t> = DType::int64;
-template <>
-inline constexpr DType kDType<std::uint8_t> = DType::uint8;
-template <>
-inline constexpr DType kDType<bool> = DType::boolean;
 
 /// A dimension that is known only once the data is.
 inline constexpr std::int64_t kUnknown = -1;
@@ -92,6 +70,17 @@ struct TensorType {
   friend bool operator==(const TensorType&, const TensorType&) = default;
 };
 
+/// What holds a tensor and runs a kernel.
+struct Device {
+  enum Kind : std::uint8_t { cpu, cuda };
+  Kind kind = cpu;
+  int index = 0;  ///< which of several of this kind
+
+  friend bool operator==(const Device&, const Device&) = default;
+};
+std::string to_string(Device device);  ///< "cpu", "cuda:0"
+std::ostream& operator<<(std::ostream& os, Device device);
+
 /// A typed view of memory that it may share the ownership of. Copying a Tensor copies the view.
 class Tensor {
  public:
@@ -99,9 +88,9 @@ class Tensor {
   /// Uninitialised memory of its own, aligned to 64 bytes. Throws DeviceError where there is none.
   static Tensor allocate(const TensorType& type);
   /// Memory of somebody else, which must outlive the view.
-  static Tensor view(const TensorType& type, void* data);
+  static Tensor view(const TensorType& type, void* data, Device device = {});
   /// Memory kept alive by `owner`.
-  static Tensor share(const TensorType& type, void* data, std::shared_ptr<const void> owner);
+  static Tensor share(const TensorType& type, void* data, std::shared_ptr<const void> owner, Device device = {});
   /// A row-major copy of `values`. Throws InvalidArgument where their number is not the shape's size.
   template <class T>
   static Tensor of(const Shape& shape, std::span<const T> values) {
@@ -120,9 +109,12 @@ class Tensor {
   std::int64_t size() const { return type_.shape.size(); }
   std::int64_t bytes() const { return type_.bytes(); }
 
-  void* raw() { return data_; }
+  Device device() const { return device_; }
+
+  void* raw() { return data_; }  ///< an address on the device
   const void* raw() const { return data_; }
-  /// The elements; throws InvalidArgument where T is not the tensor's element type.
+  /// The elements in host memory. Throws InvalidArgument where T is not the tensor's element type, InternalError where
+  /// they are in the memory of another device.
   template <class T>
   T* data() {
     require(kDType<T>);
@@ -140,7 +132,9 @@ class Tensor {
 
   /// The same memory under another shape of the same size (or smaller: the first elements).
   Tensor with_type(const TensorType& type) const;
-  /// A copy with memory of its own.
+  /// Changes the first dimension to at most what it was planned for: the memory stays.
+  void set_rows(std::int64_t rows) { type_.shape[0] = rows; }
+  /// A copy with memory of its own, on the same device.
   Tensor clone() const;
 
  private:
@@ -148,6 +142,7 @@ class Tensor {
   void require(DType wanted) const;
 
   TensorType type_;
+  Device device_;
   void* data_ = nullptr;
   std::shared_ptr<const void> owner_;
 };

@@ -1,5 +1,7 @@
 // From element types that are known when the program runs to C++ types.
 #pragma once
+#include <type_traits>
+
 #include "d2deploy/tensor.h"
 
 namespace d2deploy {
@@ -9,11 +11,21 @@ template <class F>
 void with_element_type(DType dtype, const F& f) {
   switch (dtype) {
     case DType::float32: return f(float());
+    case DType::bfloat16: return f(BFloat16());
+    case DType::float16: return f(Float16());
+    case DType::int8: return f(std::int8_t());
+    case DType::uint8: return f(std::uint8_t());
     case DType::int32: return f(std::int32_t());
     case DType::int64: return f(std::int64_t());
-    case DType::uint8: return f(std::uint8_t());
     case DType::boolean: return f(bool());
   }
+}
+
+/// Whether elements of this type are real numbers; the others are whole ones.
+template <class T>
+inline constexpr bool kReal = std::is_same_v<T, float> || std::is_same_v<T, BFloat16> || std::is_same_v<T, Float16>;
+inline bool is_real(DType dtype) {
+  return dtype == DType::float32 || dtype == DType::bfloat16 || dtype == DType::float16;
 }
 
 }  // namespace d2deploy

@@ -9,32 +9,10 @@
 
 namespace d2deploy {
 
-namespace {
-
-struct DTypeInfo {
-  DType dtype;
-  std::string_view name;
-  std::size_t bytes;
-};
-constexpr std::array<DTypeInfo, 5> kDTypes{{{DType::float32, "float32", 4},
-                                            {DType::int32, "int32", 4},
-                                            {DType::int64, "int64", 8},
-                                            {DType::uint8, "uint8", 1},
-                                            {DType::boolean, "bool", 1}}};
-
-}  // namespace
-
-std::string_view name(DType dtype) { return kDTypes[static_cast<std::size_t>(dtype)].name; }
-std::size_t size_of(DType dtype) { return kDTypes[static_cast<std::size_t>(dtype)].bytes; }
-
-bool parse(std::string_view text, DType& dtype) {
-  const auto* it = std::ranges::find(kDTypes, text, &DTypeInfo::name);
-  if (it == kDTypes.end()) return false;
-  dtype = it->dtype;
-  return true;
+std::string to_string(Device device) {
+  return device.kind == Device::cpu ? "cpu" : "cuda:" + std::to_string(device.index);
 }
-
-std::ostream& operator<<(std::ostream& os, DType dtype) { return os << name(dtype); }
+std::ostream& operator<<(std::ostream& os, Device device) { return os << to_string(device); }
 
 Shape::Shape(std::initializer_list<std::int64_t> dims)
     : Shape(std::span<const std::int64_t>(dims.begin(), dims.size())) {}
@@ -97,11 +75,12 @@ Tensor Tensor::allocate(const TensorType& type) {
   return share(type, data, std::move(memory));
 }
 
-Tensor Tensor::view(const TensorType& type, void* data) { return share(type, data, nullptr); }
+Tensor Tensor::view(const TensorType& type, void* data, Device device) { return share(type, data, nullptr, device); }
 
-Tensor Tensor::share(const TensorType& type, void* data, std::shared_ptr<const void> owner) {
+Tensor Tensor::share(const TensorType& type, void* data, std::shared_ptr<const void> owner, Device device) {
   Tensor t;
   t.type_ = type;
+  t.device_ = device;
   t.data_ = data;
   t.owner_ = std::move(owner);
   return t;
@@ -109,10 +88,13 @@ Tensor Tensor::share(const TensorType& type, void* data, std::shared_ptr<const v
 
 Tensor Tensor::with_type(const TensorType& type) const {
   check<InternalError>(type.bytes() <= bytes(), "cannot view ", shape(), " as ", type.shape);
-  return share(type, data_, owner_);
+  return share(type, data_, owner_, device_);
 }
 
-Tensor Tensor::clone() const { return copy_of(type_, data_, static_cast<std::size_t>(size())); }
+Tensor Tensor::clone() const {
+  check<InternalError>(device_.kind == Device::cpu, "clone: tensor ", shape(), " is in the memory of ", device_);
+  return copy_of(type_, data_, static_cast<std::size_t>(size()));
+}
 
 Tensor Tensor::copy_of(const TensorType& type, const void* values, std::size_t count) {
   check(static_cast<std::size_t>(type.shape.size()) == count, "shape ", type.shape, " needs ", type.shape.size(),
@@ -123,6 +105,8 @@ Tensor Tensor::copy_of(const TensorType& type, const void* values, std::size_t c
 }
 
 void Tensor::require(DType wanted) const {
+  check<InternalError>(device_.kind == Device::cpu, "tensor ", shape(), " is in the memory of ", device_,
+                       ", the host cannot read it");
   check(dtype() == wanted, "tensor ", shape(), " holds ", dtype(), ", wanted ", wanted);
 }
 

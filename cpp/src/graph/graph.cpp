@@ -33,8 +33,8 @@ std::string dims_text(const Shape& shape) {
 template <class T>
 void fill(Tensor& tensor, const std::vector<std::string_view>& values) {
   for (std::size_t i = 0; i < values.size(); ++i) {
-    if constexpr (std::is_same_v<T, float>) {
-      tensor.data<T>()[i] = parse_float(values[i]);
+    if constexpr (kReal<T>) {
+      tensor.data<T>()[i] = static_cast<T>(parse_float(values[i]));
     } else {
       const std::int64_t value = parse_int(values[i]);
       tensor.data<T>()[i] = static_cast<T>(value);
@@ -122,8 +122,8 @@ void write_values(std::ostream& os, const Tensor& tensor) {
   with_element_type(tensor.dtype(), [&](auto zero) {
     using T = decltype(zero);
     for (const auto v : tensor.values<T>()) {
-      if constexpr (std::is_same_v<T, float>)
-        os << ' ' << to_text(v);
+      if constexpr (kReal<T>)
+        os << ' ' << to_text(static_cast<float>(v));
       else
         os << ' ' << static_cast<std::int64_t>(v);
     }

@@ -98,7 +98,10 @@ void for_integer(DType dtype, F&& f) {
     case DType::int64: return f(std::int64_t{});
     case DType::uint8: return f(std::uint8_t{});
     case DType::boolean: return f(bool{});
-    case DType::float32: break;
+    case DType::float32:
+    case DType::bfloat16:
+    case DType::float16:
+    case DType::int8: break;
   }
   fail<InternalError>("for_integer: ", dtype);
 }

@@ -12,12 +12,15 @@ namespace {
 const char* descriptor(DType dtype) {
   switch (dtype) {
     case DType::float32: return "<f4";
+    case DType::bfloat16: break;
+    case DType::float16: return "<f2";
+    case DType::int8: return "|i1";
     case DType::int32: return "<i4";
     case DType::int64: return "<i8";
     case DType::uint8: return "|u1";
     case DType::boolean: return "|b1";
   }
-  return "";
+  fail<Unsupported>(dtype, " has no name in the .npy format");
 }
 
 }  // namespace

@@ -13,12 +13,12 @@ struct BinaryParams {
   std::string axis_str;
   std::string order = "NCHW";
 };
-inline constexpr auto kBinaryFields = std::tuple{
-    field("broadcast", &BinaryParams::broadcast, Bound::any,
-          "0: as NumPy, aligned at the last dimension; 1: B stands for a run of A's dimensions"),
-    field("axis", &BinaryParams::axis, Bound::any, "with broadcast: where B's run starts in A; -1: it is A's last"),
-    field("axis_str", &BinaryParams::axis_str, Bound::any, "with broadcast: the same as a letter of order"),
-    field("order", &BinaryParams::order, Bound::any, "letters of A's dimensions, for axis_str")};
+inline constexpr auto kBinaryFields = std::array{
+    field<&BinaryParams::broadcast>(
+        "broadcast", Bound::any, "0: as NumPy, aligned at the last dimension; 1: B stands for a run of A's dimensions"),
+    field<&BinaryParams::axis>("axis", Bound::any, "with broadcast: where B's run starts in A; -1: it is A's last"),
+    field<&BinaryParams::axis_str>("axis_str", Bound::any, "with broadcast: the same as a letter of order"),
+    field<&BinaryParams::order>("order", Bound::any, "letters of A's dimensions, for axis_str")};
 inline constexpr const char* kBinaryInputs = "A: float32|int32|int64 any | B: float32|int32|int64 any";
 inline constexpr const char* kBinaryOutputs = "C: float32|int32|int64 any of A and B spread over each other";
 
@@ -50,7 +50,7 @@ void run_binary(const char* type, const BinaryParams& params, const Call& call) 
 }
 
 template <class Op, class F>
-std::vector<KernelOf<Op>> binary_kernels() {
+Kernels<Op> binary_kernels() {
   return {{"loop", accepts_all<Op>,
            [](const BinaryParams& p, const Call& call) { run_binary<F>(Op::signature.type, p, call); }}};
 }

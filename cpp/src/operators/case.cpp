@@ -5,6 +5,7 @@
 #include <numeric>
 #include <sstream>
 
+#include "core/element_type.h"
 #include "core/text.h"
 
 namespace d2deploy {
@@ -28,13 +29,14 @@ class Random {
 };
 
 void set(Tensor& t, std::int64_t i, float value) {
-  switch (t.dtype()) {
-    case DType::float32: t.data<float>()[i] = value; break;
-    case DType::int32: t.data<std::int32_t>()[i] = static_cast<std::int32_t>(value); break;
-    case DType::int64: t.data<std::int64_t>()[i] = static_cast<std::int64_t>(value); break;
-    case DType::uint8: t.data<std::uint8_t>()[i] = static_cast<std::uint8_t>(static_cast<std::int64_t>(value)); break;
-    case DType::boolean: t.data<bool>()[i] = value != 0.0F; break;
-  }
+  with_element_type(t.dtype(), [&]<class T>(T) {
+    if constexpr (std::is_same_v<T, bool>)
+      t.data<T>()[i] = value != 0.0F;
+    else if constexpr (kReal<T>)
+      t.data<T>()[i] = static_cast<T>(value);
+    else
+      t.data<T>()[i] = static_cast<T>(static_cast<std::int64_t>(value));
+  });
 }
 
 void fill_rois(Tensor& t, Random& random, const std::vector<float>& p) {
@@ -113,7 +115,7 @@ Tensor parse_input(std::string_view word, std::uint64_t seed) {
     for (const auto d : split(head, 'x')) type.shape.push_back(parse_int(d));
   Tensor t = Tensor::allocate(type);
   if (values_at == std::string_view::npos) {
-    generate(t, type.dtype == DType::float32 ? "uniform(-1,1)" : "iota", seed);
+    generate(t, is_real(type.dtype) ? "uniform(-1,1)" : "iota", seed);
   } else if (word[values_at] == '~') {
     generate(t, word.substr(values_at + 1), seed);
   } else {

@@ -19,11 +19,9 @@ std::vector<const Tensor*> pointers(const std::vector<Tensor>& tensors) {
   return out;
 }
 
-Types infer_all(const Operator& op, const std::any& params, const Types& types, const std::vector<Tensor>& inputs) {
-  check_inputs(op.type, op.inputs, types);
+Types infer_types(const Operator& op, const Parameters& params, const Types& types, const std::vector<Tensor>& inputs) {
   const auto values = pointers(inputs);
-  const Inputs in{types, values};
-  return infer(op, params, in, op.infer_shapes(params, in).size());
+  return infer_all(op, params, {types, values});
 }
 
 }  // namespace
@@ -36,7 +34,7 @@ const Kernel& portable_kernel(const Operator& op) {
 Evaluation::Evaluation(const Operator& op, const Args& args, std::vector<Tensor> inputs, std::vector<bool> constant,
                        std::int64_t capacity_rows)
     : params_(op.parse(args)), inputs_(std::move(inputs)), input_types_(types_of(inputs_)) {
-  output_types_ = infer_all(op, params_, input_types_, inputs_);
+  output_types_ = infer_types(op, params_, input_types_, inputs_);
   planned_inputs_ = input_types_;
   planned_outputs_ = output_types_;
   constant.resize(inputs_.size());
@@ -50,12 +48,12 @@ Evaluation::Evaluation(const Operator& op, const Args& args, std::vector<Tensor>
     for (std::size_t i = 0; i < inputs_.size(); ++i)
       if (!constant[i] && input_types_[i].shape.rank() > 0 && input_types_[i].shape[0] == rows)
         planned_inputs_[i].shape[0] = capacity_rows;
-    planned_outputs_ = infer_all(op, params_, planned_inputs_, inputs_);
+    planned_outputs_ = infer_types(op, params_, planned_inputs_, inputs_);
   }
 }
 
 CallSite Evaluation::site() const {
-  return {planned_inputs_, planned_outputs_, constant_pointers_, bounded_, thread_count()};
+  return {planned_inputs_, planned_outputs_, constant_pointers_, bounded_, {{}, nullptr, thread_count()}};
 }
 
 std::string Evaluation::reject(const Kernel& kernel) const { return kernel.reject(params_, site()); }
@@ -68,11 +66,11 @@ void Evaluation::prepare(const Kernel& kernel) {
 
 void Evaluation::run(std::vector<Tensor>& outputs) {
   auto in = pointers(inputs_);
-  for (std::size_t i = 0; i < in.size(); ++i)
-    if (prepared_.packed >> i & 1U) in[i] = nullptr;  // a kernel that reads what it said it would not crashes here
+  for (const auto i : prepared_.packed) in[i] = nullptr;  // a kernel that reads what it said it would not crashes here
   std::vector<Tensor*> out;
   for (auto& t : outputs) out.push_back(&t);
-  kernel_->run(params_, {in, out, scratch_.get(), prepared_.state.get()});
+  Call call{site().context, in, out, {}, {}, scratch_.get(), prepared_.state.get()};
+  kernel_->run(params_, call);
 }
 
 std::vector<Tensor> evaluate(const Operator& op, const Args& args, const std::vector<Tensor>& inputs) {

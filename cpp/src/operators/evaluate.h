@@ -28,7 +28,7 @@ class Evaluation {
  private:
   CallSite site() const;
 
-  std::any params_;
+  Parameters params_;
   std::vector<Tensor> inputs_;
   std::vector<std::unique_ptr<Constant>> constants_;
   std::vector<Constant*> constant_pointers_;

@@ -28,9 +28,11 @@ template <class T>
 T to_element(const char* type, std::int64_t value) {
   if constexpr (std::is_same_v<T, bool>)
     check<InvalidModel>(value == 0 || value == 1, type, ": value ", value, " is no bool, wanted 0 or 1");
-  else if constexpr (!std::is_same_v<T, float>)
+  else if constexpr (kReal<T>)
+    return static_cast<T>(static_cast<float>(value));
+  else
     check<InvalidModel>(std::in_range<T>(value), type, ": value ", value, " does not fit into ", kDType<T>);
-  return static_cast<T>(value);
+  if constexpr (!kReal<T>) return static_cast<T>(value);
 }
 
 /// A shape from a file or from data. Throws InvalidArgument where a dimension is negative.

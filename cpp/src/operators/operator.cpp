@@ -10,14 +10,16 @@ std::string_view name(Backend backend) {
     case Backend::avx512: return "avx512";
     case Backend::onednn: return "onednn";
     case Backend::cpu: return "cpu";
+    case Backend::cuda: return "cuda";
   }
   return "?";
 }
 
+Device::Kind device_of(Backend backend) { return backend == Backend::cuda ? Device::cuda : Device::cpu; }
+
 void Call::set_rows(std::size_t i, std::int64_t rows) const {
-  TensorType type = outputs[i]->type();
-  type.shape[0] = rows;
-  *outputs[i] = outputs[i]->with_type(type);
+  outputs[i]->set_rows(rows);
+  if (i < output_rows.size() && output_rows[i] != nullptr) *output_rows[i] = static_cast<std::int32_t>(rows);
 }
 
 const Operator* find_operator(std::string_view type) {
@@ -28,42 +30,68 @@ const Operator* find_operator(std::string_view type) {
   return nullptr;
 }
 
+Parameters Operator::parse(const Args& args) const {
+  const auto params = make_params();
+  for (const auto& [key, value] : args) {
+    const auto field = std::ranges::find(fields, std::string_view(key), &FieldInfo::name);
+    if (field == fields.end()) {
+      std::vector<std::string> known;
+      for (const FieldInfo& f : fields) known.emplace_back(f.name);
+      fail<InvalidModel>(type, ": unknown argument '", key, "'; known: ", known.empty() ? "none" : list_of(known));
+    }
+    try {
+      assign(*field, params.get(), value);
+    } catch (const InvalidModel& e) {
+      fail<InvalidModel>(type, ": argument '", key, "' is ", to_text(value), ", must be ", e.what(), " (", field->doc,
+                         ")");
+    }
+  }
+  return params;
+}
+
 std::vector<std::string> unknown_arguments(const Operator& op, const Args& args) {
   std::vector<std::string> unknown;
   for (const auto& [key, value] : args)
-    if (std::ranges::find(op.fields, key, &FieldInfo::name) == op.fields.end()) unknown.push_back(key);
+    if (std::ranges::find(op.fields, std::string_view(key), &FieldInfo::name) == op.fields.end())
+      unknown.push_back(key);
   return unknown;
 }
 
 namespace {
 
+// The layout of rank-4 outputs.
 Layout common_layout(const Operator& op, std::span<const TensorType> inputs) {
   Layout layout = Layout::row_major;
   bool first = true;
   for (const auto& t : inputs) {
     if (t.shape.rank() != 4) continue;
-    if (!op.is(spatial) && !op.is(elementwise) && !op.is(own_layout))
+    if (op.layout == LayoutRule::row_major)
       check<InternalError>(t.layout == Layout::row_major, op.type, ": takes row-major inputs only");
     if (first) layout = t.layout;
     first = false;
-    if (op.is(elementwise)) check<InternalError>(t.layout == layout, op.type, ": inputs of different layouts");
+    if (op.layout == LayoutRule::follow || op.layout == LayoutRule::same)
+      check<InternalError>(t.layout == layout, op.type, ": inputs of different layouts");
   }
   return layout;
 }
 
 }  // namespace
 
-Types infer(const Operator& op, const std::any& params, const Inputs& inputs, std::size_t outputs) {
+Types infer_all(const Operator& op, const Parameters& params, const Inputs& inputs) {
   check_inputs(op.type, op.inputs, inputs.types);
+  Types types = op.infer_shapes(params.get(), inputs);
+  if (op.layout == LayoutRule::own) return types;
+  const Layout layout = common_layout(op, inputs.types);
+  for (auto& t : types)
+    if (t.shape.rank() == 4) t.layout = layout;
+  return types;
+}
+
+Types infer(const Operator& op, const Parameters& params, const Inputs& inputs, std::size_t outputs) {
+  Types types = infer_all(op, params, inputs);
   check_output_count(op.type, op.outputs, outputs);
-  Types types = op.infer_shapes(params, inputs);
   check<InternalError>(types.size() >= outputs, op.type, ": infers ", types.size(), " outputs, the node has ", outputs);
   types.resize(outputs);
-  if (!op.is(own_layout)) {
-    const Layout layout = common_layout(op, inputs.types);
-    for (auto& t : types)
-      if (t.shape.rank() == 4) t.layout = layout;
-  }
   return types;
 }
 
@@ -75,78 +103,35 @@ Strides4 strides4(const TensorType& type) {
 
 namespace detail {
 
+namespace {
 std::vector<std::string> words(const char* text) {
   std::vector<std::string> out;
   for (const auto word : split(text, ' ')) out.emplace_back(word);
   return out;
 }
-
-void assign(std::int64_t& out, const Arg& arg) {
-  const auto* value = std::get_if<std::int64_t>(&arg);
-  if (value == nullptr) fail<InvalidModel>("an integer");
-  out = *value;
-}
-
-void assign(bool& out, const Arg& arg) {
-  std::int64_t value = 0;
-  assign(value, arg);
-  check<InvalidModel>(value == 0 || value == 1, "0 or 1");
-  out = value == 1;
-}
-
-// Whole numbers may stand for floats: our texts leave out the point, and some writers of files do.
-void assign(float& out, const Arg& arg) {
-  if (const auto* value = std::get_if<float>(&arg)) {
-    out = *value;
-  } else if (const auto* whole = std::get_if<std::int64_t>(&arg)) {
-    out = static_cast<float>(*whole);
-  } else {
-    fail<InvalidModel>("a number");
-  }
-  check<InvalidModel>(std::isfinite(out), "finite");
-}
-
-void assign(std::string& out, const Arg& arg) {
-  const auto* value = std::get_if<std::string>(&arg);
-  if (value == nullptr) fail<InvalidModel>("a string");
-  out = *value;
-}
-
-void assign(Ints& out, const Arg& arg) {
-  const auto* values = std::get_if<Ints>(&arg);
-  if (values == nullptr) fail<InvalidModel>("a list of integers");
-  out = *values;
-}
-
-void assign(Floats& out, const Arg& arg) {
-  if (const auto* values = std::get_if<Floats>(&arg)) {
-    out = *values;
-  } else if (const auto* whole = std::get_if<Ints>(&arg)) {
-    out.assign(whole->begin(), whole->end());
-  } else {
-    fail<InvalidModel>("a list of numbers");
-  }
-}
-
-void assign(Arg& out, const Arg& arg) { out = arg; }
-
-namespace {
-template <class T>
-void check_sign(T value, Bound bound) {
-  if (bound == Bound::positive) check<InvalidModel>(value > 0, "positive");
-  if (bound == Bound::non_negative) check<InvalidModel>(value >= 0, "not negative");
-}
 }  // namespace
 
-void check_bound(std::int64_t value, Bound bound) {
-  check_sign(value, bound);
-  // Geometry is computed in 64 bits; arguments beyond 32 have no use and could overflow it.
-  check<InvalidModel>(bound == Bound::unlimited || (value <= INT32_MAX && value >= INT32_MIN), "within 32 bits");
+Operator describe(const Signature& signature, std::shared_ptr<void> (*make_params)(), std::span<const Field> fields) {
+  Operator op;
+  op.type = signature.type;
+  op.aliases = words(signature.aliases);
+  op.layout = signature.layout;
+  op.traits = signature.traits;
+  op.inputs = parse_ports(signature.inputs);
+  op.outputs = parse_ports(signature.outputs);
+  if (std::ranges::any_of(op.outputs, [](const Port& p) { return !p.rows_found().empty(); }))
+    op.traits |= data_dependent;
+  op.make_params = make_params;
+  const auto defaults = make_params();
+  for (const Field& f : fields) op.fields.push_back(d2deploy::describe(f, defaults.get()));
+  return op;
 }
-void check_bound(float value, Bound bound) { check_sign(value, bound); }
 
-void fail_unknown(const char* type, const std::string& name, const std::vector<std::string>& known) {
-  fail<InvalidModel>(type, ": unknown argument '", name, "'; known: ", known.empty() ? "none" : list_of(known));
+void add_kernels(Operator& op, Backend backend, const std::vector<Kernel>& kernels) {
+  for (Kernel k : kernels) {
+    k.backend = backend;
+    op.kernels.push_back(std::move(k));
+  }
 }
 
 }  // namespace detail

@@ -1,20 +1,18 @@
 // What an operator is. An author writes, in `<op>/<op>.h`, a struct with
 //   Params      plain data with the defaults                    (or `using Params = NoParams`)
-//   fields      one `field(...)` per argument                   (not with NoParams)
-//   signature   type, inputs, outputs, traits                   (signature.h has the port language)
+//   fields      one `field<&Params::x>(...)` per argument       (not with NoParams)
+//   signature   type, inputs, outputs, layout rule, traits      (signature.h has the port language)
 //   infer       output types from input types
 //   meaning     fused operators only: the plain operators that it stands for, as text
 //   flops       optional: floating point operations of a call
 // and, in `<op>/<op>_<backend>.cpp`, a list of kernels. Everything else is derived here.
 #pragma once
-#include <any>
-#include <functional>
+#include <array>
 #include <map>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
-#include <tuple>
 #include <vector>
 
 #include "core/args.h"
@@ -22,43 +20,35 @@
 #include "core/text.h"
 #include "d2deploy/tensor.h"
 #include "operators/constant.h"
+#include "operators/field.h"
 #include "operators/signature.h"
 
 namespace d2deploy {
 
 // ---- What a definition is written with -----------------------------------------------------------
 
-/// All but `unlimited` keep integers within 32 bits.
-enum class Bound { any, non_negative, positive, unlimited };
-
-template <class Params, class T>
-struct Field {
-  const char* name;
-  T Params::*member;
-  Bound bound;
-  const char* doc;
+/// Which layouts the rank-4 inputs of an operator may have, and which one its rank-4 outputs get.
+enum class LayoutRule {
+  row_major,  ///< row-major only
+  any,        ///< either; outputs have the first input's. Asks for channels-last where it can be had
+  same,       ///< as `any`, but all rank-4 inputs, weights too, share one
+  follow,     ///< all rank-4 inputs share one, and the outputs have it. Takes what comes
+  own,        ///< infer decides
 };
-template <class Params, class T>
-constexpr Field<Params, T> field(const char* name, T Params::*member, Bound bound, const char* doc) {
-  return {name, member, bound, doc};
-}
 
 enum Trait : unsigned {
   none = 0,
-  spatial = 1,          ///< takes rank-4 inputs in either layout; rank-4 outputs have the first one's
-  elementwise = 2,      ///< spatial, and all rank-4 inputs must share one layout
-  commutative = 4,      ///< the two inputs may be swapped
-  in_place = 8,         ///< every kernel allows output 0 to share the memory of an input of its type
-  view = 16,            ///< output 0 is input 0's memory under another shape: a kernel runs only for more outputs
-  data_dependent = 32,  ///< how many rows the outputs have is known only after the run; infer gives the most
-  own_layout = 64,      ///< infer decides the layout of the outputs
-  one_layout = 128,     ///< spatial, and all rank-4 inputs, weights too, must share one layout
+  commutative = 1,     ///< the two inputs may be swapped
+  in_place = 2,        ///< every kernel allows output 0 to share the memory of an input of its type
+  view = 4,            ///< output 0 is input 0's memory under another shape: a kernel runs only for more outputs
+  data_dependent = 8,  ///< some output has rows `~m` that the run finds; infer gives the most. Follows from the ports
 };
 
 struct Signature {
   const char* type;  ///< name in the NetDef
   const char* inputs;
   const char* outputs;
+  LayoutRule layout = LayoutRule::row_major;
   unsigned traits = none;
   const char* aliases = "";  ///< other names in files, separated by spaces
 };
@@ -77,12 +67,24 @@ struct Inputs {
   const Tensor* value(std::size_t i) const { return i < values.size() ? values[i] : nullptr; }
 };
 
-/// One call of a kernel. Outputs come with the inferred shape and with memory for it.
+/// Where a call runs.
+struct Context {
+  Device device;
+  void* stream = nullptr;  ///< of the device; null on the CPU
+  int threads = 1;
+};
+
+/// One call of a kernel. Outputs come with the inferred shape and with memory for it. Where rows depend on data, the
+/// first dimension of a CPU tensor is what it is in this run; that of a tensor on another device is the most there may
+/// be, and a row slot says the number.
 struct Call {
+  Context context;
   std::span<const Tensor* const> inputs;
   std::span<Tensor* const> outputs;
-  void* scratch = nullptr;      ///< as many bytes as `prepare` asked for
-  const void* state = nullptr;  ///< what `prepare` made
+  std::span<const std::int32_t* const> input_rows;  ///< per input its row slot, on the device; null: all rows count
+  std::span<std::int32_t* const> output_rows;       ///< likewise; what a data-dependent operator writes
+  void* scratch = nullptr;                          ///< as many bytes as `prepare` asked for, on the device
+  const void* state = nullptr;                      ///< what `prepare` made
 
   const Tensor& input(std::size_t i) const { return *inputs[i]; }
   Tensor& output(std::size_t i) const { return *outputs[i]; }
@@ -96,7 +98,7 @@ struct Call {
   T* out(std::size_t i) const {
     return outputs[i]->data<T>();
   }
-  /// For data-dependent operators: output i has only this many rows.
+  /// For data-dependent operators on the CPU: output i has only this many rows.
   void set_rows(std::size_t i, std::int64_t rows) const;
 };
 
@@ -105,7 +107,7 @@ struct CallSite {
   std::span<const TensorType> inputs, outputs;
   std::span<Constant* const> constants;  ///< per input, null where it is none
   bool bounded = false;                  ///< the first dimension of inputs and outputs is the most there may be
-  int threads = 1;
+  Context context;
 
   bool is_constant(std::size_t i) const { return i < constants.size() && constants[i] != nullptr; }
 };
@@ -115,62 +117,104 @@ struct Prepared {
   std::size_t scratch_bytes = 0;
   int accumulates = -1;  ///< input that output 0 should share memory with if it can (the kernel copies it there if not)
   std::string detail;    ///< what the kernel chose inside, for profiles
-  std::uint32_t packed = 0;  ///< bit i: `run` does not read input i, the state holds it
+  std::vector<std::size_t> packed;  ///< inputs that `run` does not read: the state holds them
 };
 
-template <class Op>
+/// Which file a kernel stands in. Listed best first.
+enum class Backend { avx512, onednn, cpu, cuda };
+std::string_view name(Backend backend);
+/// The device that its kernels run on.
+Device::Kind device_of(Backend backend);
+
+/// A kernel of an operator with these parameters, as its author writes it.
+template <class Params>
 struct KernelOf {
-  using Params = typename Op::Params;
   const char* name;
   std::string (*reject)(const Params&, const CallSite&);  ///< why it cannot take this call; empty: it can
   void (*run)(const Params&, const Call&);
   Prepared (*prepare)(const Params&, const CallSite&) = nullptr;
+  /// How good it is for this call: of those that accept it the highest is taken, of equal ones the first. Null: 0.
+  int (*rank)(const Params&, const CallSite&) = nullptr;
 };
 template <class Op>
 std::string accepts_all(const typename Op::Params&, const CallSite&) {
   return {};
 }
 
-/// Which file a kernel stands in. Listed best first.
-enum class Backend { avx512, onednn, cpu };
-std::string_view name(Backend backend);
-
-/// The kernels of `<op>_<backend>.cpp`, best first. One specialisation per file.
+template <class Params>
+class KernelList;
+/// What `<op>_<backend>.cpp` gives: the kernels of that backend, best first.
+template <class Op>
+using Kernels = KernelList<typename Op::Params>;
 template <class Op, Backend B>
-std::vector<KernelOf<Op>> kernels();
+Kernels<Op> kernels();
 
 // ---- What everybody else uses --------------------------------------------------------------------
 
-struct Kernel {
-  std::string name;
-  Backend backend;
-  std::function<std::string(const std::any& params, const CallSite&)> reject;
-  std::function<void(const std::any& params, const Call&)> run;
-  std::function<Prepared(const std::any& params, const CallSite&)> prepare;
-};
+/// The parameters of one node, as Operator::parse made them.
+using Parameters = std::shared_ptr<const void>;
 
-struct FieldInfo {
-  std::string name, type, default_text, doc;
-  Bound bound;
+class Kernel {
+ public:
+  std::string name;
+  Backend backend = Backend::cpu;
+
+  std::string reject(const Parameters& params, const CallSite& site) const {
+    return reject_(function_[0], params.get(), site);
+  }
+  void run(const Parameters& params, const Call& call) const { run_(function_[1], params.get(), call); }
+  Prepared prepare(const Parameters& params, const CallSite& site) const {
+    return function_[2] ? prepare_(function_[2], params.get(), site) : Prepared{};
+  }
+  bool ranked() const { return function_[3] != nullptr; }
+  int rank(const Parameters& params, const CallSite& site) const {
+    return function_[3] ? rank_(function_[3], params.get(), site) : 0;
+  }
+
+ private:
+  template <class Params>
+  friend class KernelList;
+  // What the author wrote, without its type; the other functions know it and call with the right one.
+  using Any = void (*)();
+  std::array<Any, 4> function_{};
+  std::string (*reject_)(Any, const void*, const CallSite&) = nullptr;
+  void (*run_)(Any, const void*, const Call&) = nullptr;
+  Prepared (*prepare_)(Any, const void*, const CallSite&) = nullptr;
+  int (*rank_)(Any, const void*, const CallSite&) = nullptr;
 };
 
 struct Operator {
   std::string type;
   std::vector<std::string> aliases;
+  LayoutRule layout = LayoutRule::row_major;
   unsigned traits = none;
   std::vector<Port> inputs, outputs;
   std::vector<FieldInfo> fields;
-  std::function<std::any(const Args&)> parse;  ///< throws InvalidModel: unknown name, wrong type, out of bounds
-  std::function<Types(const std::any&, const Inputs&)> infer_shapes;
-  std::function<std::string(const std::any&, std::size_t inputs)> meaning;  ///< empty text: a plain operator
-  std::function<double(const std::any&, const Inputs&, const Types&)> flops;
   std::vector<Kernel> kernels;  ///< best first
 
   bool is(Trait trait) const { return (traits & trait) != 0; }
+  /// Throws InvalidModel: unknown name, wrong type, out of bounds.
+  Parameters parse(const Args& args) const;
+
+  // Derived from the definition.
+  std::shared_ptr<void> (*make_params)() = nullptr;
+  Types (*infer_shapes)(const void* params, const Inputs&) = nullptr;
+  std::string (*meaning_of)(const void* params, std::size_t inputs) = nullptr;
+  double (*flops_of)(const void* params, const Inputs&, const Types&) = nullptr;
+
+  /// Empty text: a plain operator.
+  std::string meaning(const Parameters& params, std::size_t input_count) const {
+    return meaning_of(params.get(), input_count);
+  }
+  double flops(const Parameters& params, const Inputs& in, const Types& out) const {
+    return flops_of(params.get(), in, out);
+  }
 };
 
 /// Types of `outputs` outputs, with layouts. Checks the inputs against the signature first.
-Types infer(const Operator& op, const std::any& params, const Inputs& inputs, std::size_t outputs);
+Types infer(const Operator& op, const Parameters& params, const Inputs& inputs, std::size_t outputs);
+/// Of all outputs that the operator can have.
+Types infer_all(const Operator& op, const Parameters& params, const Inputs& inputs);
 
 /// The arguments in `args` that `op` does not know.
 std::vector<std::string> unknown_arguments(const Operator& op, const Args& args);
@@ -191,148 +235,68 @@ inline TensorType i32(Shape shape) { return {DType::int32, shape, Layout::row_ma
 
 // ---- Derivation: nobody else needs to read on ----------------------------------------------------
 
+template <class Params>
+class KernelList : public std::vector<Kernel> {
+ public:
+  KernelList(std::initializer_list<KernelOf<Params>> kernels) {
+    for (const KernelOf<Params>& k : kernels) push_back(erased(k));
+  }
+
+ private:
+  static const Params& typed(const void* params) { return *static_cast<const Params*>(params); }
+
+  static Kernel erased(const KernelOf<Params>& k) {
+    using Any = Kernel::Any;
+    Kernel e;
+    e.name = k.name;
+    e.function_ = {reinterpret_cast<Any>(k.reject), reinterpret_cast<Any>(k.run), reinterpret_cast<Any>(k.prepare),
+                   reinterpret_cast<Any>(k.rank)};
+    e.reject_ = [](Any f, const void* p, const CallSite& site) {
+      return reinterpret_cast<decltype(k.reject)>(f)(typed(p), site);
+    };
+    e.run_ = [](Any f, const void* p, const Call& call) { reinterpret_cast<decltype(k.run)>(f)(typed(p), call); };
+    e.prepare_ = [](Any f, const void* p, const CallSite& site) {
+      return reinterpret_cast<decltype(k.prepare)>(f)(typed(p), site);
+    };
+    e.rank_ = [](Any f, const void* p, const CallSite& site) {
+      return reinterpret_cast<decltype(k.rank)>(f)(typed(p), site);
+    };
+    return e;
+  }
+};
+
 namespace detail {
 
-template <class T>
-constexpr const char* field_type_name() {
-  if constexpr (std::is_same_v<T, bool>)
-    return "bool";
-  else if constexpr (std::is_same_v<T, std::int64_t>)
-    return "int";
-  else if constexpr (std::is_same_v<T, float>)
-    return "float";
-  else if constexpr (std::is_same_v<T, std::string>)
-    return "string";
-  else if constexpr (std::is_same_v<T, Ints>)
-    return "ints";
-  else if constexpr (std::is_same_v<T, Arg>)
-    return "int, float, string or list";
-  else
-    return "floats";
-}
-
-void assign(bool& out, const Arg& arg);
-void assign(std::int64_t& out, const Arg& arg);
-void assign(float& out, const Arg& arg);
-void assign(std::string& out, const Arg& arg);
-void assign(Ints& out, const Arg& arg);
-void assign(Floats& out, const Arg& arg);
-void assign(Arg& out, const Arg& arg);  // the operator says what it takes
-
-void check_bound(std::int64_t value, Bound bound);
-void check_bound(float value, Bound bound);
-template <class T>
-void check_bounds(const T& value, Bound bound) {
-  if constexpr (std::is_same_v<T, Ints> || std::is_same_v<T, Floats>)
-    for (const auto v : value) check_bound(v, bound);
-  else if constexpr (std::is_same_v<T, std::int64_t> || std::is_same_v<T, float>)
-    check_bound(value, bound);
-}
-
-[[noreturn]] void fail_unknown(const char* type, const std::string& name, const std::vector<std::string>& known);
-
-template <class Op>
-std::any parse(const Args& args) {
-  typename Op::Params p;
-  std::vector<std::string> known;
-  if constexpr (!std::is_same_v<typename Op::Params, NoParams>)
-    std::apply(
-        [&](const auto&... f) {
-          (
-              [&] {
-                known.emplace_back(f.name);
-                const auto it = args.find(f.name);
-                if (it == args.end()) return;
-                try {
-                  assign(p.*f.member, it->second);
-                  check_bounds(p.*f.member, f.bound);
-                } catch (const InvalidModel& e) {
-                  fail<InvalidModel>(Op::signature.type, ": argument '", f.name, "' is ", to_text(it->second),
-                                     ", must be ", e.what(), " (", f.doc, ")");
-                }
-              }(),
-              ...);
-        },
-        Op::fields);
-  for (const auto& [key, value] : args)
-    if (std::find(known.begin(), known.end(), key) == known.end()) fail_unknown(Op::signature.type, key, known);
-  return p;
-}
-
-template <class Op>
-std::vector<FieldInfo> describe_fields() {
-  std::vector<FieldInfo> out;
-  if constexpr (!std::is_same_v<typename Op::Params, NoParams>) {
-    const typename Op::Params defaults{};
-    std::apply(
-        [&](const auto&... f) {
-          (
-              [&] {
-                const auto& value = defaults.*f.member;
-                using T = std::remove_cvref_t<decltype(value)>;
-                Arg arg;
-                if constexpr (std::is_same_v<T, bool>)
-                  arg = static_cast<std::int64_t>(value);
-                else
-                  arg = value;
-                out.push_back({f.name, field_type_name<T>(), to_text(arg), f.doc, f.bound});
-              }(),
-              ...);
-        },
-        Op::fields);
-  }
-  return out;
-}
-
-template <class Op>
-std::string meaning_of(const std::any& params, std::size_t inputs) {
-  if constexpr (requires(const typename Op::Params& p) { Op::meaning(p, inputs); })
-    return Op::meaning(std::any_cast<const typename Op::Params&>(params), inputs);
-  else if constexpr (requires { std::string(Op::meaning); })
-    return Op::meaning;
-  else
-    return {};
-}
-
-template <class Op>
-double flops_of(const std::any& params, const Inputs& in, const Types& out) {
-  if constexpr (requires(const typename Op::Params& p) { Op::flops(p, in, out); })
-    return Op::flops(std::any_cast<const typename Op::Params&>(params), in, out);
-  else
-    return 0;
-}
-
-template <class Op, Backend B>
-void add_kernels(std::vector<Kernel>& out) {
-  using Params = typename Op::Params;
-  for (const KernelOf<Op>& k : kernels<Op, B>())
-    out.push_back(
-        {k.name, B,
-         [k](const std::any& p, const CallSite& site) { return k.reject(std::any_cast<const Params&>(p), site); },
-         [k](const std::any& p, const Call& call) { k.run(std::any_cast<const Params&>(p), call); },
-         [k](const std::any& p, const CallSite& site) {
-           return k.prepare ? k.prepare(std::any_cast<const Params&>(p), site) : Prepared{};
-         }});
-}
-
-std::vector<std::string> words(const char* text);
+/// All but what needs the type of the definition.
+Operator describe(const Signature& signature, std::shared_ptr<void> (*make_params)(), std::span<const Field> fields);
+void add_kernels(Operator& op, Backend backend, const std::vector<Kernel>& kernels);
 
 template <class Op, Backend... Bs>
 Operator make() {
+  using Params = typename Op::Params;
+  constexpr auto make_params = +[]() -> std::shared_ptr<void> { return std::make_shared<Params>(); };
   Operator op;
-  op.type = Op::signature.type;
-  op.aliases = words(Op::signature.aliases);
-  op.traits = Op::signature.traits;
-  op.inputs = parse_ports(Op::signature.inputs);
-  op.outputs = parse_ports(Op::signature.outputs);
-  op.fields = describe_fields<Op>();
-  op.parse = &parse<Op>;
-  op.infer_shapes = [](const std::any& p, const Inputs& in) {
-    return Op::infer(std::any_cast<const typename Op::Params&>(p), in);
+  if constexpr (requires { Op::fields; })
+    op = describe(Op::signature, make_params, Op::fields);
+  else
+    op = describe(Op::signature, make_params, {});
+  op.infer_shapes = [](const void* p, const Inputs& in) { return Op::infer(*static_cast<const Params*>(p), in); };
+  op.meaning_of = []([[maybe_unused]] const void* p, [[maybe_unused]] std::size_t inputs) -> std::string {
+    if constexpr (requires(const Params& params) { Op::meaning(params, inputs); })
+      return Op::meaning(*static_cast<const Params*>(p), inputs);
+    else if constexpr (requires { std::string(Op::meaning); })
+      return Op::meaning;
+    else
+      return {};
   };
-  op.meaning = &meaning_of<Op>;
-  op.flops = &flops_of<Op>;
-  (add_kernels<Op, Bs>(op.kernels), ...);
+  op.flops_of = []([[maybe_unused]] const void* p, [[maybe_unused]] const Inputs& in,
+                   [[maybe_unused]] const Types& out) -> double {
+    if constexpr (requires(const Params& params) { Op::flops(params, in, out); })
+      return Op::flops(*static_cast<const Params*>(p), in, out);
+    else
+      return 0;
+  };
+  (add_kernels(op, Bs, kernels<Op, Bs>()), ...);
   return op;
 }
 

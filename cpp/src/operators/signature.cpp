@@ -12,6 +12,8 @@ namespace {
 
 Dim parse_dim(std::string_view text) {
   Dim dim;
+  dim.found_in_run = text.starts_with('~');
+  if (dim.found_in_run) text.remove_prefix(1);
   if (text.find_first_not_of("0123456789|") != std::string_view::npos) {
     dim.symbol = text;
     return dim;
@@ -105,6 +107,16 @@ std::vector<Port> parse_ports(std::string_view text) {
   return ports;
 }
 
+std::vector<const Port*> ports_of(const std::vector<Port>& ports, std::size_t count) {
+  const auto repeated = static_cast<std::size_t>(std::ranges::count_if(ports, &Port::repeated));
+  const auto others = static_cast<std::size_t>(std::ranges::count_if(ports, [](const Port& p) { return !p.repeated; }));
+  const std::size_t times = repeated == 0 || count < others ? 0 : (count - others) / repeated;
+  std::vector<const Port*> of;
+  for (const Port& p : ports)
+    for (std::size_t k = 0; k < (p.repeated ? times : 1) && of.size() < count; ++k) of.push_back(&p);
+  return of;
+}
+
 void check_inputs(std::string_view type, const std::vector<Port>& ports, std::span<const TensorType> types) {
   Matcher matcher(type);
   const auto required =
@@ -113,10 +125,8 @@ void check_inputs(std::string_view type, const std::vector<Port>& ports, std::sp
   const bool count_fits = repeated ? types.size() > required && (types.size() - required) % repeated == 0
                                    : types.size() >= required && types.size() <= ports.size();
   if (!count_fits) refuse_count(type, ports, types.size(), "inputs");
-  const std::size_t times = repeated ? (types.size() - required) / repeated : 1;
-  std::size_t i = 0;
-  for (const auto& port : ports)
-    for (std::size_t k = 0; k < (port.repeated ? times : 1) && i < types.size(); ++k) matcher.match(port, types[i++]);
+  const auto of = ports_of(ports, types.size());
+  for (std::size_t i = 0; i < of.size(); ++i) matcher.match(*of[i], types[i]);
 }
 
 void check_output_count(std::string_view type, const std::vector<Port>& ports, std::size_t count) {

@@ -5,7 +5,9 @@
 // A port is `name: dtypes shape remark`. `?` marks an optional port, `*` one that repeats (the last
 // one, or several in a row that repeat together in order: all of the first, then all of the second).
 // dtypes: `any`, or names joined by '|'. shape: `any` or `(dims)`; a dim is a letter or word (equal
-// ones must be equal wherever they stand), a number, alternatives `4|5`, or a last `...`.
+// ones must be equal wherever they stand), a number, alternatives `4|5`, or a last `...`. The first dim of an output
+// may be `~m`: as many rows as the run finds, the same for all outputs with that word (not for the parts of one that
+// repeats).
 #pragma once
 #include <span>
 #include <string>
@@ -19,6 +21,7 @@ namespace d2deploy {
 struct Dim {
   std::string symbol;                      // empty where the dimension is a number
   std::vector<std::int64_t> alternatives;  // empty where it is a symbol
+  bool found_in_run = false;               // `~`
 };
 
 struct Port {
@@ -30,6 +33,11 @@ struct Port {
   bool open_ended = false;  // ends in "..."
   bool optional = false;
   bool repeated = false;
+
+  /// The word of a first dim `~word`; empty where that does not depend on the run.
+  std::string_view rows_found() const {
+    return !dims.empty() && dims[0].found_in_run ? dims[0].symbol : std::string_view();
+  }
 };
 
 /// Throws InternalError where the text is not of the form above.
@@ -37,6 +45,8 @@ std::vector<Port> parse_ports(std::string_view text);
 
 /// Throws InvalidArgument, with the operator's name and the port's, where `types` do not fit.
 void check_inputs(std::string_view type, const std::vector<Port>& ports, std::span<const TensorType> types);
+/// The port that each of `count` inputs or outputs belongs to. Their number must fit.
+std::vector<const Port*> ports_of(const std::vector<Port>& ports, std::size_t count);
 void check_output_count(std::string_view type, const std::vector<Port>& ports, std::size_t count);
 
 }  // namespace d2deploy

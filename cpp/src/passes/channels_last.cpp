@@ -31,7 +31,7 @@ class LayoutAssigner {
  private:
   void visit(Node& node) {
     const Operator& op = *find_operator(node.type);
-    if (!op.is(own_layout)) {
+    if (op.layout != LayoutRule::own) {
       const Layout layout = wanted(op, node);
       for (std::size_t i = 0; i < node.inputs.size(); ++i)
         if (must_follow(op, node, i)) node.inputs[i] = in(layout, node.inputs[i]);
@@ -51,18 +51,17 @@ class LayoutAssigner {
 
   // Constants take the layout that the others have.
   Layout wanted(const Operator& op, const Node& node) const {
+    const bool asks = op.layout == LayoutRule::any || op.layout == LayoutRule::same;
     const bool any = std::ranges::any_of(node.inputs, [&](const std::string& x) {
-      return is_map(x) && !graph_.constants.contains(x) &&
-             (op.is(spatial) || types_.at(x).layout == Layout::channels_last);
+      return is_map(x) && !graph_.constants.contains(x) && (asks || types_.at(x).layout == Layout::channels_last);
     });
-    return (op.is(spatial) || op.is(elementwise)) && any ? Layout::channels_last : Layout::row_major;
+    return op.layout != LayoutRule::row_major && any ? Layout::channels_last : Layout::row_major;
   }
 
   // Weights of convolutions, their second input, stay as they are: kernels pack them in a layout of their own.
   bool must_follow(const Operator& op, const Node& node, std::size_t i) const {
-    if (!is_map(node.inputs[i])) return false;
-    const bool weights = i == 1 && graph_.constants.contains(node.inputs[i]) && op.is(spatial) && !op.is(one_layout);
-    return !weights;
+    const bool weights = i == 1 && graph_.constants.contains(node.inputs[i]) && op.layout == LayoutRule::any;
+    return is_map(node.inputs[i]) && !weights;
   }
 
   std::string in(Layout layout, const std::string& value) {

@@ -42,7 +42,7 @@ bool equal_but(const Node& a, const Node& b, const std::string& argument);
 /// The parameters of a node, typed.
 template <class Op>
 typename Op::Params params_of(const Node& node) {
-  return std::any_cast<typename Op::Params>(find_operator(Op::signature.type)->parse(node.args));
+  return *static_cast<const typename Op::Params*>(find_operator(Op::signature.type)->parse(node.args).get());
 }
 
 // The hand-written passes; each stands in a file of its name.

@@ -59,7 +59,8 @@ Model::Impl::Impl(Graph g, const ModelOptions& o) : options(resolved(o)), graph(
   for (auto& [name, tensor] : graph.constants) constants[name] = std::make_unique<Constant>(tensor);
   text = to_text(graph);
   graph.constants.clear();  // `constants` has them, and may drop them
-  plan_options = {parse_forced_kernels(options.kernels), options.threads, options.max_tensor_bytes, options.log};
+  plan_options = {
+      parse_forced_kernels(options.kernels), {{}, nullptr, options.threads}, options.max_tensor_bytes, options.log};
 }
 
 Model::Impl::Impl(Graph outline, const ModelOptions& o, std::unique_ptr<Caffe2Model> engine)
@@ -70,17 +71,11 @@ Model::Impl::Impl(Graph outline, const ModelOptions& o, std::unique_ptr<Caffe2Mo
 }
 
 std::shared_ptr<const Plan> Model::Impl::plan(const TypeMap& input_types) const {
-  const std::lock_guard lock(plans_mutex);
-  const auto it = std::ranges::find(plans, input_types, &std::pair<TypeMap, std::shared_ptr<const Plan>>::first);
-  if (it != plans.end()) {
-    std::rotate(plans.begin(), it, it + 1);  // most recently used first
-    return plans.front().second;
-  }
-  auto made = std::make_shared<const Plan>(make_plan(graph, input_types, constants, plan_options));
-  for (const auto& [name, constant] : constants) constant->drop_plain();
-  plans.insert(plans.begin(), {input_types, made});
-  if (plans.size() > kMostPlans) plans.pop_back();
-  return made;
+  return plans.get(input_types, [&] {
+    Plan plan = make_plan(graph, input_types, constants, plan_options);
+    for (const auto& [name, constant] : constants) constant->drop_plain();
+    return plan;
+  });
 }
 
 std::shared_ptr<const Model> Model::Impl::make(Graph graph, const ModelOptions& options) {

@@ -1,13 +1,13 @@
 // What a Model is made of. Immutable but for the caches, which lock.
 #pragma once
 #include <memory>
-#include <mutex>
 #include <utility>
 #include <vector>
 
 #include "d2deploy/model.h"
 #include "reference/caffe2_model.h"
 #include "runtime/plan.h"
+#include "runtime/plan_cache.h"
 
 namespace d2deploy {
 
@@ -19,7 +19,7 @@ struct Model::Impl {
   /// A model of a graph as it comes from a file.
   static std::shared_ptr<const Model> make(Graph graph, const ModelOptions& options);
 
-  /// The plan for inputs of these types: made at the first call, then taken from the cache.
+  /// The plan for inputs of these types. Thread-safe; see PlanCache.
   std::shared_ptr<const Plan> plan(const TypeMap& input_types) const;
 
   ModelOptions options;
@@ -33,9 +33,7 @@ struct Model::Impl {
   std::unique_ptr<Caffe2Model> caffe2;  ///< engine caffe2: everything else here only describes it
 
  private:
-  static constexpr std::size_t kMostPlans = 8;  // a plan holds no weights: a few hundred kilobytes
-  mutable std::mutex plans_mutex;
-  mutable std::vector<std::pair<TypeMap, std::shared_ptr<const Plan>>> plans;  // most recently used first
+  mutable PlanCache plans;
 };
 
 }  // namespace d2deploy

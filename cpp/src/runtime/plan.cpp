@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <set>
 
 #include "core/memory.h"
 #include "core/text.h"
@@ -52,7 +53,7 @@ class Planner {
 
  private:
   std::size_t add_value(const std::string& name, const TensorType& type, Place place) {
-    plan_.values.push_back({name, type, false, place, plan_.values.size(), 0, {}});
+    plan_.values.push_back({name, type, -1, place, plan_.values.size(), 0, {}});
     index_[name] = plan_.values.size() - 1;
     return plan_.values.size() - 1;
   }
@@ -66,54 +67,131 @@ class Planner {
     return plan_.values[v].place == Place::constant ? constants_.at(plan_.values[v].name).get() : nullptr;
   }
 
+  // What is known of a node's inputs when it is planned.
+  struct Known {
+    Types types;
+    std::vector<Constant*> constants;
+    std::vector<Tensor> plain;
+    std::vector<const Tensor*> values;
+
+    Inputs inputs() const { return {types, values}; }
+  };
+
+  Known known(const std::vector<std::size_t>& inputs) const {
+    Known k;
+    k.plain.resize(inputs.size());
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      k.types.push_back(plan_.values[inputs[i]].type);
+      k.constants.push_back(constant(inputs[i]));
+      // Only small constants say anything about shapes; large ones may exist in packed form alone.
+      if (k.constants.back() && k.types.back().shape.rank() <= 1) k.plain[i] = k.constants.back()->plain();
+      k.values.push_back(k.plain[i].raw() ? &k.plain[i] : nullptr);
+    }
+    return k;
+  }
+
   // Why the node cannot be planned as it is; empty: it is planned.
   std::string add_step(const Node& node) {
     Step step;
     step.op = find_operator(node.type);
     step.params = step.op->parse(node.args);
     step.label = describe(node);
-    Types inputs;
-    std::vector<Constant*> constants;
-    std::vector<Tensor> plain(node.inputs.size());
-    std::vector<const Tensor*> values;
-    bool bounded = step.op->is(data_dependent);
-    for (std::size_t i = 0; i < node.inputs.size(); ++i) {
-      const auto v = value(node.inputs[i]);
-      step.inputs.push_back(v);
-      inputs.push_back(plan_.values[v].type);
-      constants.push_back(constant(v));
-      bounded = bounded || plan_.values[v].bounded;
-      // Only small constants say anything about shapes; large ones may exist in packed form alone.
-      if (constants.back() && inputs.back().shape.rank() <= 1) plain[i] = constants.back()->plain();
-      values.push_back(plain[i].raw() ? &plain[i] : nullptr);
-    }
-    const bool fused = !step.op->meaning(step.params, inputs.size()).empty();
+    for (const auto& x : node.inputs) step.inputs.push_back(value(x));
+    const Known in = known(step.inputs);
     Types outputs;
     try {
-      outputs = infer(*step.op, step.params, {inputs, values}, node.outputs.size());
+      outputs = infer(*step.op, step.params, in.inputs(), node.outputs.size());
     } catch (const Error& e) {
-      if (!fused) throw;
+      if (step.op->meaning(step.params, in.types.size()).empty()) throw;
       return e.what();
     }
+    const std::vector<int> rows = output_rows(step, in, outputs);
+    const auto is_known = [](const TensorType& t) { return t.shape.known(); };
     for (const auto& t : outputs)
-      if (t.shape.known()) check_size(t, options_.max_tensor_bytes);
-    const bool known = std::ranges::all_of(outputs, [](const TensorType& t) { return t.shape.known(); });
-    step.infer_at_run = bounded || !known;
-    step.prepare_at_run = !known || !std::ranges::all_of(inputs, [](const TensorType& t) { return t.shape.known(); });
-    if (known) step.work = work_of(*step.op, step.params, {inputs, values}, outputs);
-    if (!step.op->is(view) || outputs.size() > 1)
-      if (auto why = choose_kernel(step, {inputs, outputs, constants, bounded, options_.threads}); !why.empty())
+      if (is_known(t)) check_size(t, options_.max_tensor_bytes);
+    step.late = !std::ranges::all_of(outputs, is_known) ||
+                std::ranges::any_of(step.inputs, [&](std::size_t v) { return plan_.values[v].place == Place::heap; });
+    if (!step.late) step.work = work_of(*step.op, step.params, in.inputs(), outputs);
+    if (!step.op->is(view) || outputs.size() > 1) {
+      const bool bounded = std::ranges::any_of(rows, [](int r) { return r >= 0; }) ||
+                           std::ranges::any_of(step.inputs, [&](std::size_t v) { return plan_.values[v].rows >= 0; });
+      if (auto why = choose_kernel(step, {in.types, outputs, in.constants, bounded, options_.context}); !why.empty())
         return why;
-    for (std::size_t i = 0; i < node.outputs.size(); ++i) {
-      const auto v = add_value(node.outputs[i], outputs[i], outputs[i].shape.known() ? Place::arena : Place::heap);
-      plan_.values[v].bounded = bounded;
-      step.outputs.push_back(v);
     }
+    add_outputs(step, node.outputs, outputs, rows);
     for (std::size_t i = 0; i < step.inputs.size(); ++i)
-      if (constants[i] && !(step.prepared.packed >> i & 1U))
-        plan_.values[step.inputs[i]].constant = constants[i]->plain();
+      if (in.constants[i] && std::ranges::find(step.prepared.packed, i) == step.prepared.packed.end())
+        plan_.values[step.inputs[i]].constant = in.constants[i]->plain();
     plan_.steps.push_back(std::move(step));
     return {};
+  }
+
+  void add_outputs(Step& step, const std::vector<std::string>& names, const Types& types,
+                   const std::vector<int>& rows) {
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      const auto v = add_value(names[i], types[i], step.late ? Place::heap : Place::arena);
+      step.outputs.push_back(v);
+      if (rows[i] < 0 || step.late) continue;
+      plan_.values[v].rows = rows[i];
+      plan_.rows[static_cast<std::size_t>(rows[i])].values.push_back(v);
+    }
+  }
+
+  int add_slot(Step& step, std::int64_t most) {
+    plan_.rows.push_back({most, {}});
+    step.writes.push_back(plan_.rows.size() - 1);
+    return static_cast<int>(step.writes.back());
+  }
+
+  // The row slot of each output. Shapes that depend on rows in any other way than by their first dimension being
+  // those rows become unknown.
+  std::vector<int> output_rows(Step& step, const Known& in, Types& outputs) {
+    std::vector<int> slots(outputs.size(), -1);
+    std::set<int> given;
+    for (const auto v : step.inputs)
+      if (plan_.values[v].rows >= 0) given.insert(plan_.values[v].rows);
+    for (const int slot : given) pass_rows(step, in, slot, slots, outputs);
+    if (!step.op->is(data_dependent)) return slots;
+    const auto ports = ports_of(step.op->outputs, outputs.size());
+    std::map<std::string_view, int> found;
+    for (std::size_t i = 0; i < outputs.size(); ++i) {
+      const auto word = ports[i]->rows_found();
+      if (word.empty() || !outputs[i].shape.known()) continue;
+      if (ports[i]->repeated) {
+        slots[i] = add_slot(step, outputs[i].shape[0]);
+      } else {
+        if (!found.contains(word)) found[word] = add_slot(step, outputs[i].shape[0]);
+        slots[i] = found[word];
+      }
+    }
+    return slots;
+  }
+
+  // Which outputs have the rows of this slot: those of whose shape exactly the first dimension is unknown where the
+  // slot is, and which have as many rows as it where it is full.
+  void pass_rows(const Step& step, const Known& in, int slot, std::vector<int>& slots, Types& outputs) const {
+    Types open = in.types;
+    for (std::size_t i = 0; i < open.size(); ++i)
+      if (plan_.values[step.inputs[i]].rows == slot) open[i].shape[0] = kUnknown;
+    Types types;
+    try {
+      types = infer(*step.op, step.params, {open, in.values}, outputs.size());
+    } catch (const Error&) {  // it cannot say: the run will show
+      types = outputs;
+      for (auto& t : types)
+        for (std::size_t d = 0; d < t.shape.rank(); ++d) t.shape[d] = kUnknown;
+    }
+    const auto ports = ports_of(step.op->outputs, outputs.size());
+    for (std::size_t i = 0; i < outputs.size(); ++i) {
+      if (types[i].shape.known() || !ports[i]->rows_found().empty()) continue;
+      const Shape& shape = types[i].shape;
+      const bool first_alone = shape[0] == kUnknown && std::count(shape.begin(), shape.end(), kUnknown) == 1;
+      const bool all = outputs[i].shape[0] == plan_.rows[static_cast<std::size_t>(slot)].most;
+      if (first_alone && all && slots[i] < 0)
+        slots[i] = slot;
+      else
+        outputs[i] = types[i];
+    }
   }
 
   void check_memory(const char* what, std::size_t bytes, std::size_t times) const {
@@ -126,24 +204,33 @@ class Planner {
   std::string choose_kernel(Step& step, const CallSite& site) {
     const auto forced = options_.forced_kernels.find(step.op->type);
     std::string refusals;
+    int best = 0;
     for (const auto& kernel : step.op->kernels) {
+      if (device_of(kernel.backend) != site.context.device.kind) continue;
       if (forced != options_.forced_kernels.end() && kernel.name != forced->second) continue;
-      if (step.prepare_at_run) {
+      if (step.late) {
         step.kernel = &kernel;  // the last, which takes any call, unless one is forced
         continue;
       }
-      auto why = kernel.reject(step.params, site);
-      if (why.empty()) {
-        step.kernel = &kernel;
-        step.prepared = kernel.prepare(step.params, site);
-        check_memory("scratch memory", step.prepared.scratch_bytes, 1);
-        return {};
+      if (step.kernel != nullptr && best >= 0 && !kernel.ranked()) continue;  // it could not be better
+      if (const auto why = kernel.reject(step.params, site); !why.empty()) {
+        log(options_.log, LogLevel::debug, step.label, ": kernel ", kernel.name, " refused: ", why);
+        refusals += (refusals.empty() ? "" : "; ") + kernel.name + ": " + why;
+        continue;
       }
-      log(options_.log, LogLevel::debug, step.label, ": kernel ", kernel.name, " refused: ", why);
-      refusals += (refusals.empty() ? "" : "; ") + kernel.name + ": " + why;
+      const int rank = kernel.rank(step.params, site);
+      if (rank != 0) log(options_.log, LogLevel::debug, step.label, ": kernel ", kernel.name, " has rank ", rank);
+      if (step.kernel != nullptr && rank <= best) continue;
+      step.kernel = &kernel;
+      best = rank;
     }
-    if (step.kernel) return {};
-    return refusals.empty() ? step.op->type + " has no kernel" : refusals;
+    if (step.kernel == nullptr)
+      return refusals.empty() ? join(step.op->type, " has no kernel for ", site.context.device) : refusals;
+    if (!step.late) {
+      step.prepared = step.kernel->prepare(step.params, site);
+      check_memory("scratch memory", step.prepared.scratch_bytes, 1);
+    }
+    return {};
   }
 
   std::size_t root(std::size_t v) const { return plan_.values[v].root; }
@@ -242,7 +329,7 @@ std::map<std::string, std::string> parse_forced_kernels(const std::string& text)
   return forced;
 }
 
-Work work_of(const Operator& op, const std::any& params, const Inputs& inputs, const Types& outputs) {
+Work work_of(const Operator& op, const Parameters& params, const Inputs& inputs, const Types& outputs) {
   Work work{op.flops(params, inputs, outputs), 0};
   for (const auto types : {inputs.types, std::span<const TensorType>(outputs)})
     for (const auto& t : types) work.bytes += t.shape.known() ? static_cast<double>(t.bytes()) : 0;

@@ -1,7 +1,6 @@
 // A graph made ready for inputs of given types: kernels chosen, weights packed, memory placed.
 // A plan is immutable and shared; what a run writes is a Session's.
 #pragma once
-#include <any>
 #include <map>
 #include <memory>
 #include <string>
@@ -23,15 +22,22 @@ struct PlannedValue {
     constant,  ///< the model's
     arena,     ///< at `offset` of the session's memory
     alias,     ///< the memory of `root`
-    heap,      ///< size not known before the run: allocated then
+    heap,      ///< shape not known before the run: settled then
   };
   std::string name;
-  TensorType type;  ///< where `bounded`, with the most rows that there can be
-  bool bounded = false;
+  TensorType type;  ///< with the most rows that there can be
+  int rows = -1;    ///< the row slot that says how many of them count; -1: all do
   Place place = Place::arena;
   std::size_t root = 0;    ///< alias: the value whose memory this is, never an alias itself
   std::size_t offset = 0;  ///< arena
   Tensor constant;
+};
+
+/// A number of rows that depends on data. A step writes it, row-wise steps pass it on: in the run it is one integer,
+/// and the first dimension of all its values.
+struct RowSlot {
+  std::int64_t most = 0;
+  std::vector<std::size_t> values;
 };
 
 /// What one run of a node costs: floating point operations, and bytes that it reads and writes.
@@ -39,16 +45,16 @@ struct Work {
   double flops = 0, bytes = 0;
 };
 /// Of a call with inputs and outputs of these types. Outputs must be known; unknown inputs count no bytes.
-Work work_of(const Operator& op, const std::any& params, const Inputs& inputs, const Types& outputs);
+Work work_of(const Operator& op, const Parameters& params, const Inputs& inputs, const Types& outputs);
 
 struct Step {
   const Operator* op = nullptr;
-  std::any params;
+  Parameters params;
   const Kernel* kernel = nullptr;  ///< null for views
   Prepared prepared;
   std::vector<std::size_t> inputs, outputs;  ///< indices of values
-  bool infer_at_run = false;                 ///< output shapes depend on data
-  bool prepare_at_run = false;               ///< some shape has no bound, so the kernel could not be prepared
+  std::vector<std::size_t> writes;           ///< the row slots that it fills
+  bool late = false;  ///< some shape depends on data in another way: shapes, memory and kernel are settled in the run
   std::size_t scratch_offset = 0;
   std::string label;  ///< for messages
   Work work;          ///< by the types above, with the most rows where they are bounded
@@ -57,6 +63,7 @@ struct Step {
 struct Plan {
   std::vector<PlannedValue> values;
   std::vector<Step> steps;
+  std::vector<RowSlot> rows;
   std::map<std::string, std::size_t> inputs;
   std::vector<std::size_t> outputs;  ///< in the order of the graph
   std::size_t arena_bytes = 0;
@@ -70,7 +77,7 @@ void check_size(const TensorType& type, std::int64_t max_tensor_bytes);
 
 struct PlanOptions {
   std::map<std::string, std::string> forced_kernels;
-  int threads = 1;
+  Context context;
   std::int64_t max_tensor_bytes = 0;  ///< also bounds the scratch memory of a step, and the arena at 16 times as much
   Log log;
 };

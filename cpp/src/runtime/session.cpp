@@ -4,6 +4,7 @@
 
 #include "core/memory.h"
 #include "core/threads.h"
+#include "runtime/frame.h"
 #include "runtime/model.h"
 
 namespace d2deploy {
@@ -11,14 +12,6 @@ namespace d2deploy {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-// The tensors of one plan in the memory of one session.
-struct Frame {
-  std::shared_ptr<const Plan> plan;
-  std::vector<Tensor> values;
-  std::vector<std::vector<const Tensor*>> inputs;  // per step
-  std::vector<std::vector<Tensor*>> outputs;
-};
 
 // The inputs with images that came as bytes in float32.
 Tensors in_float32(const Tensors& given, const TypeMap& wanted) {
@@ -38,21 +31,16 @@ struct Session::Impl {
   std::shared_ptr<const Model> model;
   std::shared_ptr<void> arena;
   std::size_t arena_bytes = 0;
-  Frame frame;
+  std::unique_ptr<Frame> frame;
   bool profiling = false;
   std::vector<NodeProfile> profile;  // per step of the frame's plan
 
   const Model::Impl& net() const { return model->impl(); }
 
-  std::byte* memory() const { return static_cast<std::byte*>(arena.get()); }
-
   TypeMap check_inputs(const Tensors& given) const;
   void bind(std::shared_ptr<const Plan> plan);
   void start_profile();
   void note_profile(std::size_t s, double milliseconds);
-  void run_step(std::size_t s);
-  void prepare_and_run(std::size_t s);
-  void settle_outputs(std::size_t s);
   Tensors collect(const Tensors& given) const;
 };
 
@@ -78,42 +66,25 @@ TypeMap Session::Impl::check_inputs(const Tensors& given) const {
 }
 
 void Session::Impl::bind(std::shared_ptr<const Plan> plan) {
-  if (frame.plan == plan) return;
+  if (frame && &frame->plan() == plan.get()) return;
+  frame.reset();
   if (plan->arena_bytes > arena_bytes) {
-    frame = {};
-    arena.reset();  // before the new one is taken: never both at once
+    arena.reset();  // before the new one is taken: never both at once, unless a caller keeps outputs
     arena_bytes = 0;
     arena = allocate(plan->arena_bytes);
     arena_bytes = plan->arena_bytes;
   }
-  Frame f;
-  f.values.resize(plan->values.size());
-  for (std::size_t v = 0; v < plan->values.size(); ++v) {
-    const PlannedValue& value = plan->values[v];
-    const PlannedValue& root = plan->values[value.root];
-    // A constant that every kernel has packed has a type here, but no plain values.
-    if (value.place == PlannedValue::Place::constant)
-      f.values[v] = value.constant.raw() ? value.constant : Tensor::view(value.type, nullptr);
-    if (root.place == PlannedValue::Place::arena) f.values[v] = Tensor::view(value.type, memory() + root.offset);
-  }
-  for (const Step& step : plan->steps) {
-    auto& inputs = f.inputs.emplace_back();
-    for (const auto v : step.inputs) inputs.push_back(&f.values[v]);
-    auto& outputs = f.outputs.emplace_back();
-    for (const auto v : step.outputs) outputs.push_back(&f.values[v]);
-  }
-  f.plan = std::move(plan);
-  frame = std::move(f);
+  frame = std::make_unique<Frame>(std::move(plan), arena, net().constants, net().plan_options);
   start_profile();
 }
 
 void Session::Impl::start_profile() {
   profile.clear();
-  if (!frame.plan) return;
-  for (const Step& step : frame.plan->steps) {
+  if (!frame) return;
+  for (const Step& step : frame->plan().steps) {
     NodeProfile p;
     p.type = step.op->type;
-    p.output = frame.plan->values[step.outputs[0]].name;
+    p.output = frame->plan().values[step.outputs[0]].name;
     p.kernel = step.kernel ? step.kernel->name : "view";
     if (!step.prepared.detail.empty()) p.kernel += "/" + step.prepared.detail;
     p.flops = step.work.flops;
@@ -123,72 +94,18 @@ void Session::Impl::start_profile() {
 }
 
 void Session::Impl::note_profile(std::size_t s, double milliseconds) {
-  const Step& step = frame.plan->steps[s];
+  const Step& step = frame->plan().steps[s];
+  const Call& call = frame->call(s);
   NodeProfile& p = profile[s];
   p.milliseconds += milliseconds;
-  p.shape = to_string(frame.outputs[s][0]->shape());
+  p.shape = to_string(call.output(0).shape());
   ++p.runs;
-  if (!step.infer_at_run) return;
   Types inputs, outputs;
-  for (const auto* t : frame.inputs[s]) inputs.push_back(t->type());
-  for (const auto* t : frame.outputs[s]) outputs.push_back(t->type());
-  const Work work = work_of(*step.op, step.params, {inputs, frame.inputs[s]}, outputs);
+  for (const auto* t : call.inputs) inputs.push_back(t->type());
+  for (const auto* t : call.outputs) outputs.push_back(t->type());
+  const Work work = work_of(*step.op, step.params, {inputs, call.inputs}, outputs);
   p.flops = work.flops;
   p.bytes = work.bytes;
-}
-
-// Shapes of the outputs where they depend on data, and memory where its size does.
-void Session::Impl::settle_outputs(std::size_t s) {
-  const Step& step = frame.plan->steps[s];
-  Types inputs;
-  for (const auto* t : frame.inputs[s]) inputs.push_back(t->type());
-  const auto types = infer(*step.op, step.params, {inputs, frame.inputs[s]}, step.outputs.size());
-  for (std::size_t i = 0; i < step.outputs.size(); ++i) {
-    const PlannedValue& value = frame.plan->values[step.outputs[i]];
-    const PlannedValue& root = frame.plan->values[value.root];
-    Tensor& tensor = *frame.outputs[s][i];
-    if (step.op->is(view) && i == 0) {
-      tensor = frame.inputs[s][0]->with_type(types[i]);
-    } else if (root.place == PlannedValue::Place::arena) {
-      check<InternalError>(types[i].bytes() <= value.type.bytes(), "output ", i, " has shape ", types[i].shape,
-                           ", planned was ", value.type.shape);
-      tensor = Tensor::view(types[i], memory() + root.offset);
-    } else {
-      check_size(types[i], net().options.max_tensor_bytes);
-      tensor = Tensor::allocate(types[i]);
-    }
-  }
-}
-
-void Session::Impl::run_step(std::size_t s) {
-  const Step& step = frame.plan->steps[s];
-  if (step.infer_at_run || step.op->is(view)) settle_outputs(s);
-  if (step.kernel == nullptr) return;
-  const bool nothing_to_do = !step.op->is(data_dependent) &&
-                             std::ranges::all_of(frame.outputs[s], [](const Tensor* t) { return t->size() == 0; });
-  if (nothing_to_do) return;
-  if (step.prepare_at_run) return prepare_and_run(s);
-  step.kernel->run(step.params,
-                   {frame.inputs[s], frame.outputs[s], memory() + step.scratch_offset, step.prepared.state.get()});
-}
-
-// A step whose shapes have no bound: state and scratch are made for those of this run.
-void Session::Impl::prepare_and_run(std::size_t s) {
-  const Step& step = frame.plan->steps[s];
-  Types inputs, outputs;
-  std::vector<Constant*> constants;
-  for (const auto* t : frame.inputs[s]) inputs.push_back(t->type());
-  for (const auto* t : frame.outputs[s]) outputs.push_back(t->type());
-  for (const auto v : step.inputs) {
-    const PlannedValue& value = frame.plan->values[v];
-    constants.push_back(value.place == PlannedValue::Place::constant ? net().constants.at(value.name).get() : nullptr);
-  }
-  const CallSite site{inputs, outputs, constants, false, net().options.threads};
-  const auto why = step.kernel->reject(step.params, site);
-  check<Unsupported>(why.empty(), "kernel ", step.kernel->name, " does not take this call: ", why);
-  const Prepared prepared = step.kernel->prepare(step.params, site);
-  const auto scratch = allocate(prepared.scratch_bytes);
-  step.kernel->run(step.params, {frame.inputs[s], frame.outputs[s], scratch.get(), prepared.state.get()});
 }
 
 Tensors Session::Impl::collect(const Tensors& given) const {
@@ -196,7 +113,7 @@ Tensors Session::Impl::collect(const Tensors& given) const {
   const std::size_t images = given.contains("data") ? static_cast<std::size_t>(given.at("data").dim(0)) : 1;
   for (std::size_t i = 0; i < net().graph.outputs.size(); ++i) {
     const auto& name = net().graph.outputs[i];
-    const Tensor& tensor = frame.values[frame.plan->outputs[i]];
+    const Tensor tensor = frame->output(i);
     if (std::ranges::find(net().outputs, name) != net().outputs.end()) outputs[name] = tensor;
     if (name == net().splits && images > 1) outputs["batch_splits"] = tensor;
   }
@@ -217,16 +134,14 @@ Tensors Session::run(const Tensors& given) {
   const Tensors inputs = in_float32(given, types);
   if (impl.net().caffe2) return impl.net().caffe2->run(inputs, impl.net().outputs);
   impl.bind(impl.net().plan(types));
-  Frame& frame = impl.frame;
-  for (const auto& [name, v] : frame.plan->inputs) frame.values[v] = inputs.at(name);
-  for (std::size_t s = 0; s < frame.plan->steps.size(); ++s) {
-    const auto start = impl.profiling ? Clock::now() : Clock::time_point();
-    try {
-      impl.run_step(s);
-    } catch (const std::exception&) {
-      rethrow_with_context(frame.plan->steps[s].label);
-    }
-    if (!impl.profiling) continue;
+  impl.frame->set_inputs(inputs);
+  if (!impl.profiling) {
+    impl.frame->run();
+    return impl.collect(inputs);
+  }
+  for (std::size_t s = 0; s < impl.frame->plan().steps.size(); ++s) {
+    const auto start = Clock::now();
+    impl.frame->run_step(s);
     impl.note_profile(s, std::chrono::duration<double, std::milli>(Clock::now() - start).count());
   }
   return impl.collect(inputs);

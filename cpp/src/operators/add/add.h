@@ -7,7 +7,8 @@ namespace d2deploy {
 struct Add {
   using Params = BinaryParams;
   static constexpr auto fields = kBinaryFields;
-  static constexpr Signature signature{"Add", kBinaryInputs, kBinaryOutputs, elementwise | commutative | in_place};
+  static constexpr Signature signature{"Add", kBinaryInputs, kBinaryOutputs, LayoutRule::follow,
+                                       commutative | in_place};
   static Types infer(const Params& p, const Inputs& in) { return infer_binary(signature.type, p, in); }
 };
 

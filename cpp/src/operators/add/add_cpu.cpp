@@ -14,7 +14,7 @@ struct Sum {
 }  // namespace
 
 template <>
-std::vector<KernelOf<Add>> kernels<Add, Backend::cpu>() {
+Kernels<Add> kernels<Add, Backend::cpu>() {
   return binary_kernels<Add, Sum>();
 }
 

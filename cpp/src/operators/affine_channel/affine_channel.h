@@ -9,12 +9,12 @@ struct AffineChannel {
     bool is_learnable = false;
     std::string order = "NCHW";
   };
-  static constexpr auto fields = std::tuple{
-      field("is_learnable", &Params::is_learnable, Bound::any, "whether training changes scale and bias (no effect)"),
-      field("order", &Params::order, Bound::any, "order of the dimensions: NCHW")};
+  static constexpr auto fields = std::array{
+      field<&Params::is_learnable>("is_learnable", Bound::any, "whether training changes scale and bias (no effect)"),
+      field<&Params::order>("order", Bound::any, "order of the dimensions: NCHW")};
   static constexpr Signature signature{"AffineChannel",
                                        "X: float32 (N, C, ...) | scale: float32 (C) | bias: float32 (C)",
-                                       "Y: float32 (N, C, ...)", spatial | in_place};
+                                       "Y: float32 (N, C, ...)", LayoutRule::any, in_place};
 
   static Types infer(const Params& p, const Inputs& in) {
     check<Unsupported>(p.order == "NCHW", "AffineChannel: order '", p.order, "' is not available, wanted NCHW");

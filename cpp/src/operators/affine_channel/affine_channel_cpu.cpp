@@ -14,7 +14,7 @@ void run(const AffineChannel::Params&, const Call& call) {
 }  // namespace
 
 template <>
-std::vector<KernelOf<AffineChannel>> kernels<AffineChannel, Backend::cpu>() {
+Kernels<AffineChannel> kernels<AffineChannel, Backend::cpu>() {
   return {{"scale_shift_f32", accepts_all<AffineChannel>, run}};
 }
 

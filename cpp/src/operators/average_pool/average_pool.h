@@ -9,10 +9,12 @@ struct AveragePool {
   struct Params : WindowParams {
     bool count_include_pad = false;
   };
-  static constexpr auto fields = std::tuple_cat(
-      window_fields<Params>(), std::tuple{field("count_include_pad", &Params::count_include_pad, Bound::any,
-                                                "1: cells of the padding count, as 0; 0: they do not")});
-  static constexpr Signature signature{"AveragePool", "X: float32 (N, C, H, W)", "Y: float32 (N, C, H2, W2)", spatial};
+  static constexpr auto fields =
+      joined(inherited<Params, WindowParams>(kWindowFields),
+             std::array{field<&Params::count_include_pad>("count_include_pad", Bound::any,
+                                                          "1: cells of the padding count, as 0; 0: they do not")});
+  static constexpr Signature signature{"AveragePool", "X: float32 (N, C, H, W)", "Y: float32 (N, C, H2, W2)",
+                                       LayoutRule::any};
 
   static Types infer(const Params& p, const Inputs& in) {
     const Shape& x = in[0];

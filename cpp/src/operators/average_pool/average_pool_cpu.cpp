@@ -97,7 +97,7 @@ void run(const AveragePool::Params& p, const Call& call) {
 }  // namespace
 
 template <>
-std::vector<KernelOf<AveragePool>> kernels<AveragePool, Backend::cpu>() {
+Kernels<AveragePool> kernels<AveragePool, Backend::cpu>() {
   return {{"loop_f32", accepts_all<AveragePool>, run}};
 }
 

@@ -23,7 +23,7 @@ void run(const NoParams&, const Call& call) {
 }  // namespace
 
 template <>
-std::vector<KernelOf<BatchBoxes>> kernels<BatchBoxes, Backend::cpu>() {
+Kernels<BatchBoxes> kernels<BatchBoxes, Backend::cpu>() {
   return {{"loop_f32", accepts_all<BatchBoxes>, run}};
 }
 

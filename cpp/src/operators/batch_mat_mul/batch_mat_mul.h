@@ -13,11 +13,11 @@ struct BatchMatMul {
     bool broadcast = false;
     std::int64_t use_scratch = 0;
   };
-  static constexpr auto fields = std::tuple{
-      field("trans_a", &Params::trans_a, Bound::any, "1: the matrices of A are transposed"),
-      field("trans_b", &Params::trans_b, Bound::any, "1: the matrices of B are transposed"),
-      field("broadcast", &Params::broadcast, Bound::any, "1: the dimensions before the matrices are broadcast"),
-      field("use_scratch", &Params::use_scratch, Bound::any, "has no effect")};
+  static constexpr auto fields = std::array{
+      field<&Params::trans_a>("trans_a", Bound::any, "1: the matrices of A are transposed"),
+      field<&Params::trans_b>("trans_b", Bound::any, "1: the matrices of B are transposed"),
+      field<&Params::broadcast>("broadcast", Bound::any, "1: the dimensions before the matrices are broadcast"),
+      field<&Params::use_scratch>("use_scratch", Bound::any, "has no effect")};
   static constexpr Signature signature{"BatchMatMul", "A: float32 (a, ...) | B: float32 (b, ...)", "Y: float32 any"};
 
   struct Sizes {

@@ -36,7 +36,7 @@ void run(const BatchMatMul::Params& p, const Call& call) {
 }  // namespace
 
 template <>
-std::vector<KernelOf<BatchMatMul>> kernels<BatchMatMul, Backend::cpu>() {
+Kernels<BatchMatMul> kernels<BatchMatMul, Backend::cpu>() {
   return {{"tiles_f32", accepts_all<BatchMatMul>, run}};
 }
 

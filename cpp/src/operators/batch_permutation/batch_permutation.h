@@ -7,7 +7,7 @@ namespace d2deploy {
 struct BatchPermutation {
   using Params = NoParams;
   static constexpr Signature signature{"BatchPermutation", "X: any (N, ...) | indices: int32 (M), M = N",
-                                       "Y: any any like X", spatial};
+                                       "Y: any any like X", LayoutRule::any};
   // Only the most rows may be known yet, and more of X than of the indices: the kernel checks that M = N.
   static Types infer(const Params&, const Inputs& in) {
     TensorType y = in.types[0];

@@ -31,7 +31,7 @@ void run(const NoParams&, const Call& call) {
 }  // namespace
 
 template <>
-std::vector<KernelOf<BatchPermutation>> kernels<BatchPermutation, Backend::cpu>() {
+Kernels<BatchPermutation> kernels<BatchPermutation, Backend::cpu>() {
   return {{"copy", accepts_all<BatchPermutation>, run}};
 }
 

@@ -19,16 +19,16 @@ struct BBoxTransform {
 
     std::int64_t columns() const { return rotated ? 5 : 4; }  ///< of a box
   };
-  static constexpr auto fields = std::tuple{
-      field("weights", &Params::weights, Bound::any, "divisors of dx, dy, dw, dh"),
-      field("apply_scale", &Params::apply_scale, Bound::any, "boxes of the scaled image; 0: of the original"),
-      field("rotated", &Params::rotated, Bound::any, "boxes have an angle"),
-      field("angle_bound_on", &Params::angle_bound_on, Bound::any, "move angles into bounds; rotated boxes only"),
-      field("angle_bound_lo", &Params::angle_bound_lo, Bound::any, "least angle, degrees"),
-      field("angle_bound_hi", &Params::angle_bound_hi, Bound::any, "greatest angle, degrees"),
-      field("clip_angle_thresh", &Params::clip_angle_thresh, Bound::any,
-            "rotated boxes are clipped up to this angle, degrees"),
-      field("legacy_plus_one", &Params::legacy_plus_one, Bound::any, "boxes include their end"),
+  static constexpr auto fields = std::array{
+      field<&Params::weights>("weights", Bound::any, "divisors of dx, dy, dw, dh"),
+      field<&Params::apply_scale>("apply_scale", Bound::any, "boxes of the scaled image; 0: of the original"),
+      field<&Params::rotated>("rotated", Bound::any, "boxes have an angle"),
+      field<&Params::angle_bound_on>("angle_bound_on", Bound::any, "move angles into bounds; rotated boxes only"),
+      field<&Params::angle_bound_lo>("angle_bound_lo", Bound::any, "least angle, degrees"),
+      field<&Params::angle_bound_hi>("angle_bound_hi", Bound::any, "greatest angle, degrees"),
+      field<&Params::clip_angle_thresh>("clip_angle_thresh", Bound::any,
+                                        "rotated boxes are clipped up to this angle, degrees"),
+      field<&Params::legacy_plus_one>("legacy_plus_one", Bound::any, "boxes include their end"),
   };
   static constexpr Signature signature{
       "BBoxTransform",

@@ -81,7 +81,7 @@ void run(const Params& p, const Call& call) {
 }  // namespace
 
 template <>
-std::vector<KernelOf<BBoxTransform>> kernels<BBoxTransform, Backend::cpu>() {
+Kernels<BBoxTransform> kernels<BBoxTransform, Backend::cpu>() {
   return {{"loop_f32", accepts_all<BBoxTransform>, run}};
 }
 

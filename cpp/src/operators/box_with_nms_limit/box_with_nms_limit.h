@@ -23,33 +23,33 @@ struct BoxWithNMSLimit {
 
     std::int64_t columns() const { return rotated ? 5 : 4; }  ///< of a box
   };
-  static constexpr auto fields = std::tuple{
-      field("score_thresh", &Params::score_thresh, Bound::any, "scores must be above"),
-      field("nms", &Params::nms, Bound::any, "largest IoU of two boxes of a class"),
-      field("detections_per_im", &Params::detections_per_im, Bound::any, "most detections per image; <= 0: all"),
-      field("soft_nms_enabled", &Params::soft_nms_enabled, Bound::any, "lower scores instead of dropping boxes"),
-      field("soft_nms_method", &Params::soft_nms_method, Bound::any, "linear or gaussian"),
-      field("soft_nms_sigma", &Params::soft_nms_sigma, Bound::positive, "of the gaussian method"),
-      field("soft_nms_min_score_thres", &Params::soft_nms_min_score_thres, Bound::any, "lowered scores below drop"),
-      field("rotated", &Params::rotated, Bound::any, "boxes are x, y, w, h and an angle in degrees"),
-      field("cls_agnostic_bbox_reg", &Params::cls_agnostic_bbox_reg, Bound::any, "one box per row for all classes"),
-      field("input_boxes_include_bg_cls", &Params::input_boxes_include_bg_cls, Bound::any,
-            "background is column 0 and has boxes; 0: it is the last column and has none"),
-      field("output_classes_include_bg_cls", &Params::output_classes_include_bg_cls, Bound::any,
-            "classes are numbered from 1; 0: from 0"),
-      field("legacy_plus_one", &Params::legacy_plus_one, Bound::any, "boxes include their end"),
-      field("detectron2_order", &Params::detectron2_order, Bound::any,
-            "equal scores come as in Detectron2; our exporter sets it, Caffe2 ignores it"),
+  static constexpr auto fields = std::array{
+      field<&Params::score_thresh>("score_thresh", Bound::any, "scores must be above"),
+      field<&Params::nms>("nms", Bound::any, "largest IoU of two boxes of a class"),
+      field<&Params::detections_per_im>("detections_per_im", Bound::any, "most detections per image; <= 0: all"),
+      field<&Params::soft_nms_enabled>("soft_nms_enabled", Bound::any, "lower scores instead of dropping boxes"),
+      field<&Params::soft_nms_method>("soft_nms_method", Bound::any, "linear or gaussian"),
+      field<&Params::soft_nms_sigma>("soft_nms_sigma", Bound::positive, "of the gaussian method"),
+      field<&Params::soft_nms_min_score_thres>("soft_nms_min_score_thres", Bound::any, "lowered scores below drop"),
+      field<&Params::rotated>("rotated", Bound::any, "boxes are x, y, w, h and an angle in degrees"),
+      field<&Params::cls_agnostic_bbox_reg>("cls_agnostic_bbox_reg", Bound::any, "one box per row for all classes"),
+      field<&Params::input_boxes_include_bg_cls>(
+          "input_boxes_include_bg_cls", Bound::any,
+          "background is column 0 and has boxes; 0: it is the last column and has none"),
+      field<&Params::output_classes_include_bg_cls>("output_classes_include_bg_cls", Bound::any,
+                                                    "classes are numbered from 1; 0: from 0"),
+      field<&Params::legacy_plus_one>("legacy_plus_one", Bound::any, "boxes include their end"),
+      field<&Params::detectron2_order>("detectron2_order", Bound::any,
+                                       "equal scores come as in Detectron2; our exporter sets it, Caffe2 ignores it"),
   };
   static constexpr Signature signature{
       "BoxWithNMSLimit",
       "scores: float32 any (n, C), background included | boxes: float32 any (n, D) x1, y1, x2, y2 of each class, or "
       "x, y, w, h, angle | "
       "batch_splits?: float32|int32 (N) rows per image",
-      "scores: float32 (m) | boxes: float32 (m, 4|5) | classes: float32 (m) | "
-      "batch_splits?: float32 (N) detections per image | keeps?: int32 (m) input rows, counted within the image | "
-      "keeps_size?: int32 (N, C) detections per class",
-      data_dependent};
+      "scores: float32 (~m) | boxes: float32 (~m, 4|5) | classes: float32 (~m) | "
+      "batch_splits?: float32 (N) detections per image | keeps?: int32 (~m) input rows, counted within the image | "
+      "keeps_size?: int32 (N, C) detections per class"};
 
   /// In which block of 4 or 5 columns the boxes of class 1 <= j < C stand.
   static std::int64_t box_block(const Params& p, std::int64_t j) {

@@ -168,7 +168,7 @@ void run(const Params& p, const Call& call) {
 }  // namespace
 
 template <>
-std::vector<KernelOf<BoxWithNMSLimit>> kernels<BoxWithNMSLimit, Backend::cpu>() {
+Kernels<BoxWithNMSLimit> kernels<BoxWithNMSLimit, Backend::cpu>() {
   return {{"greedy_f32", accepts_all<BoxWithNMSLimit>, run, [](const Params& p, const CallSite& site) {
              const Shape& scores = site.inputs[0].shape;
              Scratch scratch;

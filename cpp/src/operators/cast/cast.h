@@ -13,10 +13,9 @@ struct Cast {
   struct Params {
     Arg to = std::int64_t{0};
   };
-  static constexpr auto fields =
-      std::tuple{field("to", &Params::to, Bound::any,
-                       "Caffe2's number or name of Y's type: 1 FLOAT, 2 INT32, 5 BOOL, 6 UINT8, 10 INT64")};
-  static constexpr Signature signature{"Cast", "X: any any", "Y: any any like X", elementwise | in_place};
+  static constexpr auto fields = std::array{field<&Params::to>(
+      "to", Bound::any, "Caffe2's number or name of Y's type: 1 FLOAT, 2 INT32, 5 BOOL, 6 UINT8, 10 INT64")};
+  static constexpr Signature signature{"Cast", "X: any any", "Y: any any like X", LayoutRule::follow, in_place};
 
   static DType dtype(const Params& p) {
     struct Type {

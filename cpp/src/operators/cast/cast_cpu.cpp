@@ -23,10 +23,14 @@ template <class To, class From>
 To convert(From x) {
   if constexpr (std::is_same_v<To, From>)
     return x;
+  else if constexpr (kReal<From> && !std::is_same_v<From, float>)
+    return convert<To>(static_cast<float>(x));
+  else if constexpr (kReal<To>)
+    return static_cast<To>(static_cast<float>(x));
   else if constexpr (std::is_same_v<To, bool>)
     return x != From{0};
-  else if constexpr (std::is_same_v<From, float> && std::is_same_v<To, std::uint8_t>)
-    return static_cast<std::uint8_t>(integer<std::int32_t>(x));
+  else if constexpr (std::is_same_v<From, float> && sizeof(To) == 1)
+    return static_cast<To>(integer<std::int32_t>(x));
   else if constexpr (std::is_same_v<From, float>)
     return integer<To>(x);
   else
@@ -48,7 +52,7 @@ void run(const Cast::Params&, const Call& call) {
 }  // namespace
 
 template <>
-std::vector<KernelOf<Cast>> kernels<Cast, Backend::cpu>() {
+Kernels<Cast> kernels<Cast, Backend::cpu>() {
   return {{"loop", accepts_all<Cast>, run}};
 }
 

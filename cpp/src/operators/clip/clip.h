@@ -11,9 +11,9 @@ struct Clip {
     float min = std::numeric_limits<float>::lowest();
     float max = std::numeric_limits<float>::max();
   };
-  static constexpr auto fields = std::tuple{field("min", &Params::min, Bound::any, "least value of Y"),
-                                            field("max", &Params::max, Bound::any, "greatest value of Y")};
-  static constexpr Signature signature{"Clip", "X: float32 any", "Y: float32 any like X", elementwise | in_place};
+  static constexpr auto fields = std::array{field<&Params::min>("min", Bound::any, "least value of Y"),
+                                            field<&Params::max>("max", Bound::any, "greatest value of Y")};
+  static constexpr Signature signature{"Clip", "X: float32 any", "Y: float32 any like X", LayoutRule::follow, in_place};
   static Types infer(const Params&, const Inputs& in) { return {in.types[0]}; }
 };
 

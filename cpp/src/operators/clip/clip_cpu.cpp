@@ -5,7 +5,7 @@
 namespace d2deploy {
 
 template <>
-std::vector<KernelOf<Clip>> kernels<Clip, Backend::cpu>() {
+Kernels<Clip> kernels<Clip, Backend::cpu>() {
   return {{"loop_f32", accepts_all<Clip>, [](const Clip::Params& p, const Call& call) {
              for_each_element<float>(call, [&p](float x) {
                const float raised = x < p.min ? p.min : x;

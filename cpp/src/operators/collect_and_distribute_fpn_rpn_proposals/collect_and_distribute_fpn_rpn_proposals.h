@@ -9,13 +9,14 @@ namespace d2deploy {
 /// other. Images are kept apart as in CollectRpnProposals.
 struct CollectAndDistributeFpnRpnProposals {
   struct Params : CollectRpnProposals::Params, DistributeFpnProposals::Params {};
-  static constexpr auto fields = std::tuple_cat(CollectRpnProposals::fields, DistributeFpnProposals::fields);
+  static constexpr auto fields =
+      joined(inherited<Params, CollectRpnProposals::Params>(CollectRpnProposals::fields),
+             inherited<Params, DistributeFpnProposals::Params>(DistributeFpnProposals::fields));
   static constexpr Signature signature{
       "CollectAndDistributeFpnRpnProposals",
       "rois*: float32 any (n, 5) image, x1, y1, x2, y2 of each level | scores*: float32 any (n) of each level",
-      "rois: float32 (m, 5) image, x1, y1, x2, y2 | rois_level*: float32 (k, 5) those of each level | "
-      "rois_idx_restore: int32 (m)",
-      data_dependent};
+      "rois: float32 (~m, 5) image, x1, y1, x2, y2 | rois_level*: float32 (~k, 5) those of each level | "
+      "rois_idx_restore: int32 (~m)"};
 
   static Types infer(const Params& p, const Inputs& in) {
     return with_context([] { return std::string(signature.type); },

@@ -26,8 +26,7 @@ void run(const Params& p, const Call& call) {
 }  // namespace
 
 template <>
-std::vector<KernelOf<CollectAndDistributeFpnRpnProposals>>
-kernels<CollectAndDistributeFpnRpnProposals, Backend::cpu>() {
+Kernels<CollectAndDistributeFpnRpnProposals> kernels<CollectAndDistributeFpnRpnProposals, Backend::cpu>() {
   return {{"sort_f32", accepts_all<CollectAndDistributeFpnRpnProposals>, run, [](const Params&, const CallSite& site) {
              Scratch scratch;
              scratch.take<RpnCandidate>(site.outputs[0].shape[0]);

@@ -13,15 +13,15 @@ struct CollectRpnProposals {
     std::int64_t rpn_max_level = 6, rpn_min_level = 2;
     std::int64_t rpn_post_nms_topN = 2000;
   };
-  static constexpr auto fields = std::tuple{
-      field("rpn_max_level", &Params::rpn_max_level, Bound::any, "coarsest level; only the difference matters"),
-      field("rpn_min_level", &Params::rpn_min_level, Bound::any, "finest level"),
-      field("rpn_post_nms_topN", &Params::rpn_post_nms_topN, Bound::any, "most RoIs per image; <= 0: all"),
+  static constexpr auto fields = std::array{
+      field<&Params::rpn_max_level>("rpn_max_level", Bound::any, "coarsest level; only the difference matters"),
+      field<&Params::rpn_min_level>("rpn_min_level", Bound::any, "finest level"),
+      field<&Params::rpn_post_nms_topN>("rpn_post_nms_topN", Bound::any, "most RoIs per image; <= 0: all"),
   };
   static constexpr Signature signature{
       "CollectRpnProposals",
       "rois*: float32 any (n, 5) image, x1, y1, x2, y2 of each level | scores*: float32 any (n) of each level",
-      "rois: float32 (m, 5) image, x1, y1, x2, y2", data_dependent};
+      "rois: float32 (~m, 5) image, x1, y1, x2, y2"};
 
   // How many images there are is not known here, so the limit per image does not bound the rows.
   static Types infer(const Params& p, const Inputs& in) {

@@ -56,7 +56,7 @@ std::int64_t collect(RpnCandidate* candidates, std::int64_t count, std::int64_t 
 }
 
 template <>
-std::vector<KernelOf<CollectRpnProposals>> kernels<CollectRpnProposals, Backend::cpu>() {
+Kernels<CollectRpnProposals> kernels<CollectRpnProposals, Backend::cpu>() {
   return {
       {"sort_f32", accepts_all<CollectRpnProposals>, run, [](const CollectRpnProposals::Params&, const CallSite& site) {
          Scratch scratch;

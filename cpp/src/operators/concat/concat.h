@@ -14,13 +14,13 @@ struct Concat {
     std::int64_t add_axis = 0;
     std::string order = "NCHW";
   };
-  static constexpr auto fields = std::tuple{
-      field("axis", &Params::axis, Bound::any,
-            "dimension to join; negative counts from the end, -100 leaves it to order"),
-      field("add_axis", &Params::add_axis, Bound::any, "1: stack along a new dimension (not available)"),
-      field("order", &Params::order, Bound::any, "NCHW joins dimension 1, NHWC dimension 3, where axis is not given")};
+  static constexpr auto fields = std::array{
+      field<&Params::axis>("axis", Bound::any,
+                           "dimension to join; negative counts from the end, -100 leaves it to order"),
+      field<&Params::add_axis>("add_axis", Bound::any, "1: stack along a new dimension (not available)"),
+      field<&Params::order>("order", Bound::any, "NCHW joins dimension 1, NHWC dimension 3, where axis is not given")};
   static constexpr Signature signature{"Concat", "inputs*: any any", "Y: any any | split_info?: int32 (n)",
-                                       spatial | one_layout};
+                                       LayoutRule::same};
 
   /// The joined dimension of tensors of this rank, from 0.
   static std::size_t axis(const Params& p, std::size_t rank) {

@@ -59,7 +59,7 @@ void run(const Concat::Params& p, const Call& call) {
 }  // namespace
 
 template <>
-std::vector<KernelOf<Concat>> kernels<Concat, Backend::cpu>() {
+Kernels<Concat> kernels<Concat, Backend::cpu>() {
   return {{"copy", accepts_all<Concat>, run}};
 }
 

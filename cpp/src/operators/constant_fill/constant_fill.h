@@ -13,14 +13,15 @@ struct ConstantFill {
     std::int64_t dtype = 0;
     bool input_as_shape = false;
   };
-  static constexpr auto fields = std::tuple{
-      field("shape", &Params::shape, Bound::non_negative, "dimensions of Y where there is no input"),
-      field("extra_shape", &Params::extra_shape, Bound::non_negative, "dimensions behind those of the input"),
-      field("value", &Params::value, Bound::any, "the number that Y is filled with"),
-      field("dtype", &Params::dtype, Bound::non_negative,
-            "Caffe2's number of Y's type: 1 FLOAT, 2 INT32, 5 BOOL, 6 UINT8, 10 INT64; 0: that of the value"),
-      field("input_as_shape", &Params::input_as_shape, Bound::any, "1: the input's values are the shape, not its own")};
-  static constexpr Signature signature{"ConstantFill", "like?: any any", "Y: any any", elementwise};
+  static constexpr auto fields = std::array{
+      field<&Params::shape>("shape", Bound::non_negative, "dimensions of Y where there is no input"),
+      field<&Params::extra_shape>("extra_shape", Bound::non_negative, "dimensions behind those of the input"),
+      field<&Params::value>("value", Bound::any, "the number that Y is filled with"),
+      field<&Params::dtype>(
+          "dtype", Bound::non_negative,
+          "Caffe2's number of Y's type: 1 FLOAT, 2 INT32, 5 BOOL, 6 UINT8, 10 INT64; 0: that of the value"),
+      field<&Params::input_as_shape>("input_as_shape", Bound::any, "1: the input's values are the shape, not its own")};
+  static constexpr Signature signature{"ConstantFill", "like?: any any", "Y: any any", LayoutRule::follow};
 
   static DType dtype(const Params& p) {
     const bool whole = std::holds_alternative<std::int64_t>(p.value);
@@ -35,7 +36,7 @@ struct ConstantFill {
   static T value(const Params& p) {
     const auto* real = std::get_if<float>(&p.value);
     if (real == nullptr) return to_element<T>("ConstantFill", std::get<std::int64_t>(p.value));
-    if constexpr (std::is_same_v<T, float>) return *real;
+    if constexpr (kReal<T>) return static_cast<T>(*real);
     const bool whole =
         *real >= -0x1p+53F && *real <= 0x1p+53F && static_cast<float>(static_cast<std::int64_t>(*real)) == *real;
     check<InvalidModel>(whole, "ConstantFill: value is ", *real, ", must be an integer for ", kDType<T>);

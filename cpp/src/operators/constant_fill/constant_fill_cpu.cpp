@@ -18,7 +18,7 @@ void run(const ConstantFill::Params& p, const Call& call) {
 }  // namespace
 
 template <>
-std::vector<KernelOf<ConstantFill>> kernels<ConstantFill, Backend::cpu>() {
+Kernels<ConstantFill> kernels<ConstantFill, Backend::cpu>() {
   return {{"fill", accepts_all<ConstantFill>, run}};
 }
 

@@ -29,11 +29,11 @@ struct Conv {
   using Params = ConvParams;
   static constexpr ConvTail tail{};
   static constexpr auto fields =
-      std::tuple_cat(window_fields<Params>(),
-                     std::tuple{field("group", &Params::group, Bound::positive, "groups that the channels fall into")});
+      joined(inherited<Params, WindowParams>(kWindowFields),
+             std::array{field<&Params::group>("group", Bound::positive, "groups that the channels fall into")});
   static constexpr Signature signature{
       "Conv", "X: float32 (N, C, H, W) | W: float32 (M, K, kh, kw) filters, K = C / group | b?: float32 (M)",
-      "Y: float32 (N, M, H2, W2)", spatial};
+      "Y: float32 (N, M, H2, W2)", LayoutRule::any};
 
   static Window window(const char* type, const Params& p, const Inputs& in) {
     const Shape &x = in[0], &w = in[1];

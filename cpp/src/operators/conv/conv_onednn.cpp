@@ -95,7 +95,7 @@ Prepared OnednnConv::prepare(const char* type, const ConvParams& p, const CallSi
   };
   conv->weights_ = std::static_pointer_cast<const onednn::PackedWeights>(
       site.constants[1]->packed("onednn " + onednn::key(wanted), pack));
-  prepared.packed = 1U << 1;
+  prepared.packed = {1};
   if (site.inputs.size() > 2) conv->bias_ = site.constants[2]->plain();
   prepared.state = conv;
   return prepared;
@@ -114,11 +114,6 @@ void OnednnConv::run(const Call& call) const {
     sized.convolution.execute(stream, args);
   });
   stream.wait();
-}
-
-template <>
-std::vector<KernelOf<Conv>> kernels<Conv, Backend::onednn>() {
-  return onednn_conv_kernels<Conv>();
 }
 
 }  // namespace d2deploy

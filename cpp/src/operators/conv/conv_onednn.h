@@ -28,7 +28,7 @@ class OnednnConv {
 std::string reject_onednn_conv(const char* type, const ConvParams& p, const CallSite& site, ConvTail tail);
 
 template <class Op>
-std::vector<KernelOf<Op>> onednn_conv_kernels() {
+Kernels<Op> conv_onednn_kernels() {
   constexpr int kAddend = 3;
   return {{"onednn_f32",
            [](const ConvParams& p, const CallSite& site) {

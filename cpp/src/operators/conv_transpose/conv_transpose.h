@@ -19,17 +19,18 @@ struct TransposedWindow {
 /// The transpose of a convolution: every cell of X adds its filters, scaled, to Y at stride times its place.
 struct ConvTranspose {
   using Params = ConvTransposeParams;
-  static constexpr auto fields = std::tuple_cat(
-      window_fields<Params>(),
-      std::tuple{field("group", &Params::group, Bound::positive, "groups that the channels fall into"),
-                 field("adjs", &Params::adjs, Bound::non_negative, "rows and columns more at the bottom and right"),
-                 field("adj", &Params::adj, Bound::non_negative, "both of adjs"),
-                 field("adj_h", &Params::adj_h, Bound::non_negative, "first of adjs"),
-                 field("adj_w", &Params::adj_w, Bound::non_negative, "second of adjs")});
+  static constexpr bool relu = false;
+  static constexpr auto fields = joined(
+      inherited<Params, WindowParams>(kWindowFields),
+      std::array{field<&Params::group>("group", Bound::positive, "groups that the channels fall into"),
+                 field<&Params::adjs>("adjs", Bound::non_negative, "rows and columns more at the bottom and right"),
+                 field<&Params::adj>("adj", Bound::non_negative, "both of adjs"),
+                 field<&Params::adj_h>("adj_h", Bound::non_negative, "first of adjs"),
+                 field<&Params::adj_w>("adj_w", Bound::non_negative, "second of adjs")});
   static constexpr Signature signature{
       "ConvTranspose",
       "X: float32 (N, C, H, W) | W: float32 (C, K, kh, kw) filters, K = output channels / group | b?: float32 (M)",
-      "Y: float32 (N, M, H2, W2)", spatial};
+      "Y: float32 (N, M, H2, W2)", LayoutRule::any};
 
   static TransposedWindow window(const char* type, const Params& p, const Inputs& in);
   static Types infer(const char* type, const Params& p, const Inputs& in);

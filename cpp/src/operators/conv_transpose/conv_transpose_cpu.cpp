@@ -1,7 +1,5 @@
 #include "operators/conv_transpose/conv_transpose.h"
 
-#include "operators/conv_transpose/conv_transpose_direct.h"
-
 namespace d2deploy {
 
 namespace {
@@ -52,11 +50,6 @@ Types ConvTranspose::infer(const char* type, const Params& p, const Inputs& in) 
   if (in.size() > 2)
     check(in[2][0] == channels || in[2][0] == kUnknown, type, ": b must be (", channels, "), got ", in[2]);
   return {f32({x[0], channels, at.out_h, at.out_w})};
-}
-
-template <>
-std::vector<KernelOf<ConvTranspose>> kernels<ConvTranspose, Backend::cpu>() {
-  return {{"direct_f32", accepts_all<ConvTranspose>, run_transposed<ConvTranspose, false>}};
 }
 
 }  // namespace d2deploy

@@ -119,7 +119,7 @@ Prepared prepare_product(const ConvTransposeParams& p, const CallSite& site, boo
   };
   product->weights = std::static_pointer_cast<const onednn::PackedWeights>(
       site.constants[1]->packed("onednn product " + onednn::key(wanted), pack));
-  prepared.packed = 1U << 1;
+  prepared.packed = {1};
   prepared.state = product;
   return prepared;
 }
@@ -262,7 +262,7 @@ Prepared prepare_deconvolution(const ConvTransposeParams& p, const CallSite& sit
   };
   state->weights = std::static_pointer_cast<const onednn::PackedWeights>(
       site.constants[1]->packed("onednn transposed " + onednn::key(wanted), pack));
-  prepared.packed = 1U << 1;
+  prepared.packed = {1};
   prepared.state = state;
   return prepared;
 }
@@ -290,10 +290,5 @@ void run_deconvolution(const Call& call) {
 }
 
 }  // namespace transposed
-
-template <>
-std::vector<KernelOf<ConvTranspose>> kernels<ConvTranspose, Backend::onednn>() {
-  return onednn_transposed_kernels<ConvTranspose, false>();
-}
 
 }  // namespace d2deploy

@@ -10,10 +10,14 @@ struct Copy {
     bool is_backward = false;
   };
   static constexpr auto fields =
-      std::tuple{field("name", &Params::name, Bound::any, "AliasWithName's name (no effect)"),
-                 field("is_backward", &Params::is_backward, Bound::any, "AliasWithName's direction (no effect)")};
+      std::array{field<&Params::name>("name", Bound::any, "AliasWithName's name (no effect)"),
+                 field<&Params::is_backward>("is_backward", Bound::any, "AliasWithName's direction (no effect)")};
   static constexpr Signature signature{
-      "Copy", "X: any any", "Y: any any like X", elementwise | in_place,
+      "Copy",
+      "X: any any",
+      "Y: any any like X",
+      LayoutRule::follow,
+      in_place,
       "CopyCPUToGPU CopyGPUToCPU CopyFromCPUInput EnsureCPUOutput Alias Identity StopGradient AliasWithName"};
   static Types infer(const Params&, const Inputs& in) { return {in.types[0]}; }
 };

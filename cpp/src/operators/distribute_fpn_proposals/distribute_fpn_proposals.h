@@ -12,17 +12,17 @@ struct DistributeFpnProposals {
     std::int64_t roi_max_level = 5, roi_min_level = 2;
     bool legacy_plus_one = true;
   };
-  static constexpr auto fields = std::tuple{
-      field("roi_canonical_scale", &Params::roi_canonical_scale, Bound::positive,
-            "side, in pixels, of a square box that belongs to roi_canonical_level"),
-      field("roi_canonical_level", &Params::roi_canonical_level, Bound::any, "level of such a box"),
-      field("roi_max_level", &Params::roi_max_level, Bound::any, "coarsest level"),
-      field("roi_min_level", &Params::roi_min_level, Bound::any, "finest level"),
-      field("legacy_plus_one", &Params::legacy_plus_one, Bound::any, "boxes include their end"),
+  static constexpr auto fields = std::array{
+      field<&Params::roi_canonical_scale>("roi_canonical_scale", Bound::positive,
+                                          "side, in pixels, of a square box that belongs to roi_canonical_level"),
+      field<&Params::roi_canonical_level>("roi_canonical_level", Bound::any, "level of such a box"),
+      field<&Params::roi_max_level>("roi_max_level", Bound::any, "coarsest level"),
+      field<&Params::roi_min_level>("roi_min_level", Bound::any, "finest level"),
+      field<&Params::legacy_plus_one>("legacy_plus_one", Bound::any, "boxes include their end"),
   };
   static constexpr Signature signature{
       "DistributeFpnProposals", "rois: float32 (R, 4|5) [image,] x1, y1, x2, y2 in image pixels",
-      "rois_level*: float32 (n, 5) image, x1, y1, x2, y2 | rois_idx_restore: int32 (R)", data_dependent};
+      "rois_level*: float32 (~n, 5) image, x1, y1, x2, y2 | rois_idx_restore: int32 (R)"};
 
   static Types infer(const Params& p, const Inputs& in) {
     constexpr std::int64_t kMostLevels = 16;

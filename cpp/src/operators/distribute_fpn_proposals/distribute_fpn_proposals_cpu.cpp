@@ -45,7 +45,7 @@ void run(const DistributeFpnProposals::Params& p, const Call& call) {
 }  // namespace
 
 template <>
-std::vector<KernelOf<DistributeFpnProposals>> kernels<DistributeFpnProposals, Backend::cpu>() {
+Kernels<DistributeFpnProposals> kernels<DistributeFpnProposals, Backend::cpu>() {
   return {{"loop_f32", accepts_all<DistributeFpnProposals>, run}};
 }
 

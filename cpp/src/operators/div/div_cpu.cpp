@@ -17,7 +17,7 @@ struct Quotient {
 }  // namespace
 
 template <>
-std::vector<KernelOf<Div>> kernels<Div, Backend::cpu>() {
+Kernels<Div> kernels<Div, Backend::cpu>() {
   return binary_kernels<Div, Quotient>();
 }
 

@@ -7,7 +7,7 @@
 namespace d2deploy {
 
 template <>
-std::vector<KernelOf<Exp>> kernels<Exp, Backend::cpu>() {
+Kernels<Exp> kernels<Exp, Backend::cpu>() {
   return {{"loop_f32", accepts_all<Exp>, [](const NoParams&, const Call& call) {
              for_each_element<float>(call, [](float x) { return std::exp(x); });
            }}};

@@ -11,8 +11,8 @@ struct ExpandDims {
     Ints dims;
   };
   static constexpr auto fields =
-      std::tuple{field("dims", &Params::dims, Bound::non_negative, "dimensions of Y that are new")};
-  static constexpr Signature signature{"ExpandDims", "X: any any", "Y: any any", view};
+      std::array{field<&Params::dims>("dims", Bound::non_negative, "dimensions of Y that are new")};
+  static constexpr Signature signature{"ExpandDims", "X: any any", "Y: any any", LayoutRule::row_major, view};
 
   static Types infer(const Params& p, const Inputs& in) {
     const Shape& x = in[0];

@@ -8,9 +8,9 @@ struct FCParams {
   std::int64_t axis = 1;
   std::int64_t axis_w = 1;
 };
-inline constexpr auto kFCFields = std::tuple{
-    field("axis", &FCParams::axis, Bound::any, "first dimension of X that goes into the columns of its matrix"),
-    field("axis_w", &FCParams::axis_w, Bound::any, "the same for W")};
+inline constexpr auto kFCFields = std::array{
+    field<&FCParams::axis>("axis", Bound::any, "first dimension of X that goes into the columns of its matrix"),
+    field<&FCParams::axis_w>("axis_w", Bound::any, "the same for W")};
 inline constexpr const char* kFCInputs = "X: float32 (M, ...) | W: float32 (O, ...) | b: float32 (N)";
 
 /// The matrices of a call: X is (rows, depth), W is (columns, depth). An unknown dimension makes unknown sizes.
@@ -28,15 +28,12 @@ double flops_fc(const char* type, const FCParams& p, const Inputs& in);
 /// channels-last images of one shape, whose elements then meet in another order, but the same ones.
 bool fc_reads_in_place(const FCSizes& sizes, const TensorType& x, const TensorType& w);
 
-/// Scratch and loop of the portable kernels, with and without Relu.
-Prepared prepare_fc(const char* type, const FCParams& p, const CallSite& site);
-void run_fc(const char* type, const FCParams& p, const Call& call, bool relu);
-
 /// Y = X W^T + b on matrices; inputs of more dimensions are read as matrices, split at an axis.
 struct FC {
   using Params = FCParams;
+  static constexpr bool relu = false;
   static constexpr auto fields = kFCFields;
-  static constexpr Signature signature{"FC", kFCInputs, "Y: float32 (M, ..., N)", spatial | one_layout};
+  static constexpr Signature signature{"FC", kFCInputs, "Y: float32 (M, ..., N)", LayoutRule::same};
   static Types infer(const Params& p, const Inputs& in) { return infer_fc(signature.type, p, in); }
   static double flops(const Params& p, const Inputs& in, const Types&) { return flops_fc(signature.type, p, in); }
 };

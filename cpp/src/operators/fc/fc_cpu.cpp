@@ -1,4 +1,4 @@
-#include "operators/fc/fc.h"
+#include "operators/fc/fc_cpu.h"
 
 #include <algorithm>
 
@@ -84,12 +84,6 @@ void run_fc(const char* type, const FCParams& p, const Call& call, bool relu) {
   float* out = images ? reinterpret_cast<float*>(scratch) : y.data<float>();
   fully_connected(a, b, call.in<float>(2), s.rows, s.columns, s.depth, relu, out);
   if (images) reorder({y.dtype(), y.shape(), Layout::row_major}, out, y.layout(), y.raw());
-}
-
-template <>
-std::vector<KernelOf<FC>> kernels<FC, Backend::cpu>() {
-  return {{"tiles_f32", accepts_all<FC>, [](const FCParams& p, const Call& call) { run_fc("FC", p, call, false); },
-           [](const FCParams& p, const CallSite& site) { return prepare_fc("FC", p, site); }}};
 }
 
 }  // namespace d2deploy

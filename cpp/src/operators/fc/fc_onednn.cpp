@@ -83,7 +83,7 @@ Prepared prepare_onednn_fc(const char* type, const FCParams& p, const CallSite& 
   };
   state->weights = std::static_pointer_cast<const onednn::PackedWeights>(
       site.constants[1]->packed("onednn matrix " + onednn::key(wanted), pack));
-  prepared.packed = 1U << 1;
+  prepared.packed = {1};
   prepared.state = state;
   return prepared;
 }
@@ -101,11 +101,6 @@ void run_onednn_fc(const Call& call) {
     sized.matmul.execute(stream, args);
   });
   stream.wait();
-}
-
-template <>
-std::vector<KernelOf<FC>> kernels<FC, Backend::onednn>() {
-  return onednn_fc_kernels<FC, false>();
 }
 
 }  // namespace d2deploy

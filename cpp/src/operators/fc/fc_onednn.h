@@ -8,13 +8,14 @@ std::string reject_onednn_fc(const char* type, const FCParams& p, const CallSite
 Prepared prepare_onednn_fc(const char* type, const FCParams& p, const CallSite& site, bool relu);
 void run_onednn_fc(const Call& call);
 
-template <class Op, bool kRelu>
-std::vector<KernelOf<Op>> onednn_fc_kernels() {
-  return {
-      {"onednn_f32",
-       [](const FCParams& p, const CallSite& site) { return reject_onednn_fc(Op::signature.type, p, site); },
-       [](const FCParams&, const Call& call) { run_onednn_fc(call); },
-       [](const FCParams& p, const CallSite& site) { return prepare_onednn_fc(Op::signature.type, p, site, kRelu); }}};
+template <class Op>
+Kernels<Op> fc_onednn_kernels() {
+  return {{"onednn_f32",
+           [](const FCParams& p, const CallSite& site) { return reject_onednn_fc(Op::signature.type, p, site); },
+           [](const FCParams&, const Call& call) { run_onednn_fc(call); },
+           [](const FCParams& p, const CallSite& site) {
+             return prepare_onednn_fc(Op::signature.type, p, site, Op::relu);
+           }}};
 }
 
 }  // namespace d2deploy

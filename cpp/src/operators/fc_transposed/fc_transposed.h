@@ -12,9 +12,9 @@ struct FCTransposed {
     std::int64_t axis = 1;
     std::int64_t axis_w = 1;
   };
-  static constexpr auto fields = std::tuple{
-      field("axis", &Params::axis, Bound::any, "first dimension of X that goes into the columns of its matrix"),
-      field("axis_w", &Params::axis_w, Bound::any, "the same for W")};
+  static constexpr auto fields = std::array{
+      field<&Params::axis>("axis", Bound::any, "first dimension of X that goes into the columns of its matrix"),
+      field<&Params::axis_w>("axis_w", Bound::any, "the same for W")};
   static constexpr Signature signature{"FCTransposed", "X: float32 (M, ...) | W: float32 (K, ...) | b: float32 (N)",
                                        "Y: float32 (M, ..., N)"};
 

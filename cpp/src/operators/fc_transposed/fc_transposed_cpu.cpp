@@ -15,7 +15,7 @@ void run(const FCTransposed::Params& p, const Call& call) {
 }  // namespace
 
 template <>
-std::vector<KernelOf<FCTransposed>> kernels<FCTransposed, Backend::cpu>() {
+Kernels<FCTransposed> kernels<FCTransposed, Backend::cpu>() {
   return {{"tiles_f32", accepts_all<FCTransposed>, run}};
 }
 

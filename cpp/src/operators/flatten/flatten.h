@@ -9,8 +9,8 @@ struct Flatten {
     std::int64_t axis = 1;
   };
   static constexpr auto fields =
-      std::tuple{field("axis", &Params::axis, Bound::non_negative, "first dimension of X that goes into the columns")};
-  static constexpr Signature signature{"Flatten", "X: any any", "Y: any (rows, columns)", view};
+      std::array{field<&Params::axis>("axis", Bound::non_negative, "first dimension of X that goes into the columns")};
+  static constexpr Signature signature{"Flatten", "X: any any", "Y: any (rows, columns)", LayoutRule::row_major, view};
 
   static Types infer(const Params& p, const Inputs& in) {
     const Shape& x = in[0];

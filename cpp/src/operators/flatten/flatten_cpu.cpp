@@ -4,7 +4,7 @@ namespace d2deploy {
 
 // A view: the output is the input's memory, and nothing runs.
 template <>
-std::vector<KernelOf<Flatten>> kernels<Flatten, Backend::cpu>() {
+Kernels<Flatten> kernels<Flatten, Backend::cpu>() {
   return {};
 }
 

@@ -14,11 +14,12 @@ struct Gather {
     std::int64_t wrap_indices = kByAxis;
   };
   static constexpr std::int64_t kByAxis = -1;
-  static constexpr auto fields = std::tuple{
-      field("axis", &Params::axis, Bound::any, "dimension to pick from; negative counts from the end"),
-      field("match_outer", &Params::match_outer, Bound::any, "1: indices per outer dimension (not available)"),
-      field("wrap_indices", &Params::wrap_indices, Bound::any,
-            "1: negative indices count from the end; 0: they are errors; -1: as 1 if axis is 0")};
+  static constexpr auto fields = std::array{
+      field<&Params::axis>("axis", Bound::any, "dimension to pick from; negative counts from the end"),
+      field<&Params::match_outer>("match_outer", Bound::any, "1: indices per outer dimension (not available)"),
+      field<&Params::wrap_indices>(
+          "wrap_indices", Bound::any,
+          "1: negative indices count from the end; 0: they are errors; -1: as 1 if axis is 0")};
   static constexpr Signature signature{"Gather", "X: any any | indices: int32|int64 any", "Y: any any"};
 
   static bool wraps(const Params& p) { return p.wrap_indices == kByAxis ? p.axis == 0 : p.wrap_indices != 0; }

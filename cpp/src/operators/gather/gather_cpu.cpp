@@ -42,7 +42,7 @@ void run(const Gather::Params& p, const Call& call) {
 }  // namespace
 
 template <>
-std::vector<KernelOf<Gather>> kernels<Gather, Backend::cpu>() {
+Kernels<Gather> kernels<Gather, Backend::cpu>() {
   return {{"copy", accepts_all<Gather>, run}};
 }
 

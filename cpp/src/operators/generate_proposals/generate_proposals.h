@@ -24,28 +24,32 @@ struct GenerateProposals {
     std::int64_t correct_transform_coords = 0;
     bool detectron2_order = false;
   };
-  static constexpr auto fields = std::tuple{
-      field("spatial_scale", &Params::spatial_scale, Bound::positive, "feature map cells per image pixel"),
-      field("pre_nms_topN", &Params::pre_nms_topN, Bound::any, "most candidates per image; <= 0: all"),
-      field("post_nms_topN", &Params::post_nms_topN, Bound::any, "most proposals per image; <= 0: all"),
-      field("nms_thresh", &Params::nms_thresh, Bound::any, "largest IoU of two proposals"),
-      field("min_size", &Params::min_size, Bound::any, "least width and height, in pixels of the unscaled image"),
-      field("legacy_plus_one", &Params::legacy_plus_one, Bound::any, "boxes include their end"),
-      field("angle_bound_on", &Params::angle_bound_on, Bound::any, "move angles into bounds; rotated boxes only"),
-      field("angle_bound_lo", &Params::angle_bound_lo, Bound::any, "least angle, degrees"),
-      field("angle_bound_hi", &Params::angle_bound_hi, Bound::any, "greatest angle, degrees"),
-      field("clip_angle_thresh", &Params::clip_angle_thresh, Bound::any,
-            "rotated boxes are clipped up to this angle, degrees"),
-      field("correct_transform_coords", &Params::correct_transform_coords, Bound::any, "ignored; old files have it"),
-      field("detectron2_order", &Params::detectron2_order, Bound::any,
-            "equal scores come as in Detectron2; our exporter sets it, Caffe2 ignores it"),
-  };
+  /// All but what differs from level to level of a pyramid.
+  static constexpr auto shared_fields = std::array{
+      field<&Params::pre_nms_topN>("pre_nms_topN", Bound::any, "most candidates per image; <= 0: all"),
+      field<&Params::post_nms_topN>("post_nms_topN", Bound::any, "most proposals per image; <= 0: all"),
+      field<&Params::nms_thresh>("nms_thresh", Bound::any, "largest IoU of two proposals"),
+      field<&Params::min_size>("min_size", Bound::any, "least width and height, in pixels of the unscaled image"),
+      field<&Params::legacy_plus_one>("legacy_plus_one", Bound::any, "boxes include their end"),
+      field<&Params::angle_bound_on>("angle_bound_on", Bound::any, "move angles into bounds; rotated boxes only"),
+      field<&Params::angle_bound_lo>("angle_bound_lo", Bound::any, "least angle, degrees"),
+      field<&Params::angle_bound_hi>("angle_bound_hi", Bound::any, "greatest angle, degrees"),
+      field<&Params::clip_angle_thresh>("clip_angle_thresh", Bound::any,
+                                        "rotated boxes are clipped up to this angle, degrees"),
+      field<&Params::correct_transform_coords>("correct_transform_coords", Bound::any, "ignored; old files have it"),
+      field<&Params::detectron2_order>("detectron2_order", Bound::any,
+                                       "equal scores come as in Detectron2; our exporter sets it, Caffe2 ignores it")};
+  static constexpr auto fields = joined(
+      std::array{field<&Params::spatial_scale>("spatial_scale", Bound::positive, "feature map cells per image pixel")},
+      shared_fields);
   static constexpr Signature signature{
       "GenerateProposals",
       "scores: float32 (N, A, H, W) | deltas: float32 (N, D, H, W) D = 4 A, or 5 A | "
       "im_info: float32 (N, 3) height, width, scale | anchors: float32 (A, 4|5) x1, y1, x2, y2 in image pixels, or "
       "x, y, w, h, angle",
-      "rois: float32 (n, 5|6) image, box | probs: float32 (n) the scores", spatial | data_dependent,
+      "rois: float32 (~n, 5|6) image, box | probs: float32 (~n) the scores",
+      LayoutRule::any,
+      none,
       "GenerateProposalsCPP"};
 
   /// Most proposals of one image.

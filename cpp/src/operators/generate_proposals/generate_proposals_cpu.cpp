@@ -214,7 +214,7 @@ void run(const Params& p, const Call& call) {
 }  // namespace
 
 template <>
-std::vector<KernelOf<GenerateProposals>> kernels<GenerateProposals, Backend::cpu>() {
+Kernels<GenerateProposals> kernels<GenerateProposals, Backend::cpu>() {
   return {{"partial_sort_f32", accepts_all<GenerateProposals>, run, [](const Params& p, const CallSite& site) {
              const Shape& scores = site.inputs[0].shape;
              Scratch scratch;

@@ -1,4 +1,4 @@
-#include "operators/given_tensor_fill/given_tensor_fill.h"
+#include "operators/given_tensor_fill/given_tensor_fill_cpu.h"
 
 namespace d2deploy {
 
@@ -28,12 +28,6 @@ Types infer_given_tensor(const char* type, const GivenTensorParams& p, DType dty
 
 void run_given_tensor(const char* type, const GivenTensorParams& p, const Call& call) {
   with_element_type(call.output(0).dtype(), [&]<class T>(T) { copy(type, p.values, call.out<T>(0)); });
-}
-
-template <>
-std::vector<KernelOf<GivenTensorFill>> kernels<GivenTensorFill, Backend::cpu>() {
-  return {{"copy", accepts_all<GivenTensorFill>,
-           [](const GivenTensorParams& p, const Call& call) { run_given_tensor("GivenTensorFill", p, call); }}};
 }
 
 }  // namespace d2deploy

@@ -15,15 +15,15 @@ struct GroupNormParams {
 struct GroupNorm {
   using Params = GroupNormParams;
   static constexpr bool relu = false;
-  static constexpr auto fields = std::tuple{
-      field("group", &Params::group, Bound::positive, "groups of channels, all of one size"),
-      field("epsilon", &Params::epsilon, Bound::non_negative, "added to the variance"),
-      field("order", &Params::order, Bound::any, "order of the dimensions: NCHW"),
-      field("is_test", &Params::is_test, Bound::any, "0: training, which needs all three outputs (no effect)")};
+  static constexpr auto fields = std::array{
+      field<&Params::group>("group", Bound::positive, "groups of channels, all of one size"),
+      field<&Params::epsilon>("epsilon", Bound::non_negative, "added to the variance"),
+      field<&Params::order>("order", Bound::any, "order of the dimensions: NCHW"),
+      field<&Params::is_test>("is_test", Bound::any, "0: training, which needs all three outputs (no effect)")};
   static constexpr Signature signature{
       "GroupNorm", "X: float32 (N, C, ...) | gamma: float32 (C) | beta: float32 (C)",
       "Y: float32 (N, C, ...) | mean?: float32 (N, G) | inv_std?: float32 (N, G) 1 / sqrt(variance + epsilon)",
-      spatial | in_place};
+      LayoutRule::any, in_place};
 
   static TensorType infer(const char* type, const Params& p, const Inputs& in) {
     check<Unsupported>(p.order == "NCHW", type, ": order '", p.order, "' is not available, wanted NCHW");

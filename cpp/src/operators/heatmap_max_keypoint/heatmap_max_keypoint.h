@@ -12,13 +12,13 @@ struct HeatmapMaxKeypoint {
   struct Params {
     bool should_output_softmax = false;
   };
-  static constexpr auto fields = std::tuple{
-      field("should_output_softmax", &Params::should_output_softmax, Bound::any, "give probabilities; 0: zeros"),
+  static constexpr auto fields = std::array{
+      field<&Params::should_output_softmax>("should_output_softmax", Bound::any, "give probabilities; 0: zeros"),
   };
   static constexpr Signature signature{
       "HeatmapMaxKeypoint",
       "maps: float32 (R, K, S, S) logits of each keypoint | boxes: float32 (R, B) x1, y1, x2, y2, ... in image pixels",
-      "keypoints: float32 (R, 4, K) rows x, y, score, probability", spatial};
+      "keypoints: float32 (R, 4, K) rows x, y, score, probability", LayoutRule::any};
 
   static Types infer(const Params&, const Inputs& in) {
     check(in[0][2] == kUnknown || in[0][2] >= 2, signature.type, ": maps must have at least 2 x 2 cells, got ", in[0]);

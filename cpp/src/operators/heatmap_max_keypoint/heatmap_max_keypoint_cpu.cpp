@@ -105,7 +105,7 @@ void run(const HeatmapMaxKeypoint::Params& p, const Call& call) {
 }  // namespace
 
 template <>
-std::vector<KernelOf<HeatmapMaxKeypoint>> kernels<HeatmapMaxKeypoint, Backend::cpu>() {
+Kernels<HeatmapMaxKeypoint> kernels<HeatmapMaxKeypoint, Backend::cpu>() {
   return {{"loop_f32", accepts_all<HeatmapMaxKeypoint>, run}};
 }
 

@@ -10,12 +10,12 @@ struct InstanceNorm {
     std::string order = "NCHW";
   };
   static constexpr auto fields =
-      std::tuple{field("epsilon", &Params::epsilon, Bound::non_negative, "added to the variance"),
-                 field("order", &Params::order, Bound::any, "order of the dimensions: NCHW")};
+      std::array{field<&Params::epsilon>("epsilon", Bound::non_negative, "added to the variance"),
+                 field<&Params::order>("order", Bound::any, "order of the dimensions: NCHW")};
   static constexpr Signature signature{
       "InstanceNorm", "X: float32 (N, C, ...) | scale: float32 (C) | bias: float32 (C)",
       "Y: float32 (N, C, ...) | mean?: float32 (N, C) | inv_std?: float32 (N, C) 1 / sqrt(variance + epsilon)",
-      spatial | in_place};
+      LayoutRule::any, in_place};
 
   static Types infer(const Params& p, const Inputs& in) {
     check<Unsupported>(p.order == "NCHW", "InstanceNorm: order '", p.order, "' is not available, wanted NCHW");

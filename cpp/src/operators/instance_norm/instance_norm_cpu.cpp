@@ -1,6 +1,6 @@
 #include "operators/instance_norm/instance_norm.h"
 
-#include "operators/group_norm/group_norm_task.h"
+#include "operators/group_norm/group_norm_cpu.h"
 
 namespace d2deploy {
 
@@ -18,7 +18,7 @@ Prepared prepare(const InstanceNorm::Params&, const CallSite& site) {
 }  // namespace
 
 template <>
-std::vector<KernelOf<InstanceNorm>> kernels<InstanceNorm, Backend::cpu>() {
+Kernels<InstanceNorm> kernels<InstanceNorm, Backend::cpu>() {
   return {{"two_pass_f32", accepts_all<InstanceNorm>, run, prepare}};
 }
 

@@ -11,11 +11,11 @@ struct MatMul {
     std::int64_t axis_a = 1, axis_b = 1;
     bool trans_a = false, trans_b = false;
   };
-  static constexpr auto fields = std::tuple{
-      field("axis_a", &Params::axis_a, Bound::any, "first dimension of A that goes into the columns of its matrix"),
-      field("axis_b", &Params::axis_b, Bound::any, "the same for B"),
-      field("trans_a", &Params::trans_a, Bound::any, "1: the matrix of A is transposed"),
-      field("trans_b", &Params::trans_b, Bound::any, "1: the matrix of B is transposed")};
+  static constexpr auto fields = std::array{
+      field<&Params::axis_a>("axis_a", Bound::any, "first dimension of A that goes into the columns of its matrix"),
+      field<&Params::axis_b>("axis_b", Bound::any, "the same for B"),
+      field<&Params::trans_a>("trans_a", Bound::any, "1: the matrix of A is transposed"),
+      field<&Params::trans_b>("trans_b", Bound::any, "1: the matrix of B is transposed")};
   static constexpr Signature signature{"MatMul", "A: float32 (a, ...) | B: float32 (b, ...)", "Y: float32 (M, N)"};
 
   struct Sizes {

@@ -17,7 +17,7 @@ void run(const MatMul::Params& p, const Call& call) {
 }  // namespace
 
 template <>
-std::vector<KernelOf<MatMul>> kernels<MatMul, Backend::cpu>() {
+Kernels<MatMul> kernels<MatMul, Backend::cpu>() {
   return {{"tiles_f32", accepts_all<MatMul>, run}};
 }
 

@@ -6,8 +6,9 @@ namespace d2deploy {
 /// Y = the largest value under each window; cells of the padding do not count.
 struct MaxPool {
   using Params = WindowParams;
-  static constexpr auto fields = window_fields<Params>();
-  static constexpr Signature signature{"MaxPool", "X: float32 (N, C, H, W)", "Y: float32 (N, C, H2, W2)", spatial};
+  static constexpr auto fields = inherited<Params, WindowParams>(kWindowFields);
+  static constexpr Signature signature{"MaxPool", "X: float32 (N, C, H, W)", "Y: float32 (N, C, H2, W2)",
+                                       LayoutRule::any};
 
   static Window window(const Params& p, const Shape& x) { return pool_window("MaxPool", p, x); }
 

@@ -85,7 +85,7 @@ void run(const WindowParams& p, const Call& call) {
 }  // namespace
 
 template <>
-std::vector<KernelOf<MaxPool>> kernels<MaxPool, Backend::cpu>() {
+Kernels<MaxPool> kernels<MaxPool, Backend::cpu>() {
   return {{"loop_f32", accepts_all<MaxPool>, run}};
 }
 

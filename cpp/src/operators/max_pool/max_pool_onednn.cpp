@@ -78,7 +78,7 @@ void run(const MaxPool::Params&, const Call& call) {
 }  // namespace
 
 template <>
-std::vector<KernelOf<MaxPool>> kernels<MaxPool, Backend::onednn>() {
+Kernels<MaxPool> kernels<MaxPool, Backend::onednn>() {
   return {{"onednn_f32", reject, run, prepare}};
 }
 

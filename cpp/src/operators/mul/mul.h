@@ -7,7 +7,8 @@ namespace d2deploy {
 struct Mul {
   using Params = BinaryParams;
   static constexpr auto fields = kBinaryFields;
-  static constexpr Signature signature{"Mul", kBinaryInputs, kBinaryOutputs, elementwise | commutative | in_place};
+  static constexpr Signature signature{"Mul", kBinaryInputs, kBinaryOutputs, LayoutRule::follow,
+                                       commutative | in_place};
   static Types infer(const Params& p, const Inputs& in) { return infer_binary(signature.type, p, in); }
 };
 

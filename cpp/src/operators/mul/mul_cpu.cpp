@@ -14,7 +14,7 @@ struct Product {
 }  // namespace
 
 template <>
-std::vector<KernelOf<Mul>> kernels<Mul, Backend::cpu>() {
+Kernels<Mul> kernels<Mul, Backend::cpu>() {
   return binary_kernels<Mul, Product>();
 }
 

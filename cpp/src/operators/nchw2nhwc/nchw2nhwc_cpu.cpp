@@ -5,7 +5,7 @@
 namespace d2deploy {
 
 template <>
-std::vector<KernelOf<NCHW2NHWC>> kernels<NCHW2NHWC, Backend::cpu>() {
+Kernels<NCHW2NHWC> kernels<NCHW2NHWC, Backend::cpu>() {
   return {{"transpose", accepts_all<NCHW2NHWC>, [](const NoParams&, const Call& call) {
              const Shape& x = call.input(0).shape();
              // In memory it is a change of layout, whatever dimensions an image has.

@@ -7,7 +7,7 @@ namespace d2deploy {
 struct Negative {
   using Params = NoParams;
   static constexpr Signature signature{"Negative", "X: float32|int32|int64 any", "Y: float32|int32|int64 any like X",
-                                       elementwise | in_place};
+                                       LayoutRule::follow, in_place};
   static Types infer(const Params&, const Inputs& in) { return {in.types[0]}; }
 };
 

@@ -30,7 +30,7 @@ void run(const NoParams&, const Call& call) {
 }  // namespace
 
 template <>
-std::vector<KernelOf<Negative>> kernels<Negative, Backend::cpu>() {
+Kernels<Negative> kernels<Negative, Backend::cpu>() {
   return {{"loop", accepts_all<Negative>, run}};
 }
 

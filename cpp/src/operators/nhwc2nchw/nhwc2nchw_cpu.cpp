@@ -5,7 +5,7 @@
 namespace d2deploy {
 
 template <>
-std::vector<KernelOf<NHWC2NCHW>> kernels<NHWC2NCHW, Backend::cpu>() {
+Kernels<NHWC2NCHW> kernels<NHWC2NCHW, Backend::cpu>() {
   return {{"transpose", accepts_all<NHWC2NCHW>, [](const NoParams&, const Call& call) {
              const Shape& x = call.input(0).shape();
              // In memory it is a change of layout, whatever dimensions an image has.

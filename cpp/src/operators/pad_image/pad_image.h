@@ -12,10 +12,11 @@ struct PadImage {
     float value = 0;
   };
   static constexpr auto fields =
-      std::tuple_cat(window_fields<Params>(),
-                     std::tuple{field("mode", &Params::mode, Bound::any, "what is added: constant, reflect or edge"),
-                                field("value", &Params::value, Bound::any, "what is added with mode constant")});
-  static constexpr Signature signature{"PadImage", "X: float32 (N, C, H, W)", "Y: float32 (N, C, H2, W2)", spatial};
+      joined(inherited<Params, WindowParams>(kWindowFields),
+             std::array{field<&Params::mode>("mode", Bound::any, "what is added: constant, reflect or edge"),
+                        field<&Params::value>("value", Bound::any, "what is added with mode constant")});
+  static constexpr Signature signature{"PadImage", "X: float32 (N, C, H, W)", "Y: float32 (N, C, H2, W2)",
+                                       LayoutRule::any};
 
   enum class Mode { constant, reflect, edge };
   static Mode mode(const Params& p) {

@@ -65,7 +65,7 @@ void run(const PadImage::Params& p, const Call& call) {
 }  // namespace
 
 template <>
-std::vector<KernelOf<PadImage>> kernels<PadImage, Backend::cpu>() {
+Kernels<PadImage> kernels<PadImage, Backend::cpu>() {
   return {{"rows_f32", accepts_all<PadImage>, run}};
 }
 

@@ -23,7 +23,7 @@ void run(const Pow::Params& p, const Call& call) {
 }  // namespace
 
 template <>
-std::vector<KernelOf<Pow>> kernels<Pow, Backend::cpu>() {
+Kernels<Pow> kernels<Pow, Backend::cpu>() {
   return {{"loop_f32", accepts_all<Pow>, run}};
 }
 

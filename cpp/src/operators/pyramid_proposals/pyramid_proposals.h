@@ -19,18 +19,17 @@ struct PyramidProposals {
       return p;
     }
   };
-  static constexpr auto fields = std::tuple_cat(
-      std::apply([](const auto& /* spatial_scale */, const auto&... others) { return std::tuple{others...}; },
-                 GenerateProposals::fields),
-      CollectRpnProposals::fields,
-      std::tuple{field("spatial_scales", &Params::spatial_scales, Bound::positive,
-                       "per level, feature map cells per image pixel")});
+  static constexpr auto fields =
+      joined(inherited<Params, GenerateProposals::Params>(GenerateProposals::shared_fields),
+             inherited<Params, CollectRpnProposals::Params>(CollectRpnProposals::fields),
+             std::array{field<&Params::spatial_scales>("spatial_scales", Bound::positive,
+                                                       "per level, feature map cells per image pixel")});
   static constexpr Signature signature{
       "PyramidProposals",
       "im_info: float32 (N, 3) height, width, scale | scores*: float32 any (N, A, H, W) of each level | "
       "deltas*: float32 any (N, 4 A, H, W) of each level | "
       "anchors*: float32 any (A, 4) of each level, x1, y1, x2, y2 in image pixels",
-      "rois: float32 (m, 5) image, x1, y1, x2, y2", spatial | data_dependent};
+      "rois: float32 (~m, 5) image, x1, y1, x2, y2", LayoutRule::any};
 
   static Types infer(const Params& p, const Inputs& in) {
     const std::size_t levels = (in.size() - 1) / 3;
@@ -55,33 +54,29 @@ struct PyramidProposals {
   static std::string meaning(const Params& p, std::size_t inputs) {
     std::string text, rois, scores;
     for (std::size_t i = 0; i < (inputs - 1) / 3; ++i) {
+      const GenerateProposals::Params level = p.level(i);
       text += join("rois_", i, ", probs_", i, " = GenerateProposals(scores_", i, ", deltas_", i, ", im_info, anchors_",
-                   i, ") {", arguments(p.level(i), GenerateProposals::fields), "}\n");
+                   i, ") ", arguments(GenerateProposals::fields, &level), "\n");
       rois += join("rois_", i, ", ");
       scores += join(i == 0 ? "" : ", ", "probs_", i);
     }
-    return join(text, "rois = CollectRpnProposals(", rois, scores, ") {", arguments(p, CollectRpnProposals::fields),
-                "}\n");
+    const CollectRpnProposals::Params& collect = p;
+    return join(text, "rois = CollectRpnProposals(", rois, scores, ") ",
+                arguments(CollectRpnProposals::fields, &collect), "\n");
   }
 
  private:
   // Checks the inputs of one level as the plain operator does.
   static void check_plain(const GenerateProposals::Params& p, const Types& inputs) {
     const Operator& plain = *find_operator(GenerateProposals::signature.type);
-    (void)d2deploy::infer(plain, p, {inputs, {}}, plain.outputs.size());
+    (void)d2deploy::infer(plain, std::make_shared<GenerateProposals::Params>(p), {inputs, {}}, plain.outputs.size());
   }
 
-  // "name=value name=value", of all fields.
-  template <class P, class... Fs>
-  static std::string arguments(const P& p, const std::tuple<Fs...>& all) {
-    const auto text = [&](const auto& f) {
-      const auto value = p.*f.member;
-      if constexpr (std::is_same_v<decltype(value), const float>)
-        return join(f.name, '=', to_text(value), ' ');
-      else
-        return join(f.name, '=', static_cast<std::int64_t>(value), ' ');
-    };
-    return std::apply([&](const auto&... f) { return join(text(f)...); }, all);
+  // All fields, as a node's arguments.
+  static std::string arguments(std::span<const Field> fields, const void* params) {
+    Args args;
+    for (const Field& f : fields) args[f.name] = value_of(f, params);
+    return to_text(args);
   }
 };
 

@@ -94,7 +94,7 @@ Prepared prepare(const Params& p, const CallSite& site) {
 }  // namespace
 
 template <>
-std::vector<KernelOf<PyramidProposals>> kernels<PyramidProposals, Backend::cpu>() {
+Kernels<PyramidProposals> kernels<PyramidProposals, Backend::cpu>() {
   return {{"partial_sort_f32",
            [](const Params&, const CallSite& site) -> std::string {
              const bool known = std::ranges::all_of(site.inputs, [](const TensorType& t) { return t.shape.known(); });

@@ -6,7 +6,7 @@
 namespace d2deploy {
 
 using RunPyramidRoIAlign = void (*)(const PyramidRoIAlign::Params&, const Call&);
-std::vector<KernelOf<PyramidRoIAlign>> pyramid_roi_align_avx512_kernels(RunPyramidRoIAlign run);
+Kernels<PyramidRoIAlign> pyramid_roi_align_avx512_kernels(RunPyramidRoIAlign run);
 void run_separable(const PyramidRoIAlign::Params& p, const Call& call, PoolBin pool_bin);
 
 }  // namespace d2deploy

@@ -18,25 +18,25 @@ struct PyramidRoIAlign {
 
     RoiGrid grid() const { return {pooled_h, pooled_w, sampling_ratio, aligned}; }
   };
-  static constexpr auto fields = std::tuple{
-      field("roi_canonical_scale", &Params::roi_canonical_scale, Bound::positive,
-            "side, in pixels, of a square box that belongs to roi_canonical_level"),
-      field("roi_canonical_level", &Params::roi_canonical_level, Bound::any, "level of such a box"),
-      field("roi_max_level", &Params::roi_max_level, Bound::any, "coarsest level"),
-      field("roi_min_level", &Params::roi_min_level, Bound::any, "finest level, that of X_0"),
-      field("legacy_plus_one", &Params::legacy_plus_one, Bound::any, "boxes include their end"),
-      field("order", &Params::order, Bound::any, "logical order of dimensions: NCHW"),
-      field("spatial_scales", &Params::spatial_scales, Bound::positive, "per level, feature map cells per image pixel"),
-      field("pooled_h", &Params::pooled_h, Bound::positive, "output height, in bins"),
-      field("pooled_w", &Params::pooled_w, Bound::positive, "output width, in bins"),
-      field("sampling_ratio", &Params::sampling_ratio, Bound::any,
-            "samples per bin and axis, at most 1024; <= 0: one per started cell"),
-      field("aligned", &Params::aligned, Bound::any, "shift coordinates by half a cell; 0: do not, least size 1 cell"),
+  static constexpr auto fields = std::array{
+      field<&Params::roi_canonical_scale>("roi_canonical_scale", Bound::positive,
+                                          "side, in pixels, of a square box that belongs to roi_canonical_level"),
+      field<&Params::roi_canonical_level>("roi_canonical_level", Bound::any, "level of such a box"),
+      field<&Params::roi_max_level>("roi_max_level", Bound::any, "coarsest level"),
+      field<&Params::roi_min_level>("roi_min_level", Bound::any, "finest level, that of X_0"),
+      field<&Params::legacy_plus_one>("legacy_plus_one", Bound::any, "boxes include their end"),
+      field<&Params::order>("order", Bound::any, "logical order of dimensions: NCHW"),
+      field<&Params::spatial_scales>("spatial_scales", Bound::positive, "per level, feature map cells per image pixel"),
+      field<&Params::pooled_h>("pooled_h", Bound::positive, "output height, in bins"),
+      field<&Params::pooled_w>("pooled_w", Bound::positive, "output width, in bins"),
+      field<&Params::sampling_ratio>("sampling_ratio", Bound::any,
+                                     "samples per bin and axis, at most 1024; <= 0: one per started cell"),
+      field<&Params::aligned>("aligned", Bound::any, "shift coordinates by half a cell; 0: do not, least size 1 cell"),
   };
   static constexpr Signature signature{
       "PyramidRoIAlign",
       "rois: float32 (R, 4|5) [image,] x1, y1, x2, y2 in image pixels | X*: float32 any (N, C, H, W) of each level",
-      "Y: float32 (R, C, pooled_h, pooled_w)", spatial};
+      "Y: float32 (R, C, pooled_h, pooled_w)", LayoutRule::any};
 
   static Types infer(const Params& p, const Inputs& in) {
     RoIAlign::check_params(signature.type, p.order, p.grid());

@@ -5,7 +5,7 @@
 namespace d2deploy {
 
 template <>
-std::vector<KernelOf<PyramidRoIAlign>> kernels<PyramidRoIAlign, Backend::avx512>() {
+Kernels<PyramidRoIAlign> kernels<PyramidRoIAlign, Backend::avx512>() {
   return pyramid_roi_align_avx512_kernels([](const PyramidRoIAlign::Params& p, const Call& call) {
     constexpr int kBytes = 64;
     run_separable(p, call, pool_bin_channels_last<kBytes>);

@@ -36,13 +36,13 @@ void run_separable(const PyramidRoIAlign::Params& p, const Call& call, PoolBin p
   with_job(p, call, [&](const RoiAlignJob& job) { roi_align_separable(job, pool_bin, call.scratch); });
 }
 
-std::vector<KernelOf<PyramidRoIAlign>> pyramid_roi_align_avx512_kernels(RunPyramidRoIAlign run) {
+Kernels<PyramidRoIAlign> pyramid_roi_align_avx512_kernels(RunPyramidRoIAlign run) {
   return {{"separable_f32_avx512",
            [](const PyramidRoIAlign::Params&, const CallSite& site) { return reject_avx512(site); }, run, prepare}};
 }
 
 template <>
-std::vector<KernelOf<PyramidRoIAlign>> kernels<PyramidRoIAlign, Backend::cpu>() {
+Kernels<PyramidRoIAlign> kernels<PyramidRoIAlign, Backend::cpu>() {
   return {{"separable_f32", accepts_all<PyramidRoIAlign>,
            [](const PyramidRoIAlign::Params& p, const Call& call) {
              with_job(p, call, [&](const RoiAlignJob& job) { run_separable_portable(job, call.scratch); });

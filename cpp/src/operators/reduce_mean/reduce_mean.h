@@ -12,10 +12,10 @@ struct ReduceMean {
     Ints axes;
     bool keepdims = true;
   };
-  static constexpr auto fields = std::tuple{
-      field("axes", &Params::axes, Bound::any, "dimensions to average over; negative count from the end; none: all"),
-      field("keepdims", &Params::keepdims, Bound::any, "1: they stay in Y with size 1; 0: they are left out")};
-  static constexpr Signature signature{"ReduceMean", "X: float32 any", "Y: float32 any", spatial};
+  static constexpr auto fields = std::array{
+      field<&Params::axes>("axes", Bound::any, "dimensions to average over; negative count from the end; none: all"),
+      field<&Params::keepdims>("keepdims", Bound::any, "1: they stay in Y with size 1; 0: they are left out")};
+  static constexpr Signature signature{"ReduceMean", "X: float32 any", "Y: float32 any", LayoutRule::any};
 
   using Mask = std::array<bool, Shape::kMaxRank>;
   /// Which dimensions of a tensor of this rank are averaged over.

@@ -114,7 +114,7 @@ void run(const ReduceMean::Params& p, const Call& call) {
 }  // namespace
 
 template <>
-std::vector<KernelOf<ReduceMean>> kernels<ReduceMean, Backend::cpu>() {
+Kernels<ReduceMean> kernels<ReduceMean, Backend::cpu>() {
   return {{"blocks_f32", accepts_all<ReduceMean>, run}};
 }
 

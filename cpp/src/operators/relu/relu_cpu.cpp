@@ -5,7 +5,7 @@
 namespace d2deploy {
 
 template <>
-std::vector<KernelOf<Relu>> kernels<Relu, Backend::cpu>() {
+Kernels<Relu> kernels<Relu, Backend::cpu>() {
   return {{"loop_f32", accepts_all<Relu>, [](const NoParams&, const Call& call) {
              const float* x = call.in<float>(0);
              float* y = call.out<float>(0);

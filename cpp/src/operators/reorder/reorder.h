@@ -9,8 +9,8 @@ struct Reorder {
     std::string to = "channels_last";
   };
   static constexpr auto fields =
-      std::tuple{field("to", &Params::to, Bound::any, "layout of Y: channels_last or row_major")};
-  static constexpr Signature signature{"Reorder", "X: any (N, C, H, W)", "Y: any (N, C, H, W)", own_layout};
+      std::array{field<&Params::to>("to", Bound::any, "layout of Y: channels_last or row_major")};
+  static constexpr Signature signature{"Reorder", "X: any (N, C, H, W)", "Y: any (N, C, H, W)", LayoutRule::own};
 
   static Layout layout(const Params& p) {
     const bool last = p.to == name(Layout::channels_last);

@@ -11,9 +11,9 @@ struct Reshape {
     Ints shape;
   };
   static constexpr auto fields =
-      std::tuple{field("shape", &Params::shape, Bound::any, "dimensions of Y; 0: as in X; -1: what remains")};
+      std::array{field<&Params::shape>("shape", Bound::any, "dimensions of Y; 0: as in X; -1: what remains")};
   static constexpr Signature signature{"Reshape", "X: any any | shape?: int32|int64 (n) in place of the argument",
-                                       "Y: any any | old_shape?: int32|int64 (m)", view};
+                                       "Y: any any | old_shape?: int32|int64 (m)", LayoutRule::row_major, view};
 
   static Types infer(const Params& p, const Inputs& in) {
     const TensorType& x = in.types[0];

@@ -16,7 +16,7 @@ void run(const Reshape::Params&, const Call& call) {
 }  // namespace
 
 template <>
-std::vector<KernelOf<Reshape>> kernels<Reshape, Backend::cpu>() {
+Kernels<Reshape> kernels<Reshape, Backend::cpu>() {
   return {{"old_shape", accepts_all<Reshape>, run}};
 }
 

@@ -9,7 +9,8 @@ namespace d2deploy {
 struct ResizeBilinear {
   using Params = ResizeParams;
   static constexpr auto fields = kResizeFields;
-  static constexpr Signature signature{"ResizeBilinear", kResizeInputs, kResizeOutputs, spatial, "UpsampleBilinear"};
+  static constexpr Signature signature{"ResizeBilinear", kResizeInputs, kResizeOutputs,
+                                       LayoutRule::any,  none,          "UpsampleBilinear"};
   static Types infer(const Params& p, const Inputs& in) { return infer_resize("ResizeBilinear", p, in); }
 };
 

@@ -66,7 +66,7 @@ void run(const ResizeBilinear::Params& p, const Call& call) {
 }  // namespace
 
 template <>
-std::vector<KernelOf<ResizeBilinear>> kernels<ResizeBilinear, Backend::cpu>() {
+Kernels<ResizeBilinear> kernels<ResizeBilinear, Backend::cpu>() {
   return {{"rows_f32", accepts_all<ResizeBilinear>, run}};
 }
 

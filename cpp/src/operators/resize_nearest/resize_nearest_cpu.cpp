@@ -75,7 +75,7 @@ void run(const ResizeNearest::Params& p, const Call& call) {
 }  // namespace
 
 template <>
-std::vector<KernelOf<ResizeNearest>> kernels<ResizeNearest, Backend::cpu>() {
+Kernels<ResizeNearest> kernels<ResizeNearest, Backend::cpu>() {
   return {{"rows_f32", accepts_all<ResizeNearest>, run, prepare}};
 }
 

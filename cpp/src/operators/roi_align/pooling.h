@@ -17,7 +17,7 @@ Prepared prepare_separable(const RoiGrid& grid, std::int64_t rows, std::span<con
 std::string reject_avx512(const CallSite& site);
 
 using RunRoIAlign = void (*)(const RoIAlign::Params&, const Call&);
-std::vector<KernelOf<RoIAlign>> roi_align_avx512_kernels(RunRoIAlign run);
+Kernels<RoIAlign> roi_align_avx512_kernels(RunRoIAlign run);
 void run_separable(const RoIAlign::Params& p, const Call& call, PoolBin pool_bin);
 
 }  // namespace d2deploy

@@ -18,18 +18,18 @@ struct RoIAlign {
 
     RoiGrid grid() const { return {pooled_h, pooled_w, sampling_ratio, aligned}; }
   };
-  static constexpr auto fields = std::tuple{
-      field("order", &Params::order, Bound::any, "logical order of dimensions: NCHW"),
-      field("spatial_scale", &Params::spatial_scale, Bound::positive, "feature map cells per image pixel"),
-      field("pooled_h", &Params::pooled_h, Bound::positive, "output height, in bins, at most 1024"),
-      field("pooled_w", &Params::pooled_w, Bound::positive, "output width, in bins, at most 1024"),
-      field("sampling_ratio", &Params::sampling_ratio, Bound::any,
-            "samples per bin and axis, at most 1024; <= 0: one per started cell"),
-      field("aligned", &Params::aligned, Bound::any, "shift coordinates by half a cell; 0: do not, least size 1 cell"),
+  static constexpr auto fields = std::array{
+      field<&Params::order>("order", Bound::any, "logical order of dimensions: NCHW"),
+      field<&Params::spatial_scale>("spatial_scale", Bound::positive, "feature map cells per image pixel"),
+      field<&Params::pooled_h>("pooled_h", Bound::positive, "output height, in bins, at most 1024"),
+      field<&Params::pooled_w>("pooled_w", Bound::positive, "output width, in bins, at most 1024"),
+      field<&Params::sampling_ratio>("sampling_ratio", Bound::any,
+                                     "samples per bin and axis, at most 1024; <= 0: one per started cell"),
+      field<&Params::aligned>("aligned", Bound::any, "shift coordinates by half a cell; 0: do not, least size 1 cell"),
   };
   static constexpr Signature signature{
       "RoIAlign", "X: float32 (N, C, H, W) | rois: float32 (R, 4|5) [image,] x1, y1, x2, y2 in image pixels",
-      "Y: float32 (R, C, pooled_h, pooled_w)", spatial};
+      "Y: float32 (R, C, pooled_h, pooled_w)", LayoutRule::any};
 
   static void check_params(const char* type, const std::string& order, const RoiGrid& grid) {
     // Bounds on the work and the scratch memory that an argument can ask for, even where there are no channels.

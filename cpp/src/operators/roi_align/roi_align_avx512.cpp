@@ -5,7 +5,7 @@
 namespace d2deploy {
 
 template <>
-std::vector<KernelOf<RoIAlign>> kernels<RoIAlign, Backend::avx512>() {
+Kernels<RoIAlign> kernels<RoIAlign, Backend::avx512>() {
   return roi_align_avx512_kernels([](const RoIAlign::Params& p, const Call& call) {
     constexpr int kBytes = 64;
     run_separable(p, call, pool_bin_channels_last<kBytes>);

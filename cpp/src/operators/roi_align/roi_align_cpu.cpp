@@ -80,13 +80,13 @@ void run_separable(const RoIAlign::Params& p, const Call& call, PoolBin pool_bin
   with_job(p, call, [&](const RoiAlignJob& job) { roi_align_separable(job, pool_bin, call.scratch); });
 }
 
-std::vector<KernelOf<RoIAlign>> roi_align_avx512_kernels(RunRoIAlign run) {
+Kernels<RoIAlign> roi_align_avx512_kernels(RunRoIAlign run) {
   return {{"separable_f32_avx512", [](const RoIAlign::Params&, const CallSite& site) { return reject_avx512(site); },
            run, prepare}};
 }
 
 template <>
-std::vector<KernelOf<RoIAlign>> kernels<RoIAlign, Backend::cpu>() {
+Kernels<RoIAlign> kernels<RoIAlign, Backend::cpu>() {
   return {{"separable_f32", accepts_all<RoIAlign>,
            [](const RoIAlign::Params& p, const Call& call) {
              with_job(p, call, [&](const RoiAlignJob& job) { run_separable_portable(job, call.scratch); });

@@ -12,7 +12,7 @@ struct RoIAlignRotated {
   static constexpr auto fields = RoIAlign::fields;
   static constexpr Signature signature{
       "RoIAlignRotated", "X: float32 (N, C, H, W) | rois: float32 (R, 5|6) [image,] x, y, w, h, angle in image pixels",
-      "Y: float32 (R, C, pooled_h, pooled_w)", spatial};
+      "Y: float32 (R, C, pooled_h, pooled_w)", LayoutRule::any};
 
   static Types infer(const Params& p, const Inputs& in) {
     RoIAlign::check_params(signature.type, p.order, p.grid());

@@ -196,7 +196,7 @@ void run(const Params& p, const Call& call) {
 }  // namespace
 
 template <>
-std::vector<KernelOf<RoIAlignRotated>> kernels<RoIAlignRotated, Backend::cpu>() {
+Kernels<RoIAlignRotated> kernels<RoIAlignRotated, Backend::cpu>() {
   return {{"direct_f32", accepts_all<RoIAlignRotated>, run}};
 }
 

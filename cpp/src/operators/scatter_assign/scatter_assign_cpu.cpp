@@ -34,7 +34,7 @@ void run(const NoParams&, const Call& call) {
 }  // namespace
 
 template <>
-std::vector<KernelOf<ScatterAssign>> kernels<ScatterAssign, Backend::cpu>() {
+Kernels<ScatterAssign> kernels<ScatterAssign, Backend::cpu>() {
   return {{"copy", accepts_all<ScatterAssign>, run, [](const NoParams&, const CallSite&) {
              Prepared prepared;
              prepared.accumulates = 0;

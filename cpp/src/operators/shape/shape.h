@@ -10,8 +10,8 @@ struct ShapeOperator {
     Ints axes;
   };
   static constexpr auto fields =
-      std::tuple{field("axes", &Params::axes, Bound::non_negative, "which dimensions; none: all of them")};
-  static constexpr Signature signature{"Shape", "X: any any", "Y: int64 (n)", elementwise};
+      std::array{field<&Params::axes>("axes", Bound::non_negative, "which dimensions; none: all of them")};
+  static constexpr Signature signature{"Shape", "X: any any", "Y: int64 (n)", LayoutRule::follow};
 
   static Types infer(const Params& p, const Inputs& in) {
     for (const auto a : p.axes) (void)canonical_axis("Shape", a, in[0].rank());

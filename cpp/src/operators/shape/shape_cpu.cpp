@@ -17,7 +17,7 @@ void run(const ShapeOperator::Params& p, const Call& call) {
 }  // namespace
 
 template <>
-std::vector<KernelOf<ShapeOperator>> kernels<ShapeOperator, Backend::cpu>() {
+Kernels<ShapeOperator> kernels<ShapeOperator, Backend::cpu>() {
   return {{"copy", accepts_all<ShapeOperator>, run}};
 }
 

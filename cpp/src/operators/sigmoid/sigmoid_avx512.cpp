@@ -23,7 +23,7 @@ std::string reject(const NoParams&, const CallSite&) {
 }  // namespace
 
 template <>
-std::vector<KernelOf<Sigmoid>> kernels<Sigmoid, Backend::avx512>() {
+Kernels<Sigmoid> kernels<Sigmoid, Backend::avx512>() {
   return {{"loop_f32_avx512", reject, run}};
 }
 

@@ -19,7 +19,7 @@ void run(const NoParams&, const Call& call) {
 }  // namespace
 
 template <>
-std::vector<KernelOf<Sigmoid>> kernels<Sigmoid, Backend::cpu>() {
+Kernels<Sigmoid> kernels<Sigmoid, Backend::cpu>() {
   return {{"loop_f32", accepts_all<Sigmoid>, run}};
 }
 

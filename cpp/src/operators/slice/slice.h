@@ -11,11 +11,11 @@ struct Slice {
     Ints starts, ends;
   };
   static constexpr auto fields =
-      std::tuple{field("starts", &Params::starts, Bound::unlimited, "first index per dimension; -1 is the end"),
-                 field("ends", &Params::ends, Bound::unlimited, "index after the last per dimension; -1 is the end")};
+      std::array{field<&Params::starts>("starts", Bound::unlimited, "first index per dimension; -1 is the end"),
+                 field<&Params::ends>("ends", Bound::unlimited, "index after the last per dimension; -1 is the end")};
   static constexpr Signature signature{
       "Slice", "X: any any | starts?: int32|int64 (n) in place of the argument | ends?: int32|int64 (n) likewise",
-      "Y: any any", elementwise};
+      "Y: any any", LayoutRule::follow};
 
   struct Range {
     std::int64_t start, end;

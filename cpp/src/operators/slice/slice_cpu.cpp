@@ -23,7 +23,7 @@ void run(const Slice::Params& params, const Call& call) {
 }  // namespace
 
 template <>
-std::vector<KernelOf<Slice>> kernels<Slice, Backend::cpu>() {
+Kernels<Slice> kernels<Slice, Backend::cpu>() {
   return {{"copy", accepts_all<Slice>, run}};
 }
 

@@ -10,8 +10,9 @@ struct Softmax {
     std::int64_t axis = 1;
   };
   static constexpr auto fields =
-      std::tuple{field("axis", &Params::axis, Bound::any, "first dimension of the sum; negative counts from the end")};
-  static constexpr Signature signature{"Softmax", "X: float32 any", "Y: float32 any like X", in_place};
+      std::array{field<&Params::axis>("axis", Bound::any, "first dimension of the sum; negative counts from the end")};
+  static constexpr Signature signature{"Softmax", "X: float32 any", "Y: float32 any like X", LayoutRule::row_major,
+                                       in_place};
 
   static Types infer(const Params& p, const Inputs& in) {
     (void)canonical_axis("Softmax", p.axis, in[0].rank());

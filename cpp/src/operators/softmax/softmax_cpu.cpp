@@ -34,7 +34,7 @@ void run(const Softmax::Params& p, const Call& call) {
 }  // namespace
 
 template <>
-std::vector<KernelOf<Softmax>> kernels<Softmax, Backend::cpu>() {
+Kernels<Softmax> kernels<Softmax, Backend::cpu>() {
   return {{"rows_f32", accepts_all<Softmax>, run}};
 }
 

@@ -14,16 +14,16 @@ struct SpatialBN {
     std::int64_t num_batches = 1;
     std::string order = "NCHW";
   };
-  static constexpr auto fields = std::tuple{
-      field("is_test", &Params::is_test, Bound::any, "1: inference; 0: training, which is not available"),
-      field("epsilon", &Params::epsilon, Bound::non_negative, "added to var"),
-      field("momentum", &Params::momentum, Bound::any, "of the running mean in training (no effect)"),
-      field("num_batches", &Params::num_batches, Bound::any, "that training splits a batch into (no effect)"),
-      field("order", &Params::order, Bound::any, "order of the dimensions: NCHW")};
+  static constexpr auto fields = std::array{
+      field<&Params::is_test>("is_test", Bound::any, "1: inference; 0: training, which is not available"),
+      field<&Params::epsilon>("epsilon", Bound::non_negative, "added to var"),
+      field<&Params::momentum>("momentum", Bound::any, "of the running mean in training (no effect)"),
+      field<&Params::num_batches>("num_batches", Bound::any, "that training splits a batch into (no effect)"),
+      field<&Params::order>("order", Bound::any, "order of the dimensions: NCHW")};
   static constexpr Signature signature{
       "SpatialBN",
       "X: float32 (N, C, ...) | scale: float32 (C) | bias: float32 (C) | mean: float32 (C) | var: float32 (C)",
-      "Y: float32 (N, C, ...)", spatial | in_place};
+      "Y: float32 (N, C, ...)", LayoutRule::any, in_place};
 
   static Types infer(const Params& p, const Inputs& in) {
     check<Unsupported>(p.is_test, "SpatialBN: is_test=0, training, is not available, wanted is_test=1");

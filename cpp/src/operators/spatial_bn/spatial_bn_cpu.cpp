@@ -44,7 +44,7 @@ void run(const SpatialBN::Params& p, const Call& call) {
 }  // namespace
 
 template <>
-std::vector<KernelOf<SpatialBN>> kernels<SpatialBN, Backend::cpu>() {
+Kernels<SpatialBN> kernels<SpatialBN, Backend::cpu>() {
   return {{"scale_shift_f32", accepts_all<SpatialBN>, run, prepare}};
 }
 

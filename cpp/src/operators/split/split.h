@@ -17,15 +17,15 @@ struct Split {
     std::int64_t add_axis = 0;
     std::string order = "NCHW";
   };
-  static constexpr auto fields = std::tuple{
-      field("axis", &Params::axis, Bound::any,
-            "dimension to split; negative counts from the end, -100 leaves it to order"),
-      field("split", &Params::split, Bound::non_negative, "sizes of the parts; none: they are equal"),
-      field("parts", &Params::parts, Bound::non_negative, "how many outputs there are; in a file it is their number"),
-      field("add_axis", &Params::add_axis, Bound::any, "1: parts of size 1 without that dimension (not available)"),
-      field("order", &Params::order, Bound::any, "NCHW splits dimension 1, NHWC the last, where axis is not given")};
+  static constexpr auto fields = std::array{
+      field<&Params::axis>("axis", Bound::any,
+                           "dimension to split; negative counts from the end, -100 leaves it to order"),
+      field<&Params::split>("split", Bound::non_negative, "sizes of the parts; none: they are equal"),
+      field<&Params::parts>("parts", Bound::non_negative, "how many outputs there are; in a file it is their number"),
+      field<&Params::add_axis>("add_axis", Bound::any, "1: parts of size 1 without that dimension (not available)"),
+      field<&Params::order>("order", Bound::any, "NCHW splits dimension 1, NHWC the last, where axis is not given")};
   static constexpr Signature signature{"Split", "X: any any | sizes?: int32|int64 (n) in place of split", "Y*: any any",
-                                       elementwise};
+                                       LayoutRule::follow};
 
   static std::size_t axis(const Params& p, std::size_t rank) {
     check<Unsupported>(p.add_axis == 0, "Split: add_axis=", p.add_axis, " is not available, wanted 0");

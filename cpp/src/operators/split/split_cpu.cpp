@@ -27,7 +27,7 @@ void run(const Split::Params& p, const Call& call) {
 }  // namespace
 
 template <>
-std::vector<KernelOf<Split>> kernels<Split, Backend::cpu>() {
+Kernels<Split> kernels<Split, Backend::cpu>() {
   return {{"copy", accepts_all<Split>, run}};
 }
 

@@ -7,7 +7,7 @@
 namespace d2deploy {
 
 template <>
-std::vector<KernelOf<Sqrt>> kernels<Sqrt, Backend::cpu>() {
+Kernels<Sqrt> kernels<Sqrt, Backend::cpu>() {
   return {{"loop_f32", accepts_all<Sqrt>, [](const NoParams&, const Call& call) {
              for_each_element<float>(call, [](float x) { return std::sqrt(x); });
            }}};

@@ -9,8 +9,8 @@ struct Squeeze {
     Ints dims;
   };
   static constexpr auto fields =
-      std::tuple{field("dims", &Params::dims, Bound::non_negative, "dimensions of X to leave out")};
-  static constexpr Signature signature{"Squeeze", "X: any any", "Y: any any", view};
+      std::array{field<&Params::dims>("dims", Bound::non_negative, "dimensions of X to leave out")};
+  static constexpr Signature signature{"Squeeze", "X: any any", "Y: any any", LayoutRule::row_major, view};
 
   static Types infer(const Params& p, const Inputs& in) {
     const Shape& x = in[0];

@@ -4,7 +4,7 @@ namespace d2deploy {
 
 // A view: the output is the input's memory, and nothing runs.
 template <>
-std::vector<KernelOf<Squeeze>> kernels<Squeeze, Backend::cpu>() {
+Kernels<Squeeze> kernels<Squeeze, Backend::cpu>() {
   return {};
 }
 

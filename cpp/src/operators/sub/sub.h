@@ -7,7 +7,7 @@ namespace d2deploy {
 struct Sub {
   using Params = BinaryParams;
   static constexpr auto fields = kBinaryFields;
-  static constexpr Signature signature{"Sub", kBinaryInputs, kBinaryOutputs, elementwise | in_place};
+  static constexpr Signature signature{"Sub", kBinaryInputs, kBinaryOutputs, LayoutRule::follow, in_place};
   static Types infer(const Params& p, const Inputs& in) { return infer_binary(signature.type, p, in); }
 };
 

@@ -14,7 +14,7 @@ struct Difference {
 }  // namespace
 
 template <>
-std::vector<KernelOf<Sub>> kernels<Sub, Backend::cpu>() {
+Kernels<Sub> kernels<Sub, Backend::cpu>() {
   return binary_kernels<Sub, Difference>();
 }
 

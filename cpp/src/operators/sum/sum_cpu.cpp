@@ -41,7 +41,7 @@ void run(const NoParams&, const Call& call) {
 }  // namespace
 
 template <>
-std::vector<KernelOf<Sum>> kernels<Sum, Backend::cpu>() {
+Kernels<Sum> kernels<Sum, Backend::cpu>() {
   return {{"tiles", accepts_all<Sum>, run}};
 }
 

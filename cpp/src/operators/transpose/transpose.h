@@ -12,9 +12,9 @@ struct Transpose {
   struct Params {
     Ints axes;
   };
-  static constexpr auto fields = std::tuple{
-      field("axes", &Params::axes, Bound::any, "dimension of X per dimension of Y; none: from last to first")};
-  static constexpr Signature signature{"Transpose", "X: any any", "Y: any any", elementwise};
+  static constexpr auto fields = std::array{
+      field<&Params::axes>("axes", Bound::any, "dimension of X per dimension of Y; none: from last to first")};
+  static constexpr Signature signature{"Transpose", "X: any any", "Y: any any", LayoutRule::follow};
 
   using Axes = std::array<std::size_t, Shape::kMaxRank>;
   static Axes axes(const Params& p, std::size_t rank) {

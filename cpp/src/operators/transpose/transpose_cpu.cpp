@@ -95,7 +95,7 @@ void run(const Transpose::Params& p, const Call& call) {
 }  // namespace
 
 template <>
-std::vector<KernelOf<Transpose>> kernels<Transpose, Backend::cpu>() {
+Kernels<Transpose> kernels<Transpose, Backend::cpu>() {
   return {{"loops", accepts_all<Transpose>, run}};
 }
 

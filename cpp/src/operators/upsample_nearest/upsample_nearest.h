@@ -10,9 +10,9 @@ struct UpsampleNearest {
     std::int64_t scale = 2;
   };
   static constexpr auto fields =
-      std::tuple{field("scale", &Params::scale, Bound::positive, "height and width of Y / those of X")};
+      std::array{field<&Params::scale>("scale", Bound::positive, "height and width of Y / those of X")};
   static constexpr Signature signature{"UpsampleNearest", "X: float32 (N, C, H, W)", "Y: float32 (N, C, H2, W2)",
-                                       spatial};
+                                       LayoutRule::any};
 
   static Types infer(const Params& p, const Inputs& in) {
     const Shape& x = in[0];

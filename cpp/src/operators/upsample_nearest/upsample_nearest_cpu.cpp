@@ -39,7 +39,7 @@ void run(const UpsampleNearest::Params& p, const Call& call) {
 }  // namespace
 
 template <>
-std::vector<KernelOf<UpsampleNearest>> kernels<UpsampleNearest, Backend::cpu>() {
+Kernels<UpsampleNearest> kernels<UpsampleNearest, Backend::cpu>() {
   return {{"rows_f32", accepts_all<UpsampleNearest>, run}};
 }
 

@@ -10,7 +10,7 @@ struct ConvRelu {
   static constexpr auto fields = Conv::fields;
   static constexpr Signature signature{"ConvRelu",
                                        "X: float32 (N, C, H, W) | W: float32 (M, K, kh, kw) filters | b: float32 (M)",
-                                       "Y: float32 (N, M, H2, W2)", spatial};
+                                       "Y: float32 (N, M, H2, W2)", LayoutRule::any};
   static constexpr const char* meaning =
       "conv = Conv(X, W, b) {*}\n"
       "Y = Relu(conv)\n";

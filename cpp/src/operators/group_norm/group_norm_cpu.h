@@ -22,7 +22,7 @@ inline Prepared prepare_group_norm(std::int64_t groups, const CallSite& site) {
 }
 
 template <class Op>
-std::vector<KernelOf<Op>> group_norm_kernels() {
+Kernels<Op> group_norm_cpu_kernels() {
   return {{"two_pass_f32", accepts_all<Op>,
            [](const GroupNormParams& p, const Call& call) { run_group_norm(p.group, p.epsilon, Op::relu, call); },
            [](const GroupNormParams& p, const CallSite& site) { return prepare_group_norm(p.group, site); }}};

@@ -6,7 +6,7 @@ namespace d2deploy {
 /// Y = the values that stand in the net itself, as bool.
 struct GivenTensorBoolFill {
   using Params = GivenTensorParams;
-  static constexpr auto fields = std::tuple{kGivenTensorShape, kGivenTensorValues};
+  static constexpr auto fields = kGivenTensorFields;
   static constexpr Signature signature{"GivenTensorBoolFill", "", "Y: bool any"};
   static Types infer(const Params& p, const Inputs&) { return infer_given_tensor(signature.type, p, DType::boolean); }
 };

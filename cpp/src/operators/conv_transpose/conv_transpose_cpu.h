@@ -9,7 +9,7 @@
 namespace d2deploy {
 
 /// Gathers: each output row takes from the input rows that reach it, so threads never write the same cell.
-template <class Op, bool kRelu>
+template <class Op>
 void run_transposed(const ConvTransposeParams& p, const Call& call) {
   const Tensor &x = call.input(0), &w = call.input(1);
   const Tensor& y = call.output(0);
@@ -45,11 +45,16 @@ void run_transposed(const ConvTransposeParams& p, const Call& call) {
         float* out = call.out<float>(0) + n * sy.n + oy * sy.h + ox * sy.w;
         for (std::int64_t m = 0; m < y.dim(1); ++m) {
           const float value = sums[static_cast<std::size_t>(m)];
-          out[m * sy.c] = kRelu && value < 0.0F ? 0.0F : value;
+          out[m * sy.c] = Op::relu && value < 0.0F ? 0.0F : value;
         }
       }
     }
   });
+}
+
+template <class Op>
+Kernels<Op> conv_transpose_cpu_kernels() {
+  return {{"direct_f32", accepts_all<Op>, run_transposed<Op>}};
 }
 
 }  // namespace d2deploy

@@ -3,22 +3,21 @@
 
 namespace d2deploy {
 
-/// A convolution with a tensor of its shape added and a ReLU behind it: the end of a residual block.
-struct ConvAddRelu {
+/// A convolution with a tensor of its shape added: a residual connection, or the way down a feature pyramid.
+struct ConvAdd {
   using Params = ConvParams;
-  static constexpr ConvTail tail{.add = true, .relu = true};
+  static constexpr ConvTail tail{.add = true};
   static constexpr auto fields = Conv::fields;
   static constexpr Signature signature{
-      "ConvAddRelu",
+      "ConvAdd",
       "X: float32 (N, C, H, W) | W: float32 (M, K, kh, kw) filters | b: float32 (M) | A: float32 (N, M, H2, W2)",
-      "Y: float32 (N, M, H2, W2)", spatial};
+      "Y: float32 (N, M, H2, W2)", LayoutRule::any};
   static constexpr const char* meaning =
       "conv = Conv(X, W, b) {*}\n"
-      "sum = Add(conv, A)\n"
-      "Y = Relu(sum)\n";
+      "Y = Add(conv, A)\n";
   static Types infer(const Params& p, const Inputs& in) {
-    const Types out = Conv::infer("ConvAddRelu", p, in);
-    check_addend("ConvAddRelu", in[3], out[0].shape);
+    const Types out = Conv::infer("ConvAdd", p, in);
+    check_addend("ConvAdd", in[3], out[0].shape);
     return out;
   }
   static double flops(const Params& p, const Inputs& in, const Types& out) { return Conv::flops(p, in, out); }

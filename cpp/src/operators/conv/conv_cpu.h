@@ -48,7 +48,7 @@ void run_direct(const ConvParams& p, const Call& call) {
 }
 
 template <class Op>
-std::vector<KernelOf<Op>> direct_kernels() {
+Kernels<Op> conv_cpu_kernels() {
   return {{"direct_f32", accepts_all<Op>, run_direct<Op>, prepare_direct<Op>}};
 }
 

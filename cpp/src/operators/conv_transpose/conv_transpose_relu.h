@@ -6,10 +6,11 @@ namespace d2deploy {
 /// A transposed convolution with a ReLU behind it: the upsampling of mask heads.
 struct ConvTransposeRelu {
   using Params = ConvTransposeParams;
+  static constexpr bool relu = true;
   static constexpr auto fields = ConvTranspose::fields;
   static constexpr Signature signature{"ConvTransposeRelu",
                                        "X: float32 (N, C, H, W) | W: float32 (C, K, kh, kw) filters | b: float32 (M)",
-                                       "Y: float32 (N, M, H2, W2)", spatial};
+                                       "Y: float32 (N, M, H2, W2)", LayoutRule::any};
   static constexpr const char* meaning =
       "conv = ConvTranspose(X, W, b) {*}\n"
       "Y = Relu(conv)\n";

@@ -3,21 +3,22 @@
 
 namespace d2deploy {
 
-/// A convolution with a tensor of its shape added: a residual connection, or the way down a feature pyramid.
-struct ConvAdd {
+/// A convolution with a tensor of its shape added and a ReLU behind it: the end of a residual block.
+struct ConvAddRelu {
   using Params = ConvParams;
-  static constexpr ConvTail tail{.add = true};
+  static constexpr ConvTail tail{.add = true, .relu = true};
   static constexpr auto fields = Conv::fields;
   static constexpr Signature signature{
-      "ConvAdd",
+      "ConvAddRelu",
       "X: float32 (N, C, H, W) | W: float32 (M, K, kh, kw) filters | b: float32 (M) | A: float32 (N, M, H2, W2)",
-      "Y: float32 (N, M, H2, W2)", spatial};
+      "Y: float32 (N, M, H2, W2)", LayoutRule::any};
   static constexpr const char* meaning =
       "conv = Conv(X, W, b) {*}\n"
-      "Y = Add(conv, A)\n";
+      "sum = Add(conv, A)\n"
+      "Y = Relu(sum)\n";
   static Types infer(const Params& p, const Inputs& in) {
-    const Types out = Conv::infer("ConvAdd", p, in);
-    check_addend("ConvAdd", in[3], out[0].shape);
+    const Types out = Conv::infer("ConvAddRelu", p, in);
+    check_addend("ConvAddRelu", in[3], out[0].shape);
     return out;
   }
   static double flops(const Params& p, const Inputs& in, const Types& out) { return Conv::flops(p, in, out); }

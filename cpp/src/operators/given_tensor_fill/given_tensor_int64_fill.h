@@ -6,7 +6,7 @@ namespace d2deploy {
 /// Y = the values that stand in the net itself, as int64.
 struct GivenTensorInt64Fill {
   using Params = GivenTensorParams;
-  static constexpr auto fields = std::tuple{kGivenTensorShape, kGivenTensorValues};
+  static constexpr auto fields = kGivenTensorFields;
   static constexpr Signature signature{"GivenTensorInt64Fill", "", "Y: int64 any"};
   static Types infer(const Params& p, const Inputs&) { return infer_given_tensor(signature.type, p, DType::int64); }
 };

@@ -10,7 +10,7 @@ struct GroupNormRelu {
   static constexpr auto fields = GroupNorm::fields;
   static constexpr Signature signature{"GroupNormRelu",
                                        "X: float32 (N, C, ...) | gamma: float32 (C) | beta: float32 (C)",
-                                       "Y: float32 (N, C, ...)", spatial | in_place};
+                                       "Y: float32 (N, C, ...)", LayoutRule::any, in_place};
   static constexpr const char* meaning =
       "normal = GroupNorm(X, gamma, beta) {*}\n"
       "Y = Relu(normal)\n";

@@ -1,0 +1,145 @@
+#include "runtime/frame.h"
+
+#include <algorithm>
+
+#include "core/memory.h"
+
+namespace d2deploy {
+
+namespace {
+using Place = PlannedValue::Place;
+}
+
+Frame::Frame(std::shared_ptr<const Plan> plan, std::shared_ptr<void> arena, const Constants& constants,
+             const PlanOptions& options)
+    : plan_(std::move(plan)), arena_(std::move(arena)), constants_(constants), options_(options) {
+  auto* memory = static_cast<std::byte*>(arena_.get());
+  values_.resize(plan_->values.size());
+  for (std::size_t v = 0; v < values_.size(); ++v) {
+    const PlannedValue& value = plan_->values[v];
+    const PlannedValue& root = plan_->values[value.root];
+    // A constant that every kernel has packed has a type here, but no plain values.
+    if (value.place == Place::constant)
+      values_[v] = value.constant.raw() ? value.constant : Tensor::view(value.type, nullptr);
+    else if (root.place == Place::constant && root.constant.raw())
+      values_[v] = root.constant.with_type(value.type);
+    else if (root.place == Place::arena)
+      values_[v] = Tensor::view(value.type, memory + root.offset, options_.context.device);
+  }
+  rows_.resize(plan_->rows.size());
+  point_calls();
+}
+
+void Frame::point_calls() {
+  std::size_t inputs = 0, outputs = 0;
+  for (const Step& step : plan_->steps) {
+    inputs += step.inputs.size();
+    outputs += step.outputs.size();
+  }
+  // Reserved: the calls hold addresses.
+  inputs_.reserve(inputs);
+  outputs_.reserve(outputs);
+  output_rows_.reserve(outputs);
+  for (const Step& step : plan_->steps) {
+    Call call;
+    call.context = options_.context;
+    for (const auto v : step.inputs) inputs_.push_back(&values_[v]);
+    for (const auto v : step.outputs) {
+      const int slot = plan_->values[v].rows;
+      const bool written = slot >= 0 && std::ranges::count(step.writes, static_cast<std::size_t>(slot)) != 0;
+      outputs_.push_back(&values_[v]);
+      output_rows_.push_back(written ? &rows_[static_cast<std::size_t>(slot)] : nullptr);
+    }
+    call.inputs = std::span(inputs_).last(step.inputs.size());
+    call.outputs = std::span(outputs_).last(step.outputs.size());
+    call.output_rows = std::span(output_rows_).last(step.outputs.size());
+    call.scratch = static_cast<std::byte*>(arena_.get()) + step.scratch_offset;
+    call.state = step.prepared.state.get();
+    calls_.push_back(call);
+  }
+}
+
+void Frame::set_inputs(const std::map<std::string, Tensor>& inputs) {
+  for (const auto& [name, v] : plan_->inputs) values_[v] = inputs.at(name);
+  for (std::size_t v = 0; v < values_.size(); ++v) {
+    const PlannedValue& value = plan_->values[v];
+    if (value.place == Place::alias && plan_->values[value.root].place == Place::input && value.type.shape.known())
+      values_[v] = values_[value.root].with_type(value.type);
+  }
+}
+
+void Frame::run() {
+  for (std::size_t s = 0; s < plan_->steps.size(); ++s) run_step(s);
+}
+
+void Frame::run_step(std::size_t s) {
+  const Step& step = plan_->steps[s];
+  try {
+    if (step.late) return run_late(s);
+    if (step.kernel == nullptr) return;
+    const bool nothing_to_do =
+        step.writes.empty() && std::ranges::all_of(calls_[s].outputs, [](const Tensor* t) { return t->size() == 0; });
+    if (nothing_to_do) return;
+    step.kernel->run(step.params, calls_[s]);
+    for (const auto slot : step.writes) {
+      const std::int32_t rows = rows_[slot];
+      check<InternalError>(rows >= 0 && rows <= plan_->rows[slot].most, "gave ", rows, " rows, planned were ",
+                           plan_->rows[slot].most);
+      for (const auto v : plan_->rows[slot].values) values_[v].set_rows(rows);
+    }
+  } catch (const std::exception&) {
+    rethrow_with_context(step.label);
+  }
+}
+
+// Shapes and memory of the outputs of a late step.
+void Frame::settle(std::size_t s) {
+  const Step& step = plan_->steps[s];
+  const Call& call = calls_[s];
+  Types inputs;
+  for (const auto* t : call.inputs) inputs.push_back(t->type());
+  const auto types = infer(*step.op, step.params, {inputs, call.inputs}, step.outputs.size());
+  for (std::size_t i = 0; i < types.size(); ++i) {
+    if (step.op->is(view) && i == 0) {
+      call.output(0) = call.input(0).with_type(types[0]);
+    } else {
+      check_size(types[i], options_.max_tensor_bytes);
+      call.output(i) = Tensor::allocate(types[i]);
+    }
+  }
+}
+
+void Frame::run_late(std::size_t s) {
+  const Step& step = plan_->steps[s];
+  settle(s);
+  if (step.kernel == nullptr) return;
+  Call call = calls_[s];
+  const bool nothing_to_do =
+      !step.op->is(data_dependent) && std::ranges::all_of(call.outputs, [](const Tensor* t) { return t->size() == 0; });
+  if (nothing_to_do) return;
+  Types inputs, outputs;
+  std::vector<Constant*> constants;
+  for (const auto* t : call.inputs) inputs.push_back(t->type());
+  for (const auto* t : call.outputs) outputs.push_back(t->type());
+  for (const auto v : step.inputs) {
+    const PlannedValue& value = plan_->values[v];
+    constants.push_back(value.place == Place::constant ? constants_.at(value.name).get() : nullptr);
+  }
+  const CallSite site{inputs, outputs, constants, false, options_.context};
+  const auto why = step.kernel->reject(step.params, site);
+  check<Unsupported>(why.empty(), "kernel ", step.kernel->name, " does not take this call: ", why);
+  const Prepared prepared = step.kernel->prepare(step.params, site);
+  const auto scratch = allocate(prepared.scratch_bytes);
+  call.scratch = scratch.get();
+  call.state = prepared.state.get();
+  step.kernel->run(step.params, call);
+}
+
+Tensor Frame::output(std::size_t i) const {
+  const std::size_t v = plan_->outputs[i];
+  const Tensor& value = values_[v];
+  if (plan_->values[plan_->values[v].root].place != Place::arena) return value;
+  return Tensor::share(value.type(), const_cast<void*>(value.raw()), arena_, value.device());
+}
+
+}  // namespace d2deploy

@@ -1,0 +1,45 @@
+// A plan in the memory of one session. All that can be settled before a run is: a run of planned steps sets row counts
+// and calls kernels, it infers no shape and allocates nothing.
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "runtime/plan.h"
+
+namespace d2deploy {
+
+class Frame {
+ public:
+  /// `arena` has at least the plan's bytes. `constants` and `options` must outlive the frame.
+  Frame(std::shared_ptr<const Plan> plan, std::shared_ptr<void> arena, const Constants& constants,
+        const PlanOptions& options);
+
+  const Plan& plan() const { return *plan_; }
+  /// Must come before the first run. They are read in every run, and must live as long.
+  void set_inputs(const std::map<std::string, Tensor>& inputs);
+  /// Throws the errors of kernels, with the step's label.
+  void run();
+  void run_step(std::size_t s);
+  /// Output i of the plan, with the shape of this run. It shares the ownership of its memory, which the next run
+  /// overwrites.
+  Tensor output(std::size_t i) const;
+  const Call& call(std::size_t s) const { return calls_[s]; }
+
+ private:
+  void point_calls();
+  void settle(std::size_t s);
+  void run_late(std::size_t s);
+
+  std::shared_ptr<const Plan> plan_;
+  std::shared_ptr<void> arena_;
+  const Constants& constants_;
+  const PlanOptions& options_;
+  std::vector<Tensor> values_;
+  std::vector<std::int32_t> rows_;  // per row slot
+  std::vector<Call> calls_;         // per step; they point into the following
+  std::vector<const Tensor*> inputs_;
+  std::vector<Tensor*> outputs_;
+  std::vector<std::int32_t*> output_rows_;
+};
+
+}  // namespace d2deploy
