@@ -21,6 +21,17 @@ void with_element_type(DType dtype, const F& f) {
   }
 }
 
+/// Calls f with an unsigned number of as many bytes as an element, for what only moves elements.
+template <class F>
+void with_element_bytes(DType dtype, const F& f) {
+  switch (size_of(dtype)) {
+    case 1: return f(std::uint8_t());
+    case 2: return f(std::uint16_t());
+    case 4: return f(std::uint32_t());
+    default: return f(std::uint64_t());
+  }
+}
+
 /// Whether elements of this type are real numbers; the others are whole ones.
 template <class T>
 inline constexpr bool kReal = std::is_same_v<T, float> || std::is_same_v<T, BFloat16> || std::is_same_v<T, Float16>;

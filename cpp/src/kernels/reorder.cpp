@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/check.h"
+#include "core/element_type.h"
 #include "core/threads.h"
 
 namespace d2deploy {
@@ -97,12 +98,7 @@ void reorder(const TensorType& from, const void* x, Layout to, void* y) {
   const bool same = s.rank() != 4 || from.layout == to || s[1] == 1 || s[2] * s[3] == 1;
   if (same) return copy(x, y, bytes);
   const Images images{s[0], s[1], s[2] * s[3]};
-  switch (size_of(from.dtype)) {
-    case 1: return reorder_images<std::uint8_t>(images, x, to, y);
-    case 4: return reorder_images<std::uint32_t>(images, x, to, y);
-    case 8: return reorder_images<std::uint64_t>(images, x, to, y);
-    default: fail<InternalError>("reorder: no loop for ", from.dtype);
-  }
+  with_element_bytes(from.dtype, [&]<class T>(T) { reorder_images<T>(images, x, to, y); });
 }
 
 }  // namespace d2deploy

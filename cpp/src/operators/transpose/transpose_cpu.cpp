@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "core/element_type.h"
 #include "core/threads.h"
 
 namespace d2deploy {
@@ -82,14 +83,9 @@ void run(const Transpose::Params& p, const Call& call) {
   const Tensor& x = call.input(0);
   if (x.size() == 0) return;
   Tensor& y = call.output(0);
-  const auto as = [&]<class T>(T) {
+  with_element_bytes(x.dtype(), [&]<class T>(T) {
     copy(loops_of(p, x.type(), y.type()), static_cast<const T*>(x.raw()), x.size(), static_cast<T*>(y.raw()));
-  };
-  switch (size_of(x.dtype())) {
-    case 1: return as(std::uint8_t{});
-    case 4: return as(std::uint32_t{});
-    default: return as(std::uint64_t{});
-  }
+  });
 }
 
 }  // namespace
