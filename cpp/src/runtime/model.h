@@ -38,4 +38,7 @@ struct Model::Impl {
   mutable std::vector<std::pair<TypeMap, std::shared_ptr<const Plan>>> plans;  // most recently used first
 };
 
+/// What a model is made of, for the library itself and its tests.
+const Model::Impl& impl_of(const Model& model);
+
 }  // namespace d2deploy

@@ -42,7 +42,7 @@ struct Session::Impl {
   bool profiling = false;
   std::vector<NodeProfile> profile;  // per step of the frame's plan
 
-  const Model::Impl& net() const { return model->impl(); }
+  const Model::Impl& net() const { return impl_of(*model); }
 
   std::byte* memory() const { return static_cast<std::byte*>(arena.get()); }
 
