@@ -59,7 +59,7 @@ int run() {
   const ThreadScope threads(model->options().threads);
   std::shared_ptr<const Plan> plan;
   const double planning = milliseconds([&] {
-    plan = model->impl().plan({{"data", data.type()}, {"im_info", im_info.type()}});
+    plan = impl_of(*model).plan({{"data", data.type()}, {"im_info", im_info.type()}});
   });
   Session session(model);
   const double first = milliseconds([&] { session.run(inputs); });

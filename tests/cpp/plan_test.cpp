@@ -144,7 +144,7 @@ TEST(Kernels, AFusedNodeThatDoesNotFitItsInputsRunsAsItsMeaning) {
 
 TEST(Plans, AreKeptForTheLastEightShapes) {
   const auto model = model_of(kConvRelu);
-  const auto plan = [&](std::int64_t width) { return model->impl().plan({{"data", f32({1, 2, 4, width})}}); };
+  const auto plan = [&](std::int64_t width) { return impl_of(*model).plan({{"data", f32({1, 2, 4, width})}}); };
   const auto first = plan(1);
   for (std::int64_t width = 2; width <= 8; ++width) (void)plan(width);
   EXPECT_EQ(plan(1), first);  // still there, and now the one used last
@@ -159,7 +159,7 @@ TEST(Plans, AreKeptForTheLastEightShapes) {
 TEST(Plans, ElementwiseChainsShareOneBlock) {
   const auto model =
       model_of("input x float32 1000\na = Sigmoid(x)\nb = Relu(a)\nc = Sigmoid(b)\ny = Add(c, x)\noutput y");
-  EXPECT_EQ(model->impl().plan({{"x", f32({1000})}})->arena_bytes, 4032U);  // 4000 in whole cache lines
+  EXPECT_EQ(impl_of(*model).plan({{"x", f32({1000})}})->arena_bytes, 4032U);  // 4000 in whole cache lines
 }
 
 TEST(Plans, AViewKeepsTheMemoryOfItsSource) {

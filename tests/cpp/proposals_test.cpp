@@ -67,7 +67,7 @@ TEST(PyramidProposals, BoundTheRowsOfAllThatFollows) {
   for (const std::int64_t images : {1, 2}) {
     const Tensors inputs = noise(images, 256, 1);
     const auto plan =
-        model->impl().plan({{"data", inputs.at("data").type()}, {"im_info", inputs.at("im_info").type()}});
+        impl_of(*model).plan({{"data", inputs.at("data").type()}, {"im_info", inputs.at("im_info").type()}});
     const auto of_proposals = [](const Step& s) { return s.op->type == "PyramidProposals" || s.op->type == "Softmax"; };
     EXPECT_EQ(std::ranges::count_if(plan->steps, of_proposals), 2);
     for (const Step& step : plan->steps) {

@@ -67,7 +67,7 @@ void run(std::span<const std::uint8_t> bytes) {
     const auto height = static_cast<std::int64_t>(1 + choices.below(20)),
                width = static_cast<std::int64_t>(1 + choices.below(20));
     for (const auto& name : model.inputs()) {
-      TensorType type = model.impl().graph.input_types.at(name);
+      TensorType type = impl_of(model).graph.input_types.at(name);
       const bool map = type.shape.rank() == 4;
       const bool per_image = map || name == "im_info" || name == "splits";
       if (type.shape[0] == kUnknown) type.shape[0] = per_image ? images : rows;

@@ -81,9 +81,9 @@ class Model {
   std::string graph_text() const;
 
   struct Impl;
-  const Impl& impl() const { return *impl_; }
 
  private:
+  friend const Impl& impl_of(const Model& model);  // the library's own way in; runtime/model.h
   explicit Model(std::unique_ptr<Impl> impl);
   static std::shared_ptr<const Model> load_in_caffe2(const std::filesystem::path& predict_net,
                                                      const std::filesystem::path& init_net,

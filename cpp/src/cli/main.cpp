@@ -108,7 +108,7 @@ void run(const Options& options) {
   const int runs = options.benchmark > 0 ? options.benchmark : kRuns;
   std::vector<double> seconds;
   Tensors outputs = timed_runs(session, inputs, runs, seconds);
-  if (options.benchmark > 0) std::cout << "Load: " << load_seconds << " seconds\n";
+  if (options.benchmark > 0) std::cout << join("Load: ", load_seconds, " seconds\n");
   print_latency(std::cout, seconds, options.benchmark > 0);
   if (options.profile) {  // in runs of its own: the clock readings per node would be in the latency
     session.set_profiling(true);

@@ -96,7 +96,7 @@ One line on stderr says what went wrong.
 )";
 
 std::string default_of(const gflags::CommandLineFlagInfo& info) {
-  return info.type == "double" ? join(std::stod(info.default_value)) : info.default_value;  // 0.6, not all its digits
+  return info.type == "double" ? join(parse_float(info.default_value)) : info.default_value;  // 0.6, not all its digits
 }
 
 void print_help() {

@@ -7,19 +7,13 @@
 #include <map>
 #include <numeric>
 #include <ostream>
-#include <sstream>
 
 #include "core/check.h"
+#include "core/text.h"
 
 namespace d2deploy::cli {
 
 namespace {
-
-std::string fixed(double value, int digits) {
-  std::ostringstream text;
-  text << std::fixed << std::setprecision(digits) << value;
-  return text.str();
-}
 
 // 10^9 per second; a dash where the amount is not known.
 std::string giga_rate(double amount, double milliseconds) {
@@ -37,10 +31,10 @@ std::string short_name(const std::string& blob) {
 }
 
 void print_prediction(std::ostream& out, const Detections& found, std::int64_t row, std::int64_t index) {
-  const auto box = found.box(row);
-  out << "Prediction " << index << (box.size() == 4 ? ", xyxy=(" : ", cxcywha=(");
-  for (std::size_t k = 0; k < box.size(); ++k) out << (k ? ", " : "") << box[k];
-  out << "); score=" << found.score(row) << "; label=" << found.labels[row] << '\n';
+  std::string corners;
+  for (const float value : found.box(row)) corners += join(corners.empty() ? "" : ", ", value);
+  out << join("Prediction ", index, found.box(row).size() == 4 ? ", xyxy=(" : ", cxcywha=(", corners,
+              "); score=", found.score(row), "; label=", found.labels[row], '\n');
 }
 
 // Rows of words in columns as wide as needed; the first `numbers` columns are flush right, the last is not padded.
@@ -90,24 +84,24 @@ void print_latency(std::ostream& out, std::vector<double> seconds, bool details)
   std::ranges::sort(seconds);
   const std::size_t n = seconds.size();
   const double mean = std::accumulate(seconds.begin(), seconds.end(), 0.0) / static_cast<double>(n);
-  out << "Latency (should vary with different inputs): " << mean << " seconds\n";
+  out << join("Latency (should vary with different inputs): ", mean, " seconds\n");
   if (!details) return;
   const double median = (seconds[(n - 1) / 2] + seconds[n / 2]) / 2;
   const double p90 = seconds[(9 * n + 9) / 10 - 1];  // the smallest that at least 90 % do not exceed
-  out << "Benchmark: " << n << " runs, median " << fixed(median * 1e3, 3) << " ms, p90 " << fixed(p90 * 1e3, 3)
-      << " ms, min " << fixed(seconds.front() * 1e3, 3) << " ms\n";
+  out << join("Benchmark: ", n, " runs, median ", fixed(median * 1e3, 3), " ms, p90 ", fixed(p90 * 1e3, 3), " ms, min ",
+              fixed(seconds.front() * 1e3, 3), " ms\n");
 }
 
 void print_shapes(std::ostream& out, const std::vector<std::string>& order, const Tensors& outputs) {
   for (const std::string& blob : order)
     if (const auto it = outputs.find(blob); it != outputs.end())
-      out << short_name(blob) << ": " << it->second.shape() << ' ' << it->second.dtype() << '\n';
+      out << join(short_name(blob), ": ", it->second.shape(), ' ', it->second.dtype(), '\n');
 }
 
 void print_predictions(std::ostream& out, const Detections& found, const std::vector<std::filesystem::path>& images,
                        float threshold) {
   for (std::size_t i = 0; i < images.size(); ++i) {
-    if (images.size() > 1) out << "Image " << i << ": " << images[i].string() << '\n';
+    if (images.size() > 1) out << join("Image ", i, ": ", images[i].string(), '\n');
     std::int64_t printed = 0;
     for (std::int64_t row = found.first[i]; row < found.first[i + 1]; ++row) {
       if (!(found.score(row) >= threshold)) continue;
@@ -115,8 +109,8 @@ void print_predictions(std::ostream& out, const Detections& found, const std::ve
       ++printed;
     }
     if (printed == 0)
-      out << "No prediction with a score of at least " << threshold << " among " << found.first[i + 1] - found.first[i]
-          << '\n';
+      out << join("No prediction with a score of at least ", threshold, " among ", found.first[i + 1] - found.first[i],
+                  '\n');
   }
 }
 
@@ -133,7 +127,7 @@ void print_profile(std::ostream& out, std::vector<NodeProfile> nodes) {
     rows.push_back({fixed(ms, 3), share(ms, all), giga_rate(node.flops, ms), giga_rate(node.bytes, ms), node.kernel,
                     node.type, node.output, node.shape});
   }
-  out << "\nProfile of " << nodes.size() << " nodes, one run\n";
+  out << join("\nProfile of ", nodes.size(), " nodes, one run\n");
   print_table(out, rows, 4);
 
   rows = {{"ms", "share", "GFLOP/s", "GB/s", "nodes", "operator"}};

@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <iomanip>
 #include <numbers>
 #include <opencv2/imgproc.hpp>
 
 #include "cli/images.h"
 #include "core/check.h"
+#include "core/text.h"
 #include "d2deploy/detector.h"
 
 namespace d2deploy::cli {
@@ -99,8 +99,7 @@ cv::Mat draw(const cv::Mat& photo, const Detections& found, std::size_t image, f
     const Corners corners = corners_of(box);
     for (std::size_t k = 0; k < 4; ++k)
       cv::line(picture, pixel_of(corners[k], picture), pixel_of(corners[(k + 1) % 4], picture), color, 1, cv::LINE_AA);
-    draw_text(picture, join(found.labels[row], ": ", std::fixed, std::setprecision(2), found.score(row)),
-              pixel_of(corners[0], picture), color);
+    draw_text(picture, join(found.labels[row], ": ", fixed(found.score(row), 2)), pixel_of(corners[0], picture), color);
   });
   return picture;
 }

@@ -1,8 +1,30 @@
 #include "core/check.h"
 
+#include <charconv>
 #include <new>
 
 namespace d2deploy {
+
+namespace detail {
+
+namespace {
+
+template <class... Number>
+void append_chars(std::string& text, Number... number) {
+  char buffer[32];
+  text.append(buffer, std::to_chars(buffer, buffer + sizeof buffer, number...).ptr);
+}
+
+}  // namespace
+
+void append(std::string& text, std::int64_t number) { append_chars(text, number); }
+void append(std::string& text, std::uint64_t number) { append_chars(text, number); }
+void append(std::string& text, double number) {
+  constexpr int kDigits = 6;
+  append_chars(text, number, std::chars_format::general, kDigits);
+}
+
+}  // namespace detail
 
 void rethrow_with_context(const std::string& context) {
   const auto with = [&](const std::exception& e) { return context + ": " + e.what(); };

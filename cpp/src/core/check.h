@@ -1,18 +1,48 @@
 // Checks that throw with a message put together from parts, and context added on the way up.
 #pragma once
-#include <sstream>
+#include <concepts>
+#include <cstdint>
 #include <string>
+#include <string_view>
+#include <type_traits>
 
 #include "d2deploy/error.h"
 
 namespace d2deploy {
 
-/// The parts, written one after the other.
+namespace detail {
+
+// Numbers as C writes them, whatever the locale, since texts are data too; six digits of floating-point ones.
+void append(std::string& text, std::int64_t number);
+void append(std::string& text, std::uint64_t number);
+void append(std::string& text, double number);
+
+template <class Part>
+void append_part(std::string& text, const Part& part) {
+  if constexpr (std::is_convertible_v<const Part&, std::string_view>)
+    text += std::string_view(part);
+  else if constexpr (std::is_same_v<Part, char>)
+    text += part;
+  else if constexpr (std::floating_point<Part>)
+    append(text, static_cast<double>(part));
+  else if constexpr (std::signed_integral<Part>)
+    append(text, static_cast<std::int64_t>(part));
+  else if constexpr (std::unsigned_integral<Part>)
+    append(text, static_cast<std::uint64_t>(part));
+  else if constexpr (requires { name(part); })
+    text += name(part);
+  else
+    text += to_string(part);
+}
+
+}  // namespace detail
+
+/// The parts, written one after the other: texts, numbers, and what `name` or `to_string` takes.
 template <class... Parts>
 std::string join(const Parts&... parts) {
-  std::ostringstream text;
-  (text << ... << parts);
-  return text.str();
+  std::string text;
+  (detail::append_part(text, parts), ...);
+  return text;
 }
 
 /// Throws E with a message that is put together from `parts`.

@@ -45,19 +45,13 @@ std::int64_t Shape::size(std::size_t first, std::size_t last) const {
 
 bool operator==(const Shape& a, const Shape& b) { return std::ranges::equal(a, b); }
 
-std::ostream& operator<<(std::ostream& os, const Shape& shape) {
-  os << '(';
-  for (std::size_t i = 0; i < shape.rank(); ++i) {
-    if (i) os << ", ";
-    if (shape[i] == kUnknown)
-      os << '?';
-    else
-      os << shape[i];
-  }
-  return os << (shape.rank() == 1 ? ",)" : ")");
+std::string to_string(const Shape& shape) {
+  std::string text = "(";
+  for (std::size_t i = 0; i < shape.rank(); ++i)
+    text += join(i == 0 ? "" : ", ", shape[i] == kUnknown ? "?" : std::to_string(shape[i]));
+  return text + (shape.rank() == 1 ? ",)" : ")");
 }
-
-std::string to_string(const Shape& shape) { return join(shape); }
+std::ostream& operator<<(std::ostream& os, const Shape& shape) { return os << to_string(shape); }
 
 std::string_view name(Layout layout) { return layout == Layout::row_major ? "row_major" : "channels_last"; }
 std::ostream& operator<<(std::ostream& os, Layout layout) { return os << name(layout); }

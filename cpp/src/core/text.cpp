@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <cstdint>
+#include <limits>
 
 #include "core/check.h"
 
@@ -62,6 +63,13 @@ std::string to_text(float value) {
   std::string text(buffer, end);
   if (text.find_first_of(".en") == std::string::npos) text += ".0";
   return text;
+}
+
+std::string fixed(double value, int digits) {
+  char buffer[std::numeric_limits<double>::max_exponent10 + 64];
+  const auto [end, error] = std::to_chars(buffer, buffer + sizeof buffer, value, std::chars_format::fixed, digits);
+  check<InternalError>(error == std::errc(), "fixed: ", digits, " digits are too many");
+  return {buffer, end};
 }
 
 }  // namespace d2deploy

@@ -15,5 +15,6 @@ std::string list_of(const std::vector<std::string>& names);
 std::int64_t parse_int(std::string_view text);
 float parse_float(std::string_view text);
 std::string to_text(float value);  ///< shortest text that reads back as the same float, with a point or exponent
+std::string fixed(double value, int digits);  ///< with so many digits behind the point
 
 }  // namespace d2deploy

@@ -115,19 +115,20 @@ std::string type_text(const TensorType& type) {
   return join(type.dtype, ' ', dims_text(type.shape), type.layout == Layout::channels_last ? " channels_last" : "");
 }
 
-void write_values(std::ostream& os, const Tensor& tensor) {
+std::string values_text(const Tensor& tensor) {
   constexpr std::int64_t kMost = 64;
-  if (tensor.size() > kMost) return;
-  os << " =";
+  if (tensor.size() > kMost) return {};
+  std::string text = " =";
   with_element_type(tensor.dtype(), [&](auto zero) {
     using T = decltype(zero);
     for (const auto v : tensor.values<T>()) {
       if constexpr (kReal<T>)
-        os << ' ' << to_text(static_cast<float>(v));
+        text += ' ' + to_text(static_cast<float>(v));
       else
-        os << ' ' << static_cast<std::int64_t>(v);
+        text += ' ' + std::to_string(static_cast<std::int64_t>(v));
     }
   });
+  return text;
 }
 
 }  // namespace
@@ -155,16 +156,13 @@ std::string to_text(const Node& node) {
 }
 
 std::string to_text(const Graph& graph) {
-  std::ostringstream os;
-  for (const auto& name : graph.inputs) os << "input " << name << ' ' << type_text(graph.input_types.at(name)) << '\n';
-  for (const auto& [name, tensor] : graph.constants) {
-    os << "const " << name << ' ' << type_text(tensor.type());
-    write_values(os, tensor);
-    os << '\n';
-  }
-  for (const auto& node : graph.nodes) os << to_text(node) << '\n';
-  for (const auto& name : graph.outputs) os << "output " << name << '\n';
-  return os.str();
+  std::string text;
+  for (const auto& name : graph.inputs) text += join("input ", name, ' ', type_text(graph.input_types.at(name)), '\n');
+  for (const auto& [name, tensor] : graph.constants)
+    text += join("const ", name, ' ', type_text(tensor.type()), values_text(tensor), '\n');
+  for (const auto& node : graph.nodes) text += to_text(node) + '\n';
+  for (const auto& name : graph.outputs) text += join("output ", name, '\n');
+  return text;
 }
 
 std::string describe(const Node& node) {

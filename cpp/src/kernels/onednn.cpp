@@ -1,7 +1,6 @@
 #include "kernels/onednn.h"
 
 #include <algorithm>
-#include <sstream>
 
 #include "core/check.h"
 #include "core/memory.h"
@@ -48,13 +47,13 @@ Tensor unpack(const PackedWeights& packed, const dnnl::memory::desc& plain_desc,
 }
 
 std::string key(const dnnl::memory::desc& desc) {
-  std::ostringstream text;
+  std::string text;
   for (const auto& list :
        {desc.get_dims(), desc.get_padded_dims(), desc.get_strides(), desc.get_inner_blks(), desc.get_inner_idxs()}) {
-    for (const auto value : list) text << value << ' ';
-    text << '|';
+    for (const auto value : list) text += std::to_string(value) + ' ';
+    text += '|';
   }
-  return text.str();
+  return text;
 }
 
 }  // namespace d2deploy::onednn

@@ -98,6 +98,8 @@ std::shared_ptr<const Model> Model::load(const std::filesystem::path& predict_ne
   return with_context([&] { return predict_net.string(); }, [&] { return Impl::make(std::move(graph), options); });
 }
 
+const Model::Impl& impl_of(const Model& model) { return *model.impl_; }
+
 Model::Model(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Model::~Model() = default;
 const std::vector<std::string>& Model::inputs() const { return impl_->graph.inputs; }

@@ -36,4 +36,7 @@ struct Model::Impl {
   mutable PlanCache plans;
 };
 
+/// What a model is made of, for the library itself and its tests.
+const Model::Impl& impl_of(const Model& model);
+
 }  // namespace d2deploy

@@ -35,7 +35,7 @@ struct Session::Impl {
   bool profiling = false;
   std::vector<NodeProfile> profile;  // per step of the frame's plan
 
-  const Model::Impl& net() const { return model->impl(); }
+  const Model::Impl& net() const { return impl_of(*model); }
 
   TypeMap check_inputs(const Tensors& given) const;
   void bind(std::shared_ptr<const Plan> plan);

@@ -1,6 +1,5 @@
 #pragma once
 #include <algorithm>
-#include <cctype>
 #include <utility>
 
 #include "operators/operator.h"
@@ -33,7 +32,8 @@ struct Cast {
     check<InvalidModel>(number != nullptr || text != nullptr, "Cast: to is ", to_text(p.to),
                         ", must be a type's number or name");
     std::string upper = text != nullptr ? *text : "";
-    for (char& c : upper) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+    for (char& c : upper)
+      if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
     for (const Type& t : kTypes)
       if (number != nullptr ? *number == t.number : upper == t.name) return t.dtype;
     check<InvalidModel>(number == nullptr || *number != 0, "Cast: to is not given");
