@@ -18,10 +18,10 @@ from torch import nn
 
 from d2deploy.errors import InvalidArgument, InvalidModel, Unsupported
 from d2deploy.export import Caffe2Model, Caffe2Tracer, add_export_config, api, proto
-from d2deploy.export.inputs import net_inputs
 from d2deploy.export.netdef import Dims
 from d2deploy.export.shapes import readable_shapes
 from d2deploy.export.verify import compare
+from d2deploy.padding import net_inputs
 
 Export = Callable[[str], Exported]
 NAME = "faster_r18"  # the smallest with a pyramid

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from d2deploy.errors import Unsupported
-from d2deploy.export.inputs import net_inputs
 from d2deploy.modeling.anchors import shifted_anchors
 from d2deploy.modeling.boxes import Box2BoxTransform, as_boxes
 from d2deploy.modeling.postprocessing import (
@@ -22,6 +21,7 @@ from d2deploy.modeling.postprocessing import (
     heatmaps_to_keypoints,
     sem_seg_postprocess,
 )
+from d2deploy.padding import net_inputs
 from d2deploy.structures import Instances
 
 Size = tuple[int, int]  # height, width

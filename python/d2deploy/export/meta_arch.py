@@ -43,7 +43,7 @@ class Caffe2MetaArch(nn.Module):
     @property
     def size_divisibility(self) -> int:
         """What height and width of `data` are multiples of; 0: of nothing."""
-        return int(getattr(self.model.backbone, "size_divisibility", 0))
+        return int(self.model.size_divisibility)
 
     def features(self, data: Tensor) -> dict[str, Tensor]:
         normalized = (data - self.model.pixel_mean) / self.model.pixel_std

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 
 from d2deploy.export.api import Caffe2Tracer
-from d2deploy.export.inputs import net_inputs
+from d2deploy.padding import net_inputs
 
 Array = npt.NDArray[Any]
 
