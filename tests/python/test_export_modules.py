@@ -251,7 +251,9 @@ class Odd(nn.Module):
 
 
 def test_operators_that_caffe2_lacks_are_named_with_their_modules() -> None:
-    message = r"Caffe2 has no operators for .*Gelu in module 'neck.1' \(Call\).*Write these modules with convolutions"
+    message = (
+        r"the files have no operators for .*Gelu in module 'neck.1' \(Call\).*Write these modules with convolutions"
+    )
     with pytest.raises(Unsupported, match=message):
         convert(Odd(functional.gelu), ["y"])
 

@@ -308,7 +308,7 @@ REFUSED: list[tuple[str, dict[str, Array], str]] = [
     (
         "z = Flatten(data)\nu = Transpose(z)\ny = Gemm(z, u)",
         {},
-        "a matrix product whose factors are both computed has no counterpart in Caffe2; use matmul",
+        "a matrix product whose factors are both computed cannot be written; use matmul",
     ),
     ("y = Gather<axis=1>(data, i)", {"i": ints(1, 0)}, "indexing by a tensor cannot be written"),
     ("y = Softmax<axis=1>(data)", {}, "Softmax over a dimension that is not the last one"),
@@ -330,7 +330,7 @@ REFUSED: list[tuple[str, dict[str, Array], str]] = [
     ("y = Pad(data, pads)", {"pads": ints(0, 1, 0, 0, 0, 0, 0, 0)}, "padding other than of height and width"),
     ('y = Pad<mode="wrap">(data, pads)', {"pads": ints(0, 0, 1, 0, 0, 0, 0, 0)}, "by constant, edge or reflection"),
     ("z = Cast<to=7>(data)\ny = Cast<to=1>(z)", {}, "casts to other types than float32"),
-    ("z = Erf(data)\nu = Tan(z)\ny = Erf(u)", {}, "Caffe2 has no operators for Erf in the model; Tan in the model"),
+    ("z = Erf(data)\nu = Tan(z)\ny = Erf(u)", {}, "the files have no operators for Erf in the model; Tan in the model"),
 ]
 
 

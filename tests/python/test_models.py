@@ -10,6 +10,7 @@ import torch
 from small_models import ARCHITECTURES, random_image, small_config, small_model
 from torch import Tensor, nn
 
+from d2deploy.config import load_config
 from d2deploy.errors import DeviceError, InvalidArgument, Unsupported
 from d2deploy.modeling import BACKBONES, ROI_BOX_HEADS, Registry, ShapeSpec, build_model
 from d2deploy.structures import Boxes, RotatedBoxes
@@ -262,6 +263,23 @@ def test_everything_unsupported_is_named_at_once() -> None:
         "MODEL.ROI_MASK_HEAD.NAME",
         "MODEL.RESNETS.DEFORM_ON_PER_STAGE",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value"),
+    [
+        ("Misc/cascade_mask_rcnn_R_50_FPN_3x", "ROI_HEADS.NAME", "CascadeROIHeads"),
+        ("Misc/mask_rcnn_R_50_FPN_3x_dconv_c3-c5", "RESNETS.DEFORM_ON_PER_STAGE", [False, True, True, True]),
+        ("Misc/semantic_R_50_FPN_1x", "META_ARCHITECTURE", "SemanticSegmentor"),
+        ("COCO-Detection/fast_rcnn_R_50_FPN_1x", "PROPOSAL_GENERATOR.NAME", "PrecomputedProposals"),
+    ],
+)
+def test_the_zoo_and_a_configuration_are_refused_for_the_same_reason(name: str, key: str, value: Any) -> None:
+    with pytest.raises(Unsupported) as of_zoo:
+        load_config(name)
+    with pytest.raises(Unsupported) as of_model:
+        build_model(small_config("mask_fpn", f"MODEL.{key}", value))
+    assert str(of_zoo.value).partition(": ")[2] == str(of_model.value).partition(": ")[2]
 
 
 MASK = "mask_fpn"

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from d2deploy.config.unsupported import DEFORMABLE
 from d2deploy.errors import Unsupported
 from d2deploy.modeling import (
     RPN,
@@ -67,11 +68,10 @@ _TRANSFORMS = {"Box2BoxTransform": ("apply_deltas",), "Box2BoxTransformRotated":
 
 Methods = Mapping[str, tuple[str, ...]]
 
-_DEFORMABLE = "deformable convolution has no Caffe2 operator; train with MODEL.RESNETS.DEFORM_ON_PER_STAGE all False"
 _LAYERS = {
-    ("detectron2", "DeformConv"): _DEFORMABLE,
-    ("detectron2", "ModulatedDeformConv"): _DEFORMABLE,
-    ("torchvision", "DeformConv2d"): _DEFORMABLE,
+    ("detectron2", "DeformConv"): DEFORMABLE,
+    ("detectron2", "ModulatedDeformConv"): DEFORMABLE,
+    ("torchvision", "DeformConv2d"): DEFORMABLE,
 }
 _ROI_ALIGN = "use ROIAlignV2, ROIAlign or ROIAlignRotated as POOLER_TYPE"
 
@@ -195,7 +195,7 @@ def _pooler_faults(path: str, heads: Any) -> Iterator[str]:
     yield from (faults := list(_part_faults(path, pooler, _POOLERS)))
     wrong = [] if faults else [p for p in pooler.level_poolers if not _class(p, _LEVEL_POOLERS)]
     if wrong:
-        yield f"{path} pools with {type(wrong[0]).__name__}, which has no Caffe2 operator; {_ROI_ALIGN}"
+        yield f"{path} pools with {type(wrong[0]).__name__}, which the files have no operator for; {_ROI_ALIGN}"
 
 
 def _transform_faults(path: str, transform: Any) -> Iterator[str]:

@@ -167,8 +167,8 @@ class NetWriter:
         if unknown:
             what = "; ".join(f"{kind} in {where}" for kind, where in sorted(unknown.items()))
             raise Unsupported(
-                f"Caffe2 has no operators for {what}. Write these modules with convolutions, pooling, resizing, matrix "
-                "products and element-wise operators, or keep them out of the exported model"
+                f"the files have no operators for {what}. Write these modules with convolutions, pooling, resizing, "
+                "matrix products and element-wise operators, or keep them out of the exported model"
             )
 
     def _name_borders(self) -> None:

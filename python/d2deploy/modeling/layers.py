@@ -56,7 +56,7 @@ def get_norm(norm: str, channels: int) -> nn.Module | None:
 
     Raises:
         InvalidArgument: the name is not known, or the channels cannot be grouped.
-        Unsupported: Detectron2's LN, which has no Caffe2 operator.
+        Unsupported: Detectron2's LN, which the files have no operator for.
     """
     if not norm:
         return None
@@ -69,7 +69,7 @@ def get_norm(norm: str, channels: int) -> nn.Module | None:
             raise InvalidArgument(f"norm GN: {channels} channels cannot be split into {GROUPS} groups; use BN")
         return nn.GroupNorm(GROUPS, channels)
     if norm == "LN":
-        raise Unsupported("norm LN: it has no Caffe2 operator; use GN, BN, SyncBN, FrozenBN or none")
+        raise Unsupported("norm LN: the files have no operator for it; use GN, BN, SyncBN, FrozenBN or none")
     raise InvalidArgument(f"norm {norm} is not known; known: FrozenBN, GN, {', '.join(BATCH_NORMS)}, or empty for none")
 
 
