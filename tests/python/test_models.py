@@ -301,6 +301,7 @@ REFUSED: list[tuple[str, str, Any, type[Exception], str]] = [
     ("mask_c4", "KEYPOINT_ON", True, InvalidArgument, r"Res5ROIHeads, .* got \['res4'\] and MODEL.KEYPOINT_ON True"),
     ("rotated_dc5", "MASK_ON", True, InvalidArgument, "RROIHeads, which has neither masks nor keypoints"),
     ("rotated_dc5", "ROI_BOX_HEAD.POOLER_TYPE", "ROIAlign", InvalidArgument, "RROIHeads need ROIAlignRotated"),
+    ("retinanet", "RETINANET.BBOX_REG_WEIGHTS", [1.0], InvalidArgument, r"needs 4 weights, got \[1.0\]"),
     ("retinanet", "ANCHOR_GENERATOR.NAME", "RotatedAnchorGenerator", InvalidArgument, "needs upright anchors"),
 ]
 

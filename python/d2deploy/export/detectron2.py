@@ -28,7 +28,7 @@ from d2deploy.modeling import (
     StandardROIHeads,
 )
 from d2deploy.modeling.anchors import AnchorGenerator, shifted_anchors
-from d2deploy.modeling.boxes import SCALE_CLAMP, Box2BoxTransform, Box2BoxTransformRotated
+from d2deploy.modeling.boxes import SCALE_CLAMP, box2box_transform
 from d2deploy.modeling.images import ImageModel
 from d2deploy.modeling.registry import ROI_HEADS
 
@@ -285,7 +285,7 @@ def _retinanet(model: Any, image_parts: dict[str, Any]) -> ImageModel:
         head=model.head,
         head_in_features=model.head_in_features,
         anchor_generator=_anchor_generator(model.anchor_generator, len(model.head_in_features)),
-        box2box_transform=_transform(model.box2box_transform),
+        box2box_transform=box2box_transform(model.box2box_transform.weights),
         num_classes=model.num_classes,
         test_score_thresh=model.test_score_thresh,
         test_topk_candidates=model.test_topk_candidates,
@@ -324,7 +324,7 @@ def _proposal_generator(rpn: Any) -> RPN:
         in_features=rpn.in_features,
         head=rpn.rpn_head,
         anchor_generator=_anchor_generator(rpn.anchor_generator, len(rpn.in_features)),
-        box2box_transform=_transform(rpn.box2box_transform),
+        box2box_transform=box2box_transform(rpn.box2box_transform.weights),
         pre_nms_topk=rpn.pre_nms_topk[False],
         post_nms_topk=rpn.post_nms_topk[False],
         nms_thresh=rpn.nms_thresh,
@@ -335,11 +335,6 @@ def _proposal_generator(rpn: Any) -> RPN:
 def _anchor_generator(generator: Any, levels: int) -> AnchorGenerator:
     cells, strides = zip(*_anchor_grids(generator, levels) or ())
     return AnchorGenerator(cells, strides, offset=0.0)
-
-
-def _transform(transform: Any) -> Box2BoxTransform | Box2BoxTransformRotated:
-    rotated = len(transform.weights) == 5
-    return (Box2BoxTransformRotated if rotated else Box2BoxTransform)(transform.weights)
 
 
 def _roi_heads(heads: Any) -> nn.Module:
