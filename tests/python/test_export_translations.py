@@ -16,7 +16,7 @@ import onnx_ir
 import pytest
 from onnx.reference import ReferenceEvaluator
 
-from d2deploy.errors import Unsupported
+from d2deploy.errors import InternalError, Unsupported
 from d2deploy.export.netdef import Nets, NetWriter
 from d2deploy.export.operators import OPERATORS
 from d2deploy.export.translations import TRANSLATIONS
@@ -354,3 +354,12 @@ def test_parameters_of_integers_and_other_types(tmp_path: Path) -> None:
     wrong = build("y = Cast<to=1>(w)", {"w": np.array([True])}, (1, 2))
     with pytest.raises(Unsupported, match="parameter 'w' is bool, must be of floats or integers"):
         write(wrong)
+
+
+def test_graphs_that_tracing_cannot_give_are_our_fault() -> None:
+    nameless = onnx_ir.from_proto(build("y = Identity(data)", {}, (1, 2)))
+    nameless.graph[0].replace_input_with(0, None)
+    with pytest.raises(InternalError, match="the model: Identity came out of tracing without its first input"):
+        NetWriter(nameless, TRANSLATIONS).write()
+    with pytest.raises(InternalError, match="value 'nobody' came out of tracing neither computed nor constant"):
+        write(build("y = Add(data, nobody)", {}, (1, 2)))

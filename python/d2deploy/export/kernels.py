@@ -181,6 +181,4 @@ def heatmap_max_keypoint(heatmaps: Tensor, boxes: Tensor, with_probability: bool
     px = boxes[:, None, 0] + (mx + 0.5 + dx) * sides[:, None, 0] / size
     py = boxes[:, None, 1] + (my + 0.5 + dy) * sides[:, None, 1] / size
     probability = top.exp() / flat.exp().sum(dim=2) if with_probability else torch.zeros_like(top)
-    result: Tensor = torch.stack([px, py, score, probability], dim=1)
-    assert result.shape == (rows, 4, keypoints)
-    return result
+    return torch.stack([px, py, score, probability], dim=1)
