@@ -282,14 +282,6 @@ def test_equal_outputs_agree_in_any_order() -> None:
     assert compare(empty, empty).agrees
 
 
-def test_files_of_other_exporters_lack_what_predictions_need(example: Path) -> None:
-    pytest.importorskip("d2deploy._ext")
-    from d2deploy.evaluation.predictors import FilePredictor
-
-    with pytest.raises(Unsupported, match="was not written by d2deploy, so its pixel mean is not known"):
-        FilePredictor(example)
-
-
 def test_proposals_are_matched_in_any_order() -> None:
     rois = np.array([[0, 0, 0, 9, 9], [0, 5, 5, 20, 20]], np.float32)
     wanted = {"rpn_rois": rois, "rpn_scores": np.array([0.5, 0.4999], np.float32)}

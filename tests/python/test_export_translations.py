@@ -22,9 +22,11 @@ from d2deploy.export.operators import OPERATORS
 from d2deploy.export.translations import TRANSLATIONS
 
 if TYPE_CHECKING:
-    from d2deploy import _ext
+    from d2deploy import runtime
 else:
-    _ext = pytest.importorskip("d2deploy._ext", reason="not built: cmake --preset dev && cmake --build --preset dev")
+    runtime = pytest.importorskip(
+        "d2deploy.runtime", reason="not built: cmake --preset dev && cmake --build --preset dev"
+    )
 
 Array = npt.NDArray[Any]
 
@@ -245,7 +247,7 @@ def run(nets: Nets, folder: Path, **inputs: Array) -> dict[str, Array]:
         nets.init.op.add(type="ConstantFill", output=["unused"])
     (folder / "model.pb").write_bytes(nets.predict.SerializeToString())
     (folder / "model_init.pb").write_bytes(nets.init.SerializeToString())
-    found: dict[str, Array] = _ext.Model(folder / "model.pb", folder / "model_init.pb", threads=1).run(inputs)
+    found: dict[str, Array] = runtime.load(folder, threads=1).run(inputs)
     return found
 
 
