@@ -152,7 +152,7 @@ def _import(module: str) -> None:
 def _check_runtime() -> None:
     """Running the files needs the compiled library: better known before minutes of converting."""
     try:
-        import_module("d2deploy._ext")
+        import_module("d2deploy.runtime")
     except ImportError as error:
         raise InvalidArgument(
             f"the compiled module d2deploy._ext cannot be loaded ({error}); build it (in a source tree: cmake --preset "
@@ -261,7 +261,8 @@ def _verify(args: argparse.Namespace, cfg: Any, tracer: Caffe2Tracer) -> bool:
 
 def _evaluate(args: argparse.Namespace, cfg: Any, model: nn.Module) -> None:
     from d2deploy.evaluation import format_table
-    from d2deploy.evaluation.predictors import FilePredictor, ModelPredictor
+    from d2deploy.evaluation.eager import ModelPredictor
+    from d2deploy.runtime import FilePredictor
 
     predictors = {"PyTorch": ModelPredictor(model), "Caffe2 files": FilePredictor(args.output, args.threads)}
     for name, dataset in _datasets(args, cfg).items():

@@ -12,7 +12,7 @@ import torch
 from small_models import random_image, small_config, small_model
 
 from d2deploy.export import Caffe2Model, Caffe2Tracer
-from d2deploy.export.inputs import net_inputs
+from d2deploy.padding import net_inputs
 
 Array = npt.NDArray[Any]
 PIXEL_MEAN = [103.53, 116.28, 123.675]

@@ -52,7 +52,7 @@ def test_unknown_norms_are_refused() -> None:
         get_norm("IN", 32)
     with pytest.raises(InvalidArgument, match="norm GN: 48 channels cannot be split into 32 groups; use BN"):
         get_norm("GN", 48)
-    with pytest.raises(Unsupported, match="norm LN: it has no Caffe2 operator; use GN"):
+    with pytest.raises(Unsupported, match="norm LN: the files have no operator for it; use GN"):
         get_norm("LN", 32)
 
 

@@ -347,7 +347,7 @@ def spoil_meta_architecture(model: Any) -> None:
 REFUSALS: dict[Callable[[Any], None], str] = {
     spoil_mask_pooler: r"roi_heads.mask_pooler is None: heads that read the feature maps themselves cannot be",
     spoil_mask_head: r"roi_heads.mask_head is a Identity; can be: BaseMaskRCNNHead, and classes derived from them",
-    spoil_box_pooler: r"roi_heads.box_pooler pools with RoIPool, which has no Caffe2 operator; use ROIAlignV2",
+    spoil_box_pooler: r"roi_heads.box_pooler pools with RoIPool, which the files have no operator for; use ROIAlignV2",
     spoil_predictor: r"box_predictor is a ChangedPredictor, which changes predict_probs of FastRCNNOutputLayers",
     spoil_predictor_entirely: r"roi_heads.box_predictor is a Linear; can be: FastRCNNOutputLayers, Rotated",
     spoil_forward_of_the_instance: r"proposal_generator is a RPN, which changes forward of RPN: only RPN's own code",
@@ -355,7 +355,7 @@ REFUSALS: dict[Callable[[Any], None], str] = {
     spoil_transform: r"proposal_generator.box2box_transform.scale_clamp is 2.0; .* leave it at its default",
     spoil_transform_entirely: r"box2box_transform is a Box2BoxTransformLinear; can be: Box2BoxTransform, ",
     spoil_backbone: r"backbone wants images padded to squares of 1024 pixels",
-    spoil_layers: r"backbone.extra.0 and 1 more: DeformConv: deformable convolution has no Caffe2 operator; train with",
+    spoil_layers: r"backbone.extra.0 and 1 more: DeformConv: the files have no operator for deformable convolution;",
     spoil_meta_architecture: r"the model is a ChangedRCNN, which changes inference of GeneralizedRCNN",
 }
 
@@ -386,7 +386,7 @@ def test_a_cascade_is_refused() -> None:
         "mask_fpn", "MODEL.ROI_HEADS.NAME", "CascadeROIHeads", "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG", True
     )
     with pytest.raises(
-        Unsupported, match=r"roi_heads is a CascadeROIHeads, .*no Caffe2 operators; train with Standard"
+        Unsupported, match=r"roi_heads is a CascadeROIHeads, .*no operators for cascaded box heads; train with Standard"
     ):
         from_detectron2(cfg, d2.build_model(cfg))
 

@@ -18,10 +18,10 @@ from torch import nn
 
 from d2deploy.errors import InvalidArgument, InvalidModel, Unsupported
 from d2deploy.export import Caffe2Model, Caffe2Tracer, add_export_config, api, proto
-from d2deploy.export.inputs import net_inputs
 from d2deploy.export.netdef import Dims
 from d2deploy.export.shapes import readable_shapes
 from d2deploy.export.verify import compare
+from d2deploy.padding import net_inputs
 
 Export = Callable[[str], Exported]
 NAME = "faster_r18"  # the smallest with a pyramid
@@ -280,14 +280,6 @@ def test_equal_outputs_agree_in_any_order() -> None:
     assert compare(outputs(), missing).rows[-1].fault == "the files have no such output"
     empty = {key: values[:0] for key, values in outputs().items() if key != "sem_seg"}
     assert compare(empty, empty).agrees
-
-
-def test_files_of_other_exporters_lack_what_predictions_need(example: Path) -> None:
-    pytest.importorskip("d2deploy._ext")
-    from d2deploy.evaluation.predictors import FilePredictor
-
-    with pytest.raises(Unsupported, match="was not written by d2deploy, so its pixel mean is not known"):
-        FilePredictor(example)
 
 
 def test_proposals_are_matched_in_any_order() -> None:

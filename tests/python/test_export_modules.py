@@ -21,9 +21,11 @@ from d2deploy.export.tracing import to_onnx
 from d2deploy.export.translations import TRANSLATIONS
 
 if TYPE_CHECKING:
-    from d2deploy import _ext
+    from d2deploy import runtime
 else:
-    _ext = pytest.importorskip("d2deploy._ext", reason="not built: cmake --preset dev && cmake --build --preset dev")
+    runtime = pytest.importorskip(
+        "d2deploy.runtime", reason="not built: cmake --preset dev && cmake --build --preset dev"
+    )
 
 
 class Call(nn.Module):
@@ -196,7 +198,7 @@ def results(
     x = torch.rand(1, 4, *request.param, generator=torch.Generator().manual_seed(1)) * 2 - 1
     with torch.no_grad():
         wanted = dict(zip(MODULES, (y.numpy() for y in bench(x))))
-    return wanted, _ext.Model(folder / "model.pb", folder / "model_init.pb", threads=1).run({"data": x.numpy()})
+    return wanted, runtime.load(folder, threads=1).run({"data": x.numpy()})
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -251,7 +253,9 @@ class Odd(nn.Module):
 
 
 def test_operators_that_caffe2_lacks_are_named_with_their_modules() -> None:
-    message = r"Caffe2 has no operators for .*Gelu in module 'neck.1' \(Call\).*Write these modules with convolutions"
+    message = (
+        r"the files have no operators for .*Gelu in module 'neck.1' \(Call\).*Write these modules with convolutions"
+    )
     with pytest.raises(Unsupported, match=message):
         convert(Odd(functional.gelu), ["y"])
 

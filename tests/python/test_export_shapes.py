@@ -12,23 +12,24 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT
-from exported import tensor
 from PIL import Image
 from pycocotools import mask as rle_code
 
 from d2deploy.checkpoint import load_weights
 from d2deploy.config import load_config
 from d2deploy.evaluation import CocoDataset, evaluate
-from d2deploy.evaluation.predictors import FilePredictor
+from d2deploy.evaluation.eager import ModelPredictor
 from d2deploy.export import Caffe2Tracer
 from d2deploy.export.verify import verify
 from d2deploy.images import ImageReader
 from d2deploy.modeling import build_model
 
 if TYPE_CHECKING:
-    from d2deploy import _ext
+    from d2deploy import runtime
 else:
-    _ext = pytest.importorskip("d2deploy._ext", reason="not built: cmake --preset dev && cmake --build --preset dev")
+    runtime = pytest.importorskip(
+        "d2deploy.runtime", reason="not built: cmake --preset dev && cmake --build --preset dev"
+    )
 
 # pycocotools' arrays, on NumPy 2
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -66,13 +67,14 @@ Predictor = Callable[[dict[str, Any]], dict[str, Any]]
 @pytest.fixture(params=["eager", "files"])
 def predictor(request: pytest.FixtureRequest, trained: Trained) -> Predictor:
     if request.param == "files":
-        return FilePredictor(trained.folder, threads=1)
-    return lambda inputs: trained.model([{**inputs, "image": tensor(inputs["image"])}])[0]
+        return runtime.FilePredictor(trained.folder, threads=1)
+    return ModelPredictor(trained.model)
 
 
 def faults(found: Any, answer: dict[str, Any]) -> list[str]:
     """Detections with a score above 0.05 that are not found again."""
-    boxes, scores, classes = found.pred_boxes.tensor.numpy(), found.scores.numpy(), found.pred_classes.numpy()
+    parts = (found.pred_boxes.tensor, found.scores, found.pred_classes)
+    boxes, scores, classes = (np.asarray(part) for part in parts)
     free, result = np.ones(len(boxes), bool), []
     for i, (box, score, kind) in enumerate(zip(answer["boxes"], answer["scores"], answer["classes"])):
         if score <= 0.05:
@@ -84,11 +86,13 @@ def faults(found: Any, answer: dict[str, Any]) -> list[str]:
             continue
         j = near[gaps[near].argmin()]
         free[j] = False
-        if "masks" in answer and (iou := mask_iou(answer["masks"][i], found.pred_masks[j].numpy())) <= 0.99:
+        if "masks" in answer and (iou := mask_iou(answer["masks"][i], np.asarray(found.pred_masks[j]))) <= 0.99:
             result.append(f"{i}: the mask's IoU is {iou}")
         if "keypoints" in answer:
             # Stored after the evaluator had moved them to COCO's frame, by half a pixel.
-            gap = np.abs(np.array(answer["keypoints"][i])[:, :2] + 0.5 - found.pred_keypoints[j].numpy()[:, :2]).max()
+            gap = np.abs(
+                np.array(answer["keypoints"][i])[:, :2] + 0.5 - np.asarray(found.pred_keypoints[j])[:, :2]
+            ).max()
             result += [f"{i}: a keypoint is {gap} pixels away"] if gap > 0.05 else []
     return result
 
@@ -127,11 +131,11 @@ def test_detectron2s_answers_and_ap(trained: Trained, predictor: Predictor) -> N
 def panoptic_faults(outputs: dict[str, Any], answer: dict[str, Any]) -> list[str]:
     stem = Path(answer["file_name"]).stem
     labels, segments = outputs["panoptic_seg"]
-    maps = {"semantic": outputs["sem_seg"].argmax(dim=0), "panoptic": labels}
+    maps = {"semantic": outputs["sem_seg"].argmax(0), "panoptic": labels}
     result = []
     for kind, found in maps.items():
         with Image.open(SHAPES / "panoptic_fpn" / f"{stem}_{kind}.png") as file:
-            share = float((found.numpy() != np.asarray(file)).mean())
+            share = float((np.asarray(found) != np.asarray(file)).mean())
         if share > 1e-3:
             result.append(f"{stem}: {share:.2%} of the {kind} map differ")
     keys = ("id", "isthing", "category_id")

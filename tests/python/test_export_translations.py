@@ -16,15 +16,17 @@ import onnx_ir
 import pytest
 from onnx.reference import ReferenceEvaluator
 
-from d2deploy.errors import Unsupported
+from d2deploy.errors import InternalError, Unsupported
 from d2deploy.export.netdef import Nets, NetWriter
 from d2deploy.export.operators import OPERATORS
 from d2deploy.export.translations import TRANSLATIONS
 
 if TYPE_CHECKING:
-    from d2deploy import _ext
+    from d2deploy import runtime
 else:
-    _ext = pytest.importorskip("d2deploy._ext", reason="not built: cmake --preset dev && cmake --build --preset dev")
+    runtime = pytest.importorskip(
+        "d2deploy.runtime", reason="not built: cmake --preset dev && cmake --build --preset dev"
+    )
 
 Array = npt.NDArray[Any]
 
@@ -245,7 +247,7 @@ def run(nets: Nets, folder: Path, **inputs: Array) -> dict[str, Array]:
         nets.init.op.add(type="ConstantFill", output=["unused"])
     (folder / "model.pb").write_bytes(nets.predict.SerializeToString())
     (folder / "model_init.pb").write_bytes(nets.init.SerializeToString())
-    found: dict[str, Array] = _ext.Model(folder / "model.pb", folder / "model_init.pb", threads=1).run(inputs)
+    found: dict[str, Array] = runtime.load(folder, threads=1).run(inputs)
     return found
 
 
@@ -308,7 +310,7 @@ REFUSED: list[tuple[str, dict[str, Array], str]] = [
     (
         "z = Flatten(data)\nu = Transpose(z)\ny = Gemm(z, u)",
         {},
-        "a matrix product whose factors are both computed has no counterpart in Caffe2; use matmul",
+        "a matrix product whose factors are both computed cannot be written; use matmul",
     ),
     ("y = Gather<axis=1>(data, i)", {"i": ints(1, 0)}, "indexing by a tensor cannot be written"),
     ("y = Softmax<axis=1>(data)", {}, "Softmax over a dimension that is not the last one"),
@@ -330,7 +332,7 @@ REFUSED: list[tuple[str, dict[str, Array], str]] = [
     ("y = Pad(data, pads)", {"pads": ints(0, 1, 0, 0, 0, 0, 0, 0)}, "padding other than of height and width"),
     ('y = Pad<mode="wrap">(data, pads)', {"pads": ints(0, 0, 1, 0, 0, 0, 0, 0)}, "by constant, edge or reflection"),
     ("z = Cast<to=7>(data)\ny = Cast<to=1>(z)", {}, "casts to other types than float32"),
-    ("z = Erf(data)\nu = Tan(z)\ny = Erf(u)", {}, "Caffe2 has no operators for Erf in the model; Tan in the model"),
+    ("z = Erf(data)\nu = Tan(z)\ny = Erf(u)", {}, "the files have no operators for Erf in the model; Tan in the model"),
 ]
 
 
@@ -354,3 +356,12 @@ def test_parameters_of_integers_and_other_types(tmp_path: Path) -> None:
     wrong = build("y = Cast<to=1>(w)", {"w": np.array([True])}, (1, 2))
     with pytest.raises(Unsupported, match="parameter 'w' is bool, must be of floats or integers"):
         write(wrong)
+
+
+def test_graphs_that_tracing_cannot_give_are_our_fault() -> None:
+    nameless = onnx_ir.from_proto(build("y = Identity(data)", {}, (1, 2)))
+    nameless.graph[0].replace_input_with(0, None)
+    with pytest.raises(InternalError, match="the model: Identity came out of tracing without its first input"):
+        NetWriter(nameless, TRANSLATIONS).write()
+    with pytest.raises(InternalError, match="value 'nobody' came out of tracing neither computed nor constant"):
+        write(build("y = Add(data, nobody)", {}, (1, 2)))

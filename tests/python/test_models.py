@@ -10,6 +10,7 @@ import torch
 from small_models import ARCHITECTURES, random_image, small_config, small_model
 from torch import Tensor, nn
 
+from d2deploy.config import load_config
 from d2deploy.errors import DeviceError, InvalidArgument, Unsupported
 from d2deploy.modeling import BACKBONES, ROI_BOX_HEADS, Registry, ShapeSpec, build_model
 from d2deploy.structures import Boxes, RotatedBoxes
@@ -264,6 +265,23 @@ def test_everything_unsupported_is_named_at_once() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "key", "value"),
+    [
+        ("Misc/cascade_mask_rcnn_R_50_FPN_3x", "ROI_HEADS.NAME", "CascadeROIHeads"),
+        ("Misc/mask_rcnn_R_50_FPN_3x_dconv_c3-c5", "RESNETS.DEFORM_ON_PER_STAGE", [False, True, True, True]),
+        ("Misc/semantic_R_50_FPN_1x", "META_ARCHITECTURE", "SemanticSegmentor"),
+        ("COCO-Detection/fast_rcnn_R_50_FPN_1x", "PROPOSAL_GENERATOR.NAME", "PrecomputedProposals"),
+    ],
+)
+def test_the_zoo_and_a_configuration_are_refused_for_the_same_reason(name: str, key: str, value: Any) -> None:
+    with pytest.raises(Unsupported) as of_zoo:
+        load_config(name)
+    with pytest.raises(Unsupported) as of_model:
+        build_model(small_config("mask_fpn", f"MODEL.{key}", value))
+    assert str(of_zoo.value).partition(": ")[2] == str(of_model.value).partition(": ")[2]
+
+
 MASK = "mask_fpn"
 REFUSED: list[tuple[str, str, Any, type[Exception], str]] = [
     (MASK, "META_ARCHITECTURE", "FCOS", Unsupported, "MODEL.META_ARCHITECTURE is FCOS: .*train a RetinaNet"),
@@ -283,6 +301,7 @@ REFUSED: list[tuple[str, str, Any, type[Exception], str]] = [
     ("mask_c4", "KEYPOINT_ON", True, InvalidArgument, r"Res5ROIHeads, .* got \['res4'\] and MODEL.KEYPOINT_ON True"),
     ("rotated_dc5", "MASK_ON", True, InvalidArgument, "RROIHeads, which has neither masks nor keypoints"),
     ("rotated_dc5", "ROI_BOX_HEAD.POOLER_TYPE", "ROIAlign", InvalidArgument, "RROIHeads need ROIAlignRotated"),
+    ("retinanet", "RETINANET.BBOX_REG_WEIGHTS", [1.0], InvalidArgument, r"needs 4 weights, got \[1.0\]"),
     ("retinanet", "ANCHOR_GENERATOR.NAME", "RotatedAnchorGenerator", InvalidArgument, "needs upright anchors"),
 ]
 

@@ -9,6 +9,7 @@ import difflib
 from pathlib import Path
 from typing import Any
 
+from d2deploy.config.unsupported import CASCADE, DEFORMABLE, PROPOSALS_FROM_A_FILE, SEMANTIC_ALONE
 from d2deploy.errors import InvalidArgument, Unsupported
 
 _IMAGENET = "detectron2://ImageNetPretrained/"
@@ -260,18 +261,17 @@ _BASES = {
     "Base-Panoptic-FPN": ["fpn", "panoptic"],
 }
 
-_CASCADE = "the files have no operators for cascaded box heads (CascadeROIHeads)"
-_DEFORMABLE = "the files have no operator for deformable convolution"
 LAZY = "configurations in Python (lazy ones) are not read; give the exporter a YAML file, or Detectron2's model itself"
+_BOTH = f"{CASCADE}; and {DEFORMABLE}"
 _UNSUPPORTED = {
-    "COCO-Detection/fast_rcnn_R_50_FPN_1x": "it takes proposals out of a file instead of finding them in the image",
-    "Misc/cascade_mask_rcnn_R_50_FPN_1x": _CASCADE,
-    "Misc/cascade_mask_rcnn_R_50_FPN_3x": _CASCADE,
-    "Misc/cascade_mask_rcnn_X_152_32x8d_FPN_IN5k_gn_dconv": f"{_CASCADE}, and {_DEFORMABLE}",
-    "Misc/panoptic_fpn_R_101_dconv_cascade_gn_3x": f"{_CASCADE}, and {_DEFORMABLE}",
-    "Misc/mask_rcnn_R_50_FPN_1x_dconv_c3-c5": _DEFORMABLE,
-    "Misc/mask_rcnn_R_50_FPN_3x_dconv_c3-c5": _DEFORMABLE,
-    "Misc/semantic_R_50_FPN_1x": "semantic segmentation alone (SemanticSegmentor) has no form in the files",
+    "COCO-Detection/fast_rcnn_R_50_FPN_1x": PROPOSALS_FROM_A_FILE,
+    "Misc/cascade_mask_rcnn_R_50_FPN_1x": CASCADE,
+    "Misc/cascade_mask_rcnn_R_50_FPN_3x": CASCADE,
+    "Misc/cascade_mask_rcnn_X_152_32x8d_FPN_IN5k_gn_dconv": _BOTH,
+    "Misc/panoptic_fpn_R_101_dconv_cascade_gn_3x": _BOTH,
+    "Misc/mask_rcnn_R_50_FPN_1x_dconv_c3-c5": DEFORMABLE,
+    "Misc/mask_rcnn_R_50_FPN_3x_dconv_c3-c5": DEFORMABLE,
+    "Misc/semantic_R_50_FPN_1x": SEMANTIC_ALONE,
     "Misc/mmdet_mask_rcnn_R_50_FPN_1x": LAZY,
     "Misc/torchvision_imagenet_R_50": LAZY,
     "COCO-Detection/fcos_R_50_FPN_1x": LAZY,

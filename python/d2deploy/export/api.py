@@ -19,13 +19,13 @@ from d2deploy.config import class_names
 from d2deploy.errors import InvalidArgument, InvalidModel, Unsupported
 from d2deploy.export import drawing, proto
 from d2deploy.export.detectron2 import from_detectron2, is_detectron2
-from d2deploy.export.inputs import padded_size
 from d2deploy.export.meta_arch import Caffe2MetaArch, Caffe2RetinaNet, caffe2_meta_arch
 from d2deploy.export.net_arguments import net_arguments
 from d2deploy.export.netdef import Dims, NetWriter
 from d2deploy.export.shapes import readable_shapes
 from d2deploy.export.tracing import MIN_SIDE, to_onnx
 from d2deploy.export.translations import TRANSLATIONS
+from d2deploy.padding import padded_size
 
 # A protobuf message cannot be larger; a weight takes five bytes.
 MAX_BYTES = 2**31 - 1
@@ -193,12 +193,12 @@ class Caffe2Tracer:
 
     def _sample(self, inputs: Sequence[dict[str, Any]] | None = None) -> dict[str, Tensor]:
         """Tensors to trace with: of the size of an input, or else of a small image."""
-        multiple = max(self.meta_arch.size_divisibility, 1)
-        least = max(2, -(-MIN_SIDE // multiple))
-        size = (least * multiple, least * 3 // 2 * multiple)
+        multiple = self.meta_arch.size_divisibility
+        height = max(MIN_SIDE, 2 * multiple)
+        width = height * 3 // 2
         if inputs:
             height, width = inputs[0]["image"].shape[1:]
-            size = padded_size(height, width, multiple)
+        size = padded_size(height, width, multiple)
         channels = len(self.meta_arch.model.pixel_mean)
         return {"data": torch.zeros(1, channels, *size), "im_info": torch.tensor([[*size, 1.0]])}
 

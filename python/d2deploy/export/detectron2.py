@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from d2deploy.config.unsupported import DEFORMABLE
 from d2deploy.errors import Unsupported
 from d2deploy.modeling import (
     RPN,
@@ -27,7 +28,7 @@ from d2deploy.modeling import (
     StandardROIHeads,
 )
 from d2deploy.modeling.anchors import AnchorGenerator, shifted_anchors
-from d2deploy.modeling.boxes import SCALE_CLAMP, Box2BoxTransform, Box2BoxTransformRotated
+from d2deploy.modeling.boxes import SCALE_CLAMP, box2box_transform
 from d2deploy.modeling.images import ImageModel
 from d2deploy.modeling.registry import ROI_HEADS
 
@@ -67,11 +68,10 @@ _TRANSFORMS = {"Box2BoxTransform": ("apply_deltas",), "Box2BoxTransformRotated":
 
 Methods = Mapping[str, tuple[str, ...]]
 
-_DEFORMABLE = "deformable convolution has no Caffe2 operator; train with MODEL.RESNETS.DEFORM_ON_PER_STAGE all False"
 _LAYERS = {
-    ("detectron2", "DeformConv"): _DEFORMABLE,
-    ("detectron2", "ModulatedDeformConv"): _DEFORMABLE,
-    ("torchvision", "DeformConv2d"): _DEFORMABLE,
+    ("detectron2", "DeformConv"): DEFORMABLE,
+    ("detectron2", "ModulatedDeformConv"): DEFORMABLE,
+    ("torchvision", "DeformConv2d"): DEFORMABLE,
 }
 _ROI_ALIGN = "use ROIAlignV2, ROIAlign or ROIAlignRotated as POOLER_TYPE"
 
@@ -195,7 +195,7 @@ def _pooler_faults(path: str, heads: Any) -> Iterator[str]:
     yield from (faults := list(_part_faults(path, pooler, _POOLERS)))
     wrong = [] if faults else [p for p in pooler.level_poolers if not _class(p, _LEVEL_POOLERS)]
     if wrong:
-        yield f"{path} pools with {type(wrong[0]).__name__}, which has no Caffe2 operator; {_ROI_ALIGN}"
+        yield f"{path} pools with {type(wrong[0]).__name__}, which the files have no operator for; {_ROI_ALIGN}"
 
 
 def _transform_faults(path: str, transform: Any) -> Iterator[str]:
@@ -285,7 +285,7 @@ def _retinanet(model: Any, image_parts: dict[str, Any]) -> ImageModel:
         head=model.head,
         head_in_features=model.head_in_features,
         anchor_generator=_anchor_generator(model.anchor_generator, len(model.head_in_features)),
-        box2box_transform=_transform(model.box2box_transform),
+        box2box_transform=box2box_transform(model.box2box_transform.weights),
         num_classes=model.num_classes,
         test_score_thresh=model.test_score_thresh,
         test_topk_candidates=model.test_topk_candidates,
@@ -324,7 +324,7 @@ def _proposal_generator(rpn: Any) -> RPN:
         in_features=rpn.in_features,
         head=rpn.rpn_head,
         anchor_generator=_anchor_generator(rpn.anchor_generator, len(rpn.in_features)),
-        box2box_transform=_transform(rpn.box2box_transform),
+        box2box_transform=box2box_transform(rpn.box2box_transform.weights),
         pre_nms_topk=rpn.pre_nms_topk[False],
         post_nms_topk=rpn.post_nms_topk[False],
         nms_thresh=rpn.nms_thresh,
@@ -335,11 +335,6 @@ def _proposal_generator(rpn: Any) -> RPN:
 def _anchor_generator(generator: Any, levels: int) -> AnchorGenerator:
     cells, strides = zip(*_anchor_grids(generator, levels) or ())
     return AnchorGenerator(cells, strides, offset=0.0)
-
-
-def _transform(transform: Any) -> Box2BoxTransform | Box2BoxTransformRotated:
-    rotated = len(transform.weights) == 5
-    return (Box2BoxTransformRotated if rotated else Box2BoxTransform)(transform.weights)
 
 
 def _roi_heads(heads: Any) -> nn.Module:

@@ -18,10 +18,9 @@ def fold_batch_norms(graph: onnx_ir.Graph) -> None:
     """
     folded: dict[Layer, tuple[onnx_ir.Value, onnx_ir.Value]] = {}
     for conv in list(graph):
-        if (layer := _layer(conv)) is None:
+        norm, layer = _norm(conv), _layer(conv)
+        if norm is None or layer is None:
             continue
-        norm = _norm(conv)
-        assert norm is not None
         if layer not in folded:
             folded[layer] = _fold(graph, layer, norm.attributes["epsilon"].as_float())
         conv.resize_inputs(3)
@@ -43,7 +42,8 @@ def _layer(conv: onnx_ir.Node) -> Layer | None:
     if (norm := _norm(conv)) is None:
         return None
     layer = (conv.inputs[1], conv.inputs[2] if len(conv.inputs) > 2 else None, *norm.inputs[1:])
-    return None if any(v is not None and v.const_value is None for v in layer) else layer
+    given = [v for v in layer if v is not None]
+    return layer if given[0] is layer[0] and all(v.const_value is not None for v in given) else None
 
 
 def _fold(graph: onnx_ir.Graph, layer: Layer, epsilon: float) -> tuple[onnx_ir.Value, onnx_ir.Value]:
@@ -53,9 +53,9 @@ def _fold(graph: onnx_ir.Graph, layer: Layer, epsilon: float) -> tuple[onnx_ir.V
         "weight": weight * scale[:, None, None, None],
         "bias": scale * ((bias if bias.size else 0) - mean) + beta,
     }
-    assert layer[0] is not None
-    stem = free = str(layer[0].name).removesuffix(".weight")
-    if {_layer(use.node) for use in layer[0].uses()} == {layer}:  # the old weights go
+    old = next(value for value in layer if value is not None)  # the weight
+    stem = free = str(old.name).removesuffix(".weight")
+    if {_layer(use.node) for use in old.uses()} == {layer}:  # the old weights go
         for part in arrays:
             graph.initializers.pop(f"{stem}.{part}", None)
     number = 2

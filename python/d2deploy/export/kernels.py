@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from d2deploy.modeling.anchors import shifted_anchors
-from d2deploy.modeling.boxes import Box2BoxTransform, Box2BoxTransformRotated, clip
+from d2deploy.modeling.boxes import box2box_transform, clip
 from d2deploy.modeling.nms import nms
 from d2deploy.modeling.pooler import assign_levels
 from d2deploy.modeling.roi_align import roi_align
@@ -31,13 +31,14 @@ def generate_proposals(
 ) -> tuple[Tensor, Tensor]:
     """Rois (R, 1 + D) and logits (R,) of one level, image by image."""
     dim = anchors.shape[1]
+    transform = box2box_transform([1.0] * dim)
     every = shifted_anchors(anchors, scores.shape[2:], stride, offset=0.0)  # rows, then columns, then anchors
     rois, kept_scores = [], []
     for i, info in enumerate(im_info):
         logits = scores[i].permute(1, 2, 0).flatten()
         best = logits.topk(min(pre_nms_top, len(logits)) if pre_nms_top > 0 else len(logits)).indices
         own_deltas = deltas[i].reshape(-1, dim, *deltas.shape[2:]).permute(2, 3, 0, 1).reshape(-1, dim)
-        boxes = clip(_decode(own_deltas[best], every[best], [1.0] * dim), (int(info[0]), int(info[1])))
+        boxes = clip(transform.apply_deltas(own_deltas[best], every[best]), (int(info[0]), int(info[1])))
         keep = _large_and_inside(boxes, info, min_size)
         best, boxes = best[keep], boxes[keep]
         keep = nms(boxes, logits[best], nms_thresh, empty_overlap=True)
@@ -45,11 +46,6 @@ def generate_proposals(
         rois.append(torch.cat([boxes.new_full((len(keep), 1), i), boxes[keep]], dim=1))
         kept_scores.append(logits[best[keep]])
     return torch.cat(rois), torch.cat(kept_scores)
-
-
-def _decode(deltas: Tensor, boxes: Tensor, weights: Sequence[float]) -> Tensor:
-    transform = Box2BoxTransform if boxes.shape[1] == 4 else Box2BoxTransformRotated
-    return transform(weights).apply_deltas(deltas, boxes)
 
 
 def _large_and_inside(boxes: Tensor, info: Tensor, min_size: float) -> Tensor:
@@ -72,9 +68,13 @@ def collect_rpn_proposals(rois_and_scores: Sequence[Tensor], most: int) -> Tenso
     return rois[order[:most] if most > 0 else order]
 
 
+def _with_image(rois: Tensor, dim: int) -> Tensor:
+    """Rois (R, 1 + dim) that begin with the image's index, which is 0 for boxes (R, dim)."""
+    return rois if rois.shape[1] > dim else torch.cat([rois.new_zeros(len(rois), 1), rois], dim=1)
+
+
 def distribute_fpn_proposals(rois: Tensor, scale: int, level: int, highest: int, lowest: int) -> list[Tensor]:
-    if rois.shape[1] == 4:
-        rois = torch.cat([rois.new_zeros(len(rois), 1), rois], dim=1)
+    rois = _with_image(rois, 4)
     levels = assign_levels(rois[:, 1:], lowest, highest, scale, level)
     sources = [torch.nonzero(levels == i).flatten() for i in range(highest - lowest + 1)]
     return [*(rois[s] for s in sources), torch.argsort(torch.cat(sources)).int()]
@@ -84,9 +84,7 @@ def pool(
     features: Tensor, rois: Tensor, dim: int, spatial_scale: float, size: tuple[int, int], ratio: int, aligned: bool
 ) -> Tensor:
     """Crops of rois (R, dim) of the first image, or (R, 1 + dim) that begin with the image's index."""
-    if rois.shape[1] == dim:
-        rois = torch.cat([rois.new_zeros(len(rois), 1), rois], dim=1)
-    return roi_align(features, rois, size, spatial_scale, ratio, aligned).contiguous()
+    return roi_align(features, _with_image(rois, dim), size, spatial_scale, ratio, aligned).contiguous()
 
 
 def bbox_transform(
@@ -94,14 +92,16 @@ def bbox_transform(
 ) -> tuple[Tensor, Tensor]:
     """Boxes (R, K*D) in the frame of the input, clipped to each image, and the rows of each image, float32 (N,)."""
     dim = 5 if rotated else 4
-    images = rois[:, 0].long() if rois.shape[1] == dim + 1 else torch.zeros(len(rois), dtype=torch.long)
-    weights = [*weights, 1.0] if rotated else weights
+    rois = _with_image(rois, dim)
+    images = rois[:, 0].long()
+    transform = box2box_transform([*weights, 1.0] if rotated else weights)
     boxes = []
     for i, (height, width, scale) in enumerate(im_info.tolist()):
         own = images == i
         factor = rois.new_ones(dim)
         factor[:4] = scale
-        found = _decode(deltas[own], rois[own][:, -dim:] / factor, weights).reshape(-1, deltas.shape[1] // dim, dim)
+        found = transform.apply_deltas(deltas[own], rois[own, 1:] / factor)
+        found = found.reshape(-1, deltas.shape[1] // dim, dim)
         size = (int(height / scale + 0.5), int(width / scale + 0.5))
         boxes.append((clip(found, size) * factor).flatten(1))
     splits = torch.bincount(images, minlength=len(im_info)).to(im_info)
@@ -181,6 +181,4 @@ def heatmap_max_keypoint(heatmaps: Tensor, boxes: Tensor, with_probability: bool
     px = boxes[:, None, 0] + (mx + 0.5 + dx) * sides[:, None, 0] / size
     py = boxes[:, None, 1] + (my + 0.5 + dy) * sides[:, None, 1] / size
     probability = top.exp() / flat.exp().sum(dim=2) if with_probability else torch.zeros_like(top)
-    result: Tensor = torch.stack([px, py, score, probability], dim=1)
-    assert result.shape == (rows, 4, keypoints)
-    return result
+    return torch.stack([px, py, score, probability], dim=1)

@@ -43,7 +43,7 @@ class Caffe2MetaArch(nn.Module):
     @property
     def size_divisibility(self) -> int:
         """What height and width of `data` are multiples of; 0: of nothing."""
-        return int(getattr(self.model.backbone, "size_divisibility", 0))
+        return int(self.model.size_divisibility)
 
     def features(self, data: Tensor) -> dict[str, Tensor]:
         normalized = (data - self.model.pixel_mean) / self.model.pixel_std
@@ -78,7 +78,7 @@ class Caffe2GeneralizedRCNN(Caffe2MetaArch):
 
     def detect(self, features: dict[str, Tensor], im_info: Tensor) -> tuple[Tensor, ...]:
         heads = self.model.roi_heads
-        rois, _ = propose(self.model.proposal_generator, features, im_info)
+        rois = propose(self.model.proposal_generator, features, im_info)
         if hasattr(heads, "res5"):
             return self._detect_on_shared_features(features, rois, im_info)
         box_features = pool([features[f] for f in heads.box_in_features], rois, heads.box_pooler)
@@ -131,9 +131,7 @@ class Caffe2ProposalNetwork(Caffe2MetaArch):
         self.outputs = ["rpn_rois", "rpn_scores"]
 
     def forward(self, data: Tensor, im_info: Tensor) -> tuple[Tensor, Tensor]:
-        rois, scores = propose(self.model.proposal_generator, self.features(data), im_info, with_scores=True)
-        assert scores is not None
-        return rois, scores
+        return propose_with_scores(self.model.proposal_generator, self.features(data), im_info)
 
 
 class Caffe2RetinaNet(Caffe2MetaArch):
@@ -156,24 +154,34 @@ class Caffe2RetinaNet(Caffe2MetaArch):
         return (*maps, *(t for pair in zip(logits, deltas, strict=True) for t in pair))
 
 
-def propose(
-    rpn: Any, features: dict[str, Tensor], im_info: Tensor, with_scores: bool = False
-) -> tuple[Tensor, Tensor | None]:
-    """The proposals of all levels, best first.
+def propose(rpn: Any, features: dict[str, Tensor], im_info: Tensor) -> Tensor:
+    """The proposals of all levels, rois (R, 1 + D) that begin with the image's index, best first."""
+    rois, scores = _proposals(rpn, features, im_info)
+    result: Tensor = AliasWithName(_collect(rois, scores, rpn), "rpn_rois")
+    return result
 
-    Returns:
-        rois (R, 1 + D), the image's index first, and their logits (R,) where `with_scores`.
-    """
+
+def propose_with_scores(rpn: Any, features: dict[str, Tensor], im_info: Tensor) -> tuple[Tensor, Tensor]:
+    """The proposals, as `propose` gives them, and their logits (R,)."""
+    rois, scores = _proposals(rpn, features, im_info)
+    if len(rois) == 1:
+        return rois[0], scores[0]
+    # Collecting sorts rois and drops the scores, so the scores travel once more in the place of a coordinate.
+    carriers = [torch.cat([r[:, :4], s[:, None]], dim=1) for r, s in zip(rois, scores, strict=True)]
+    return _collect(rois, scores, rpn), _collect(carriers, scores, rpn)[:, 4]
+
+
+def _proposals(rpn: Any, features: dict[str, Tensor], im_info: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    """Of each level, its rois (R, 1 + D) and their logits (R,)."""
     logits, deltas = rpn.rpn_head([features[f] for f in rpn.in_features])
-    anchors = list(rpn.anchor_generator.cell_anchors)
     rois: list[Tensor] = []
     scores: list[Tensor] = []
-    for i, stride in enumerate(rpn.anchor_generator.strides):
+    for i, (anchors, stride) in enumerate(zip(rpn.anchor_generator.cell_anchors, rpn.anchor_generator.strides)):
         level = _OPS.GenerateProposals(
             logits[i],
             _unweighted(deltas[i], rpn.box2box_transform.weights),
             im_info,
-            shifted(anchors[i], rpn.anchor_generator.offset * stride),
+            shifted(anchors, rpn.anchor_generator.offset * stride),
             spatial_scale=1.0 / stride,
             pre_nms_topN=_at_inference(rpn.pre_nms_topk),
             post_nms_topN=_at_inference(rpn.post_nms_topk),
@@ -184,24 +192,23 @@ def propose(
         )
         rois.append(level[0])
         scores.append(level[1])
+    return rois, scores
+
+
+def _collect(rois: list[Tensor], scores: list[Tensor], rpn: Any) -> Tensor:
+    """The best of all levels; where there is one level, its rois are that already."""
     if len(rois) == 1:
-        return AliasWithName(rois[0], "rpn_rois") if not with_scores else rois[0], scores[0]
-    if anchors[0].shape[1] != 4:
+        return rois[0]
+    if rois[0].shape[1] != 5:
         raise Unsupported(
             f"rotated proposals from {len(rois)} levels: Caffe2 collects upright boxes only; "
             "use one level in MODEL.RPN.IN_FEATURES"
         )
-    best = _collect(rois, scores, _at_inference(rpn.post_nms_topk))
-    if not with_scores:
-        return AliasWithName(best, "rpn_rois"), None
-    # Collecting sorts rois and drops the scores, so the scores travel once more in the place of a coordinate.
-    carriers = [torch.cat([r[:, :4], s[:, None]], dim=1) for r, s in zip(rois, scores, strict=True)]
-    return best, _collect(carriers, scores, _at_inference(rpn.post_nms_topk))[:, 4]
-
-
-def _collect(rois: list[Tensor], scores: list[Tensor], most: int) -> Tensor:
     result: Tensor = _OPS.CollectRpnProposals(
-        [*rois, *scores], rpn_max_level=1 + len(rois), rpn_min_level=2, rpn_post_nms_topN=most
+        [*rois, *scores],
+        rpn_max_level=1 + len(rois),
+        rpn_min_level=2,
+        rpn_post_nms_topN=_at_inference(rpn.post_nms_topk),
     )
     return result
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import onnx_ir
 
-from d2deploy.errors import Unsupported
+from d2deploy.errors import InternalError, Unsupported
 from d2deploy.export import proto
 from d2deploy.export.proto import Value
 
@@ -44,8 +44,7 @@ class Node:
     @property
     def source(self) -> str:
         """Blob of the first input. The others do not become parameters by this."""
-        assert self._node.inputs[0] is not None
-        return self._writer.blob(self._node.inputs[0])
+        return self._writer.blob(self._first())
 
     def attribute(self, name: str, default: Any = None) -> Any:
         found = self._node.attributes.get(name)
@@ -95,8 +94,14 @@ class Node:
 
     def forward(self) -> None:
         """The output is the first input: nothing is written, except where both are known by names of their own."""
-        if not self._writer.alias(self._node.outputs[0], self._node.inputs[0]):
+        if not self._writer.alias(self._node.outputs[0], self._first()):
             self.emit("Copy", [self.source])
+
+    def _first(self) -> onnx_ir.Value:
+        first = self._node.inputs[0]
+        if first is None:
+            raise InternalError(f"{module_of(self._node)}: {self.type} came out of tracing without its first input")
+        return first
 
     def refuse(self, reason: str) -> Unsupported:
         return Unsupported(f"{module_of(self._node)}: {reason}")
@@ -128,7 +133,8 @@ class NetWriter:
         """The blob of a value; a constant becomes a parameter when an operator first asks for it."""
         if value not in self._blobs:
             array = constant_of(value)
-            assert array is not None, value
+            if array is None:
+                raise InternalError(f"value '{value.name}' came out of tracing neither computed nor constant")
             self._blobs[value] = self.parameter(str(value.name).removeprefix(ROOT), array)
         return self._blobs[value]
 
@@ -147,9 +153,8 @@ class NetWriter:
         self.shapes[blob] = list(array.shape)
         return blob
 
-    def alias(self, value: onnx_ir.Value, source: onnx_ir.Value | None) -> bool:
+    def alias(self, value: onnx_ir.Value, source: onnx_ir.Value) -> bool:
         """Calls `value` by the blob of `source`; false where it has a blob already."""
-        assert source is not None
         return self._blobs.setdefault(value, self.blob(source)) == self.blob(source)
 
     def unique(self, name: str) -> str:
@@ -167,8 +172,8 @@ class NetWriter:
         if unknown:
             what = "; ".join(f"{kind} in {where}" for kind, where in sorted(unknown.items()))
             raise Unsupported(
-                f"Caffe2 has no operators for {what}. Write these modules with convolutions, pooling, resizing, matrix "
-                "products and element-wise operators, or keep them out of the exported model"
+                f"the files have no operators for {what}. Write these modules with convolutions, pooling, resizing, "
+                "matrix products and element-wise operators, or keep them out of the exported model"
             )
 
     def _name_borders(self) -> None:

@@ -137,47 +137,36 @@ def DistributeFpnProposals(
     )
 
 
-def _roi_align_fake(
-    X: Tensor,
-    rois: Tensor,
-    order: str,
-    spatial_scale: float,
-    pooled_h: int,
-    pooled_w: int,
-    sampling_ratio: int,
-    aligned: bool,
-) -> Tensor:
-    return X.new_empty(rois.shape[0], X.shape[1], pooled_h, pooled_w)
+def _roi_align(name: str, columns: int) -> Callable[..., Any]:
+    """One of the two RoIAligns, which differ in the boxes alone.
+
+    Features (N, C, H, W), rois (R, D or 1 + D) that may begin with the image's index -> (R, C, pooled_h, pooled_w).
+
+    Args:
+        name: of the operator.
+        columns: D, 4 for xyxy, 5 for centre x, y, width, height, degrees.
+    """
+
+    def body(
+        X: Tensor,
+        rois: Tensor,
+        order: str,
+        spatial_scale: float,
+        pooled_h: int,
+        pooled_w: int,
+        sampling_ratio: int,
+        aligned: bool,
+    ) -> Tensor:
+        return kernels.pool(X, rois, columns, spatial_scale, (pooled_h, pooled_w), sampling_ratio, aligned)
+
+    body.__name__ = name
+    define = _operator(lambda X, rois, order, scale, h, w, *_: X.new_empty(rois.shape[0], X.shape[1], h, w))
+    operator: Callable[..., Any] = define(body)
+    return operator
 
 
-@_operator(_roi_align_fake)
-def RoIAlign(
-    X: Tensor,
-    rois: Tensor,
-    order: str,
-    spatial_scale: float,
-    pooled_h: int,
-    pooled_w: int,
-    sampling_ratio: int,
-    aligned: bool,
-) -> Tensor:
-    """Features (N, C, H, W), rois (R, 4 or 5) xyxy -> (R, C, pooled_h, pooled_w)."""
-    return kernels.pool(X, rois, 4, spatial_scale, (pooled_h, pooled_w), sampling_ratio, aligned)
-
-
-@_operator(_roi_align_fake)
-def RoIAlignRotated(
-    X: Tensor,
-    rois: Tensor,
-    order: str,
-    spatial_scale: float,
-    pooled_h: int,
-    pooled_w: int,
-    sampling_ratio: int,
-    aligned: bool,
-) -> Tensor:
-    """Features (N, C, H, W), rois (R, 5 or 6) centre x, y, width, height, degrees -> (R, C, pooled_h, pooled_w)."""
-    return kernels.pool(X, rois, 5, spatial_scale, (pooled_h, pooled_w), sampling_ratio, aligned)
+RoIAlign = _roi_align("RoIAlign", columns=4)
+RoIAlignRotated = _roi_align("RoIAlignRotated", columns=5)
 
 
 @_operator(lambda X, indices: X.new_empty(indices.shape[0], *X.shape[1:]))

@@ -15,7 +15,7 @@ import torch
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 from torch import Tensor, nn
 
-from d2deploy.errors import Unsupported
+from d2deploy.errors import InternalError, Unsupported
 from d2deploy.export import onnx_domain
 from d2deploy.export.folding import fold_batch_norms
 from d2deploy.export.netdef import without_root
@@ -52,7 +52,8 @@ def to_onnx(
             )
         except torch.onnx.errors.OnnxExporterError as error:
             raise Unsupported(_conversion_message(program, error)) from error
-    assert result is not None
+    if result is None:
+        raise InternalError("torch.onnx.export gave no model")
     _spread_lists(result.model)
     fold_batch_norms(result.model.graph)
     RemoveUnusedNodesPass()(result.model)
@@ -121,7 +122,8 @@ def _spread_lists(model: onnx_ir.Model) -> None:
     """A list of outputs, which torch.onnx takes apart by index, becomes that many outputs."""
     for node in list(model.graph):
         takers = [u.node for u in node.outputs[0].uses()] if len(node.outputs) == 1 else []
-        if node.domain != onnx_domain.DOMAIN or not takers or any(t.op_type != "SequenceAt" for t in takers):
+        places = {taker: place for taker in takers if (place := _place(taker)) is not None}
+        if node.domain != onnx_domain.DOMAIN or not takers or len(places) < len(takers):
             continue
         spread = onnx_ir.Node(
             node.domain,
@@ -132,15 +134,18 @@ def _spread_lists(model: onnx_ir.Model) -> None:
             metadata_props=dict(node.metadata_props),
         )
         node.append(spread)
-        for taker in takers:
-            index = taker.inputs[1]
-            assert index is not None
-            assert index.const_value is not None
-            old, new = taker.outputs[0], spread.outputs[int(index.const_value.numpy())]
+        for taker, place in places.items():
+            old, new = taker.outputs[0], spread.outputs[place]
             new.name, new.shape, new.type = old.name, old.shape, old.type
             old.replace_all_uses_with(new, replace_graph_outputs=True)
             model.graph.remove(taker, safe=True)
         model.graph.remove(node, safe=True)
+
+
+def _place(taker: onnx_ir.Node) -> int | None:
+    """Which element of a list a node takes; None for a node that does something else with it."""
+    index = taker.inputs[1] if taker.op_type == "SequenceAt" else None
+    return None if index is None or index.const_value is None else int(index.const_value.numpy())
 
 
 @contextlib.contextmanager

@@ -19,10 +19,10 @@ def _same(kind: str) -> Translation:
 def _window(n: Node) -> dict[str, Any]:
     """Geometry of a convolution or pooling, in Caffe2's words."""
     if n.attribute("auto_pad", "NOTSET") != "NOTSET":
-        raise n.refuse(f"{n.type} with auto_pad has no counterpart in Caffe2; give pads as numbers")
+        raise n.refuse(f"{n.type} with auto_pad cannot be written; give pads as numbers")
     kernel = n.attribute("kernel_shape") or n.shape(1)[2:]
     if len(kernel) != 2:
-        raise n.refuse(f"{n.type} over {len(kernel)} dimensions; Caffe2 files hold two-dimensional maps only")
+        raise n.refuse(f"{n.type} over {len(kernel)} dimensions; the files hold two-dimensional maps only")
     return {
         "strides": n.attribute("strides", [1, 1]),
         "pads": n.attribute("pads", [0, 0, 0, 0]),
@@ -36,7 +36,7 @@ def _conv(n: Node) -> None:
 
 def _conv_transpose(n: Node) -> None:
     if list(n.attribute("dilations", [1, 1])) != [1, 1]:
-        raise n.refuse("ConvTranspose with dilation has no counterpart in Caffe2")
+        raise n.refuse("ConvTranspose with dilation cannot be written")
     adjs = n.attribute("output_padding", [0, 0])
     extra: dict[str, Any] = {"adjs": adjs} if any(adjs) else {}
     n.emit("ConvTranspose", n.inputs, **_window(n), group=n.attribute("group", 1), **extra)
@@ -44,7 +44,7 @@ def _conv_transpose(n: Node) -> None:
 
 def _pool(n: Node) -> None:
     if n.attribute("ceil_mode", 0) or list(n.attribute("dilations", [1, 1])) != [1, 1]:
-        raise n.refuse(f"{n.type} with ceil_mode or dilation has no counterpart in Caffe2")
+        raise n.refuse(f"{n.type} with ceil_mode or dilation cannot be written")
     count: dict[str, Any] = {"count_include_pad": 1} if n.attribute("count_include_pad", 0) else {}
     n.emit(n.type, n.inputs, **_window(n), **count)
 
@@ -52,15 +52,15 @@ def _pool(n: Node) -> None:
 def _gemm(n: Node) -> None:
     plain = n.attribute("alpha", 1.0) == 1 and n.attribute("beta", 1.0) == 1 and not n.attribute("transA", 0)
     if not plain:
-        raise n.refuse("a matrix product with scaling has no counterpart in Caffe2; use nn.Linear")
+        raise n.refuse("a matrix product with scaling cannot be written; use nn.Linear")
     transposed = n.attribute("transB", 0)
     if len(n.inputs) == 3 and len(n.shape(2)) != 1:
-        raise n.refuse("a matrix product plus a matrix has no counterpart in Caffe2; write it as a product and a sum")
+        raise n.refuse("a matrix product plus a matrix cannot be written; write it as a product and a sum")
     inputs = list(n.inputs)
     if len(inputs) == 2:  # ONNX drops a bias of zeros, as heads have before training
         weight = n.constant(1)
         if weight is None:
-            raise n.refuse("a matrix product whose factors are both computed has no counterpart in Caffe2; use matmul")
+            raise n.refuse("a matrix product whose factors are both computed cannot be written; use matmul")
         inputs.append(n.parameter("zero_bias", np.zeros(weight.shape[0 if transposed else 1], np.float32)))
     n.emit("FC" if transposed else "FCTransposed", inputs)
 
@@ -78,7 +78,7 @@ def _matmul(n: Node) -> None:
 def _softmax(n: Node) -> None:
     axis = n.attribute("axis", -1) % len(n.shape())
     if axis != len(n.shape()) - 1:
-        raise n.refuse("Softmax over a dimension that is not the last one has no counterpart in Caffe2")
+        raise n.refuse("Softmax over a dimension that is not the last one cannot be written")
     n.emit("Softmax", n.inputs, axis=axis)
 
 
@@ -102,7 +102,7 @@ def _reshape(n: Node) -> None:
         return
     shape = [d if isinstance(d, int) else 0 if i < len(before) and before[i] == d else -1 for i, d in enumerate(after)]
     if shape.count(-1) > 1:
-        raise n.refuse(f"a reshape to {after} depends on the image's size in a way that Caffe2 cannot express")
+        raise n.refuse(f"a reshape to {after} depends on the image's size in a way that cannot be written")
     n.emit("Reshape", [n.source], [n.first_output(), n.step("old_shape", [len(before)])], shape=shape)
 
 
@@ -162,7 +162,7 @@ def _slice(n: Node) -> None:
     starts, ends, axes, steps = (n.constant(i) for i in range(1, 5))
     rank = len(n.shape())
     if starts is None or ends is None or (steps is not None and any(s != 1 for s in steps)):
-        raise n.refuse("a slice with steps, or with computed borders, has no counterpart in Caffe2")
+        raise n.refuse("a slice with steps, or with computed borders, cannot be written")
     cuts = list(zip(range(len(starts)) if axes is None else axes, starts, ends, strict=True))
     source = n.source
     for number, (axis, start, end) in enumerate(cuts):
@@ -237,7 +237,7 @@ def _hard_swish(n: Node) -> None:
 def _power(n: Node) -> None:
     exponent = n.constant(1)
     if exponent is None or exponent.size != 1:
-        raise n.refuse("a power with a computed exponent has no counterpart in Caffe2")
+        raise n.refuse("a power with a computed exponent cannot be written")
     n.emit("Pow", [n.source], exponent=float(exponent))
 
 

@@ -1,6 +1,6 @@
 """Do the written files compute what the model computes? Both run on one picture, and every output is compared.
 
-The only place of the exporter that runs files.
+The only place of the exporter that reaches the runtime.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 
 from d2deploy.export.api import Caffe2Tracer
-from d2deploy.export.inputs import net_inputs
+from d2deploy.padding import net_inputs
 
 Array = npt.NDArray[Any]
 
@@ -98,7 +98,7 @@ def verify(tracer: Caffe2Tracer, directory: str | Path, image: Array, threads: i
     Raises:
         InvalidModel, Unsupported: our runtime does not take the files.
     """
-    from d2deploy import _ext  # the compiled library; converting alone does not need it
+    from d2deploy import runtime  # has the compiled library; converting alone does not need it
 
     arch = tracer.meta_arch
     inputs = net_inputs(image, arch.model.pixel_mean.flatten().tolist(), arch.size_divisibility)
@@ -106,9 +106,7 @@ def verify(tracer: Caffe2Tracer, directory: str | Path, image: Array, threads: i
         name: tensor.cpu().numpy()
         for name, tensor in tracer.run(*(torch.from_numpy(inputs[i]) for i in ("data", "im_info"))).items()
     }
-    files = Path(directory)
-    found = _ext.Model(files / "model.pb", files / "model_init.pb", threads=threads).run(inputs)
-    return compare(wanted, found)
+    return compare(wanted, runtime.load(directory, threads).run(inputs))
 
 
 def compare(wanted: dict[str, Array], found: dict[str, Array]) -> Report:

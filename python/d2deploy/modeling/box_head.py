@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from d2deploy.config import Config
 from d2deploy.errors import InvalidArgument
-from d2deploy.modeling.boxes import Box2BoxTransform, Box2BoxTransformRotated, as_boxes, clip
-from d2deploy.modeling.layers import Conv2d, ShapeSpec, get_norm
+from d2deploy.modeling.boxes import as_boxes, box2box_transform, clip
+from d2deploy.modeling.layers import ShapeSpec, conv3x3
 from d2deploy.modeling.nms import batched_nms
 from d2deploy.modeling.registry import ROI_BOX_HEADS
 from d2deploy.structures import Instances
@@ -41,9 +41,7 @@ class FastRCNNConvFCHead(nn.Sequential):
             raise InvalidArgument("MODEL.ROI_BOX_HEAD: NUM_CONV and NUM_FC are both 0; it needs at least one layer")
         shape = input_shape
         for index, dim in enumerate(conv_dims, start=1):
-            norm = get_norm(conv_norm, dim)
-            conv = Conv2d(shape.channels, dim, 3, padding=1, bias=not conv_norm, norm=norm, activation=nn.ReLU())
-            self.add_module(f"conv{index}", conv)
+            self.add_module(f"conv{index}", conv3x3(shape.channels, dim, conv_norm))
             shape = shape._replace(channels=dim)
         for index, dim in enumerate(fc_dims, start=1):
             if index == 1:
@@ -145,10 +143,9 @@ class FastRCNNOutputLayers(nn.Module):
         if len(head.BBOX_REG_WEIGHTS) != wanted:
             found = list(head.BBOX_REG_WEIGHTS)
             raise InvalidArgument(f"MODEL.ROI_BOX_HEAD.BBOX_REG_WEIGHTS: needs {wanted} numbers, got {found}")
-        transform = Box2BoxTransformRotated if rotated else Box2BoxTransform
         return cls(
             input_shape,
-            box2box_transform=transform(head.BBOX_REG_WEIGHTS),
+            box2box_transform=box2box_transform(head.BBOX_REG_WEIGHTS),
             num_classes=roi.NUM_CLASSES,
             cls_agnostic_bbox_reg=head.CLS_AGNOSTIC_BBOX_REG,
             test_score_thresh=roi.SCORE_THRESH_TEST,

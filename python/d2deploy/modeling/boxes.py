@@ -11,9 +11,19 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from d2deploy.errors import InvalidArgument
 from d2deploy.structures import Boxes, RotatedBoxes
 
-__all__ = ["Box2BoxTransform", "Box2BoxTransformRotated", "area", "as_boxes", "clip", "nonempty", "scale"]
+__all__ = [
+    "Box2BoxTransform",
+    "Box2BoxTransformRotated",
+    "area",
+    "as_boxes",
+    "box2box_transform",
+    "clip",
+    "nonempty",
+    "scale",
+]
 
 # A box grows at most to 1000 pixels from an anchor of 16, so that exp() cannot overflow.
 SCALE_CLAMP = math.log(1000.0 / 16)
@@ -29,26 +39,34 @@ class Box2BoxTransform:
     Args:
         weights: wx, wy, ww, wh.
         scale_clamp: upper bound of dw / ww and dh / wh.
+
+    Raises:
+        InvalidArgument: another number of weights.
     """
 
+    box_dim = 4
+
     def __init__(self, weights: Sequence[float], scale_clamp: float = SCALE_CLAMP) -> None:
+        if len(weights) != self.box_dim:
+            raise InvalidArgument(f"{type(self).__name__}: needs {self.box_dim} weights, got {list(weights)}")
         self.weights = tuple(weights)
         self.scale_clamp = scale_clamp
 
     def apply_deltas(self, deltas: Tensor, boxes: Tensor) -> Tensor:
-        """Boxes, (R, 4 K) like `deltas`, from `deltas` and `boxes` (R, 4)."""
-        deltas = deltas.float().reshape(len(deltas), deltas.shape[1] // 4, 4)
-        boxes = boxes.to(deltas.dtype)[:, None, :]
+        """Boxes, (R, D K) like `deltas`, from `deltas` for K classes and `boxes` (R, D)."""
+        deltas = deltas.float().reshape(len(deltas), deltas.shape[1] // self.box_dim, self.box_dim)
+        deltas = deltas / deltas.new_tensor(self.weights)
+        return self.decode(deltas, boxes.to(deltas.dtype)[:, None, :]).flatten(1)
+
+    def decode(self, deltas: Tensor, boxes: Tensor) -> Tensor:
+        """Boxes (R, K, D) from deltas (R, K, D) without weights and boxes (R, 1, D)."""
         size = boxes[..., 2:] - boxes[..., :2]
-        centre = boxes[..., :2] + 0.5 * size
-        weights = deltas.new_tensor(self.weights)
-        deltas = deltas / weights
-        centre = deltas[..., :2] * size + centre
+        centre = deltas[..., :2] * size + (boxes[..., :2] + 0.5 * size)
         size = torch.exp(deltas[..., 2:].clamp(max=self.scale_clamp)) * size
-        return torch.cat([centre - 0.5 * size, centre + 0.5 * size], dim=-1).flatten(1)
+        return torch.cat([centre - 0.5 * size, centre + 0.5 * size], dim=-1)
 
 
-class Box2BoxTransformRotated:
+class Box2BoxTransformRotated(Box2BoxTransform):
     """Decodes regression deltas of rotated boxes: as Box2BoxTransform, and angle = anchor angle + da / wa radians.
 
     Args:
@@ -56,19 +74,19 @@ class Box2BoxTransformRotated:
         scale_clamp: upper bound of dw / ww and dh / wh.
     """
 
-    def __init__(self, weights: Sequence[float], scale_clamp: float = SCALE_CLAMP) -> None:
-        self.weights = tuple(weights)
-        self.scale_clamp = scale_clamp
+    box_dim = 5
 
-    def apply_deltas(self, deltas: Tensor, boxes: Tensor) -> Tensor:
-        """Boxes, (R, 5 K) like `deltas`, from `deltas` and `boxes` (R, 5); angles are in [-180, 180)."""
-        deltas = deltas.float().reshape(len(deltas), deltas.shape[1] // 5, 5)
-        boxes = boxes.to(deltas.dtype)[:, None, :]
-        deltas = deltas / deltas.new_tensor(self.weights)
+    def decode(self, deltas: Tensor, boxes: Tensor) -> Tensor:
+        """As for upright boxes; angles come out in [-180, 180)."""
         centre = deltas[..., :2] * boxes[..., 2:4] + boxes[..., :2]
         size = torch.exp(deltas[..., 2:4].clamp(max=self.scale_clamp)) * boxes[..., 2:4]
         angle = normalised(deltas[..., 4:] * 180.0 / math.pi + boxes[..., 4:])
-        return torch.cat([centre, size, angle], dim=-1).flatten(1)
+        return torch.cat([centre, size, angle], dim=-1)
+
+
+def box2box_transform(weights: Sequence[float]) -> Box2BoxTransform:
+    """The transform for four weights, upright, or for five, rotated."""
+    return (Box2BoxTransformRotated if len(weights) == 5 else Box2BoxTransform)(weights)
 
 
 def normalised(angles: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from d2deploy.errors import InvalidArgument
+from d2deploy.padding import padded_size
 
 __all__ = ["ImageBatch", "ImageModel", "output_size"]
 
@@ -48,6 +49,11 @@ class ImageModel(nn.Module):
         """Where the model is."""
         return self.pixel_mean.device
 
+    @property
+    def size_divisibility(self) -> int:
+        """What the height and width of a batch are multiples of; 0: of nothing."""
+        return int(getattr(self.backbone, "size_divisibility", 0))
+
     def preprocess_image(self, batched_inputs: Sequence[dict[str, Any]]) -> ImageBatch:
         """The batch for inputs with "image", (C, H, W) of any type, values from 0 to 255.
 
@@ -57,8 +63,8 @@ class ImageModel(nn.Module):
         self._check(batched_inputs)
         images = [(x["image"].to(self.device) - self.pixel_mean) / self.pixel_std for x in batched_inputs]
         sizes = [(int(image.shape[1]), int(image.shape[2])) for image in images]
-        stride = max(1, getattr(self.backbone, "size_divisibility", 0))
-        height, width = (-(-max(lengths) // stride) * stride for lengths in zip(*sizes))
+        highest, widest = (max(lengths) for lengths in zip(*sizes))
+        height, width = padded_size(highest, widest, self.size_divisibility)
         batch = images[0].new_zeros(len(images), len(self.pixel_mean), height, width)
         for padded, image in zip(batch, images):
             padded[:, : image.shape[1], : image.shape[2]] = image

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from d2deploy.errors import InvalidArgument, Unsupported
 
-__all__ = ["BATCH_NORMS", "Conv2d", "FrozenBatchNorm2d", "ShapeSpec", "get_norm"]
+__all__ = ["BATCH_NORMS", "Conv2d", "FrozenBatchNorm2d", "ShapeSpec", "conv3x3", "get_norm"]
 
 
 class ShapeSpec(NamedTuple):
@@ -56,7 +56,7 @@ def get_norm(norm: str, channels: int) -> nn.Module | None:
 
     Raises:
         InvalidArgument: the name is not known, or the channels cannot be grouped.
-        Unsupported: Detectron2's LN, which has no Caffe2 operator.
+        Unsupported: Detectron2's LN, which the files have no operator for.
     """
     if not norm:
         return None
@@ -69,7 +69,7 @@ def get_norm(norm: str, channels: int) -> nn.Module | None:
             raise InvalidArgument(f"norm GN: {channels} channels cannot be split into {GROUPS} groups; use BN")
         return nn.GroupNorm(GROUPS, channels)
     if norm == "LN":
-        raise Unsupported("norm LN: it has no Caffe2 operator; use GN, BN, SyncBN, FrozenBN or none")
+        raise Unsupported("norm LN: the files have no operator for it; use GN, BN, SyncBN, FrozenBN or none")
     raise InvalidArgument(f"norm {norm} is not known; known: FrozenBN, GN, {', '.join(BATCH_NORMS)}, or empty for none")
 
 
@@ -101,3 +101,16 @@ class Conv2d(nn.Conv2d):
         if self.activation is not None:
             x = self.activation(x)
         return x
+
+
+def conv3x3(in_channels: int, out_channels: int, norm: str) -> Conv2d:
+    """What heads are made of: a 3x3 convolution that keeps the size, with a norm or else a bias, and ReLU."""
+    return Conv2d(
+        in_channels,
+        out_channels,
+        3,
+        padding=1,
+        bias=not norm,
+        norm=get_norm(norm, out_channels),
+        activation=nn.ReLU(),
+    )

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from d2deploy.config import Config
-from d2deploy.modeling.layers import Conv2d, ShapeSpec, get_norm
+from d2deploy.modeling.layers import ShapeSpec, conv3x3
 from d2deploy.modeling.registry import ROI_KEYPOINT_HEADS, ROI_MASK_HEADS
 
 __all__ = ["KRCNNConvDeconvUpsampleHead", "MaskRCNNConvUpsampleHead"]
@@ -31,9 +31,7 @@ class MaskRCNNConvUpsampleHead(nn.Sequential):
         super().__init__()
         channels = input_shape.channels
         for index, dim in enumerate(conv_dims[:-1], start=1):
-            norm = get_norm(conv_norm, dim)
-            conv = Conv2d(channels, dim, 3, padding=1, bias=not conv_norm, norm=norm, activation=nn.ReLU())
-            self.add_module(f"mask_fcn{index}", conv)
+            self.add_module(f"mask_fcn{index}", conv3x3(channels, dim, conv_norm))
             channels = dim
         self.add_module("deconv", nn.ConvTranspose2d(channels, conv_dims[-1], 2, stride=2))
         self.add_module("deconv_relu", nn.ReLU())

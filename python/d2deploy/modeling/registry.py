@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from d2deploy.config.unsupported import CASCADE, PROPOSALS_FROM_A_FILE, SEMANTIC_ALONE
 from d2deploy.errors import InvalidArgument, Unsupported
 
 __all__ = [
@@ -87,8 +88,8 @@ class Registry:
 
 
 OTHER_BACKBONE = "only ResNet and ResNeXt can be exported; register a backbone of your own made of convolutions"
-CASCADE = "boxes that pass several heads in turn have no Caffe2 operators; train with StandardROIHeads"
-POINTS = "point-wise refinement has no Caffe2 operators; train with the standard head"
+POINTS = "the files have no operators for point-wise refinement; train with the standard head"
+BRANCHES = "branches of several dilations cannot be exported; train with StandardROIHeads"
 
 BACKBONES = Registry(
     "BACKBONES",
@@ -107,14 +108,14 @@ BACKBONES = Registry(
 PROPOSAL_GENERATORS = Registry(
     "PROPOSAL_GENERATORS",
     "MODEL.PROPOSAL_GENERATOR.NAME",
-    {"PrecomputedProposals": "proposals from a file are no input of an exported net; use RPN or RRPN"},
+    {"PrecomputedProposals": PROPOSALS_FROM_A_FILE},
 )
 RPN_HEADS = Registry("RPN_HEADS", "MODEL.RPN.HEAD_NAME")
 ANCHOR_GENERATORS = Registry("ANCHOR_GENERATORS", "MODEL.ANCHOR_GENERATOR.NAME")
 ROI_HEADS = Registry(
     "ROI_HEADS",
     "MODEL.ROI_HEADS.NAME",
-    {"CascadeROIHeads": CASCADE, "PointRendROIHeads": POINTS, "TridentStandardROIHeads": CASCADE},
+    {"CascadeROIHeads": CASCADE, "PointRendROIHeads": POINTS, "TridentStandardROIHeads": BRANCHES},
 )
 ROI_BOX_HEADS = Registry("ROI_BOX_HEADS", "MODEL.ROI_BOX_HEAD.NAME")
 ROI_MASK_HEADS = Registry(
@@ -128,7 +129,7 @@ META_ARCHS = Registry(
     "META_ARCHS",
     "MODEL.META_ARCHITECTURE",
     {
-        "FCOS": "it has no Caffe2 operators; train a RetinaNet",
-        "SemanticSegmentor": "semantic segmentation alone cannot be exported; train a PanopticFPN",
+        "FCOS": "the files have no operators for it; train a RetinaNet",
+        "SemanticSegmentor": SEMANTIC_ALONE,
     },
 )

@@ -38,8 +38,7 @@ class LevelBatchNorm(nn.ModuleList):
 
     def forward(self, x: Tensor, level: int) -> Tensor:
         """Normalises a map (N, C, H, W) of that level."""
-        norm = self[level]
-        assert isinstance(norm, nn.BatchNorm2d)
+        norm: Any = self[level]
         return functional.batch_norm(
             x, norm.running_mean, norm.running_var, self.weight, self.bias, False, 0.0, norm.eps
         )

@@ -13,7 +13,7 @@ from d2deploy.errors import InvalidArgument
 from d2deploy.modeling.anchors import make_anchor_generator
 from d2deploy.modeling.boxes import Box2BoxTransform, Box2BoxTransformRotated, as_boxes, clip, nonempty
 from d2deploy.modeling.images import ImageBatch
-from d2deploy.modeling.layers import Conv2d, ShapeSpec
+from d2deploy.modeling.layers import ShapeSpec, conv3x3
 from d2deploy.modeling.nms import batched_nms
 from d2deploy.modeling.registry import PROPOSAL_GENERATORS, RPN_HEADS
 from d2deploy.structures import Instances
@@ -44,7 +44,7 @@ class StandardRPNHead(nn.Module):
         convs = []
         for dim in conv_dims:
             out_channels = in_channels if dim == -1 else dim
-            convs.append(Conv2d(in_channels, out_channels, 3, padding=1, activation=nn.ReLU()))
+            convs.append(conv3x3(in_channels, out_channels, norm=""))
             in_channels = out_channels
         # One convolution is `conv`, several are `conv.conv0`, `conv.conv1`, ..., as in checkpoints.
         self.conv: nn.Module = convs[0]
@@ -137,7 +137,7 @@ class RPN(nn.Module):
         min_box_size: in pixels.
     """
 
-    transform: type[Box2BoxTransform] | type[Box2BoxTransformRotated] = Box2BoxTransform
+    transform = Box2BoxTransform
 
     def __init__(
         self,
@@ -166,7 +166,7 @@ class RPN(nn.Module):
         node = cfg.MODEL.RPN
         shapes = chosen(input_shape, node.IN_FEATURES, "MODEL.RPN.IN_FEATURES")
         generator = make_anchor_generator(cfg, shapes)
-        boxes = 5 if cls.transform is Box2BoxTransformRotated else 4
+        boxes = cls.transform.box_dim
         if generator.box_dim != boxes or len(node.BBOX_REG_WEIGHTS) != boxes:
             raise InvalidArgument(
                 f"MODEL.PROPOSAL_GENERATOR.NAME is {cls.__name__}: needs anchors of {boxes} numbers, "

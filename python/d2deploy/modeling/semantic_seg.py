@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from d2deploy.config import Config
-from d2deploy.modeling.layers import Conv2d, ShapeSpec, get_norm
+from d2deploy.modeling.layers import ShapeSpec, conv3x3
 from d2deploy.modeling.registry import SEM_SEG_HEADS
 from d2deploy.modeling.rpn import chosen
 
@@ -39,16 +39,7 @@ class SemSegFPNHead(nn.Module):
             doublings = (strides[name] // common_stride).bit_length() - 1
             layers: list[nn.Module] = []
             for _ in range(max(1, doublings)):
-                conv = Conv2d(
-                    channels,
-                    conv_dims,
-                    3,
-                    padding=1,
-                    bias=not norm,
-                    norm=get_norm(norm, conv_dims),
-                    activation=functional.relu,
-                )
-                layers.append(conv)
+                layers.append(conv3x3(channels, conv_dims, norm))
                 if doublings:
                     layers.append(nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False))
                 channels = conv_dims

@@ -1,4 +1,4 @@
-"""From a picture to the inputs of a net: `data` and `im_info`."""
+"""How far and with what a picture is padded on its way into a net, right and below. Needs NumPy alone."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-Pixels = npt.NDArray[np.uint8]
+__all__ = ["net_inputs", "padded_size"]
 
 
 def padded_size(height: int, width: int, size_divisibility: int) -> tuple[int, int]:
-    """Height and width of `data`: the next multiples of the size divisibility; 0 or 1 keeps them."""
+    """Height and width after padding: the next multiples of the size divisibility; 0 or 1 keeps them."""
     multiple = max(size_divisibility, 1)
     return -(-height // multiple) * multiple, -(-width // multiple) * multiple
 
@@ -19,7 +19,7 @@ def padded_size(height: int, width: int, size_divisibility: int) -> tuple[int, i
 def net_inputs(
     image: npt.NDArray[np.generic], pixel_mean: Sequence[float], size_divisibility: int
 ) -> dict[str, npt.NDArray[np.float32]]:
-    """Pads a picture at the right and below.
+    """The inputs of a net for a picture.
 
     The border holds the mean, which the net normalises to 0: Detectron2 normalises first, and pads with 0.
 
