@@ -42,6 +42,16 @@ def test_demo_names_the_image_that_is_missing(tmp_path: Path) -> None:
     assert f"error: cannot read the image {tmp_path / 'nowhere.png'}" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [("ON", "there is no build for GPUs yet. Either: -DD2DEPLOY_CUDA=OFF"), ("maybe", "must be OFF or EMULATED")],
+)
+def test_build_for_gpus_is_refused(value: str, message: str) -> None:
+    result = run("cmake", f"-DD2DEPLOY_CUDA={value}", "-P", ROOT / "cpp/cmake/cuda.cmake")
+    assert result.returncode == 1
+    assert message in " ".join(result.stderr.split())
+
+
 def fenced_commands(document: str) -> list[str]:
     """First words of the lines of a document's shell blocks that lie in this repository."""
     blocks = re.findall(r"^```(?:sh|bash|console)\n(.*?)^```", (ROOT / document).read_text(), re.MULTILINE | re.DOTALL)

@@ -1,0 +1,8 @@
+// Marks what kernels of GPUs share with the host: plain arithmetic, without errors and without memory of its own.
+#pragma once
+
+#ifdef __CUDACC__
+#define SIMT_HOST_DEVICE __host__ __device__
+#else
+#define SIMT_HOST_DEVICE
+#endif
