@@ -62,7 +62,7 @@ TEST(GenericInfer, TheRestKeepsWhatItDoesNotTouch) {
 
 TEST(GenericInfer, ReorderDecidesTheLayout) {
   const TensorType image{DType::float32, {1, 3, U, U}, Layout::row_major};
-  EXPECT_EQ(infer_types("Reorder", "", {image})[0].layout, Layout::channels_last);
+  EXPECT_EQ(infer_types("Reorder", "to=channels_last", {image})[0].layout, Layout::channels_last);
   EXPECT_EQ(infer_types("Reorder", "to=row_major", {image})[0].layout, Layout::row_major);
 }
 

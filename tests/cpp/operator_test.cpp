@@ -17,6 +17,7 @@
 #include "core/element_type.h"
 #include "graph/graph.h"
 #include "io/npy.h"
+#include "kernels/convert.h"
 #include "operators/case.h"
 #include "operators/evaluate.h"
 
@@ -48,13 +49,16 @@ std::vector<double> values_of(const Tensor& tensor) {
 
 // The order of summation differs between kernels: a few hundred roundings of values near 1.
 constexpr double kTolerance = 256 * std::numeric_limits<float>::epsilon();
+// One rounding of the result to bfloat16, beside that.
+constexpr double kRounding = 0x1p-8 + kTolerance;
 
-std::string difference(const std::vector<double>& have, const std::vector<double>& want) {
+std::string difference(const std::vector<double>& have, const std::vector<double>& want,
+                       double tolerance = kTolerance) {
   if (have.size() != want.size()) return join(have.size(), " values, wanted ", want.size());
   for (std::size_t i = 0; i < have.size(); ++i) {
     if (std::isnan(have[i]) && std::isnan(want[i])) continue;
     if (have[i] == want[i]) continue;
-    if (!(std::fabs(have[i] - want[i]) <= kTolerance * std::max(1.0, std::fabs(want[i]))))
+    if (!(std::fabs(have[i] - want[i]) <= tolerance * std::max(1.0, std::fabs(want[i]))))
       return join("element ", i, " is ", have[i], ", wanted ", want[i]);
   }
   return {};
@@ -82,6 +86,12 @@ class Guarded {
   std::size_t bytes_;
   Tensor memory_, tensor_;
 };
+
+Types types_of(const std::vector<Tensor>& tensors) {
+  Types types;
+  for (const auto& t : tensors) types.push_back(t.type());
+  return types;
+}
 
 struct Variant {
   Layout layout = Layout::row_major;
@@ -123,11 +133,12 @@ std::optional<std::vector<Tensor>> run(const Case& c, const Kernel& kernel, cons
   return outputs;
 }
 
-void compare(const Case& c, const std::vector<Tensor>& have, const std::vector<Tensor>& want, const std::string& who) {
+void compare(const Case& c, const std::vector<Tensor>& have, const std::vector<Tensor>& want, const std::string& who,
+             double tolerance = kTolerance) {
   for (std::size_t i = 0; i < want.size(); ++i) {
     expect(have[i].shape() == want[i].shape(), c,
            join(who, ": output ", i, " is ", have[i].shape(), ", wanted ", want[i].shape()));
-    const auto gap = difference(values_of(have[i]), values_of(want[i]));
+    const auto gap = difference(values_of(have[i]), values_of(want[i]), tolerance);
     expect(gap.empty(), c, join(who, ": output ", i, ": ", gap));
   }
 }
@@ -182,6 +193,30 @@ std::vector<Variant> variants(const Case& c) {
   return all;
 }
 
+Tensor as(DType dtype, const Tensor& t) {
+  TensorType type = t.type();
+  type.dtype = dtype;
+  Tensor out = Tensor::allocate(type);
+  convert(t.dtype(), t.raw(), dtype, out.raw(), t.size());
+  return out;
+}
+
+// The kernels for other real types, against the portable one in float32 on the same, rounded inputs.
+void check_reduced(const Case& c, DType dtype) {
+  Case reduced = c, wide = c;
+  const auto ports = ports_of(c.op->inputs, c.inputs.size());
+  for (std::size_t i = 0; i < c.inputs.size(); ++i) {
+    if (!ports[i]->real || c.inputs[i].dtype() != DType::float32) continue;
+    reduced.inputs[i] = as(dtype, c.inputs[i]);
+    wide.inputs[i] = as(DType::float32, reduced.inputs[i]);
+  }
+  const auto want = evaluate(*wide.op, wide.args, wide.inputs);
+  for (const auto& kernel : reduced.op->kernels)
+    for (const auto& variant : variants(reduced))
+      if (const auto have = run(reduced, kernel, variant))
+        compare(c, *have, want, join(kernel.name, " in ", dtype, " (", variant.text(), ")"), kRounding);
+}
+
 void check_case(const Case& c) {
   if (c.error) return check_error(c);
   const auto want = evaluate(*c.op, c.args, c.inputs);
@@ -196,6 +231,8 @@ void check_case(const Case& c) {
     for (const auto& variant : variants(c))
       if (const auto have = run(c, kernel, variant)) compare(c, *have, want, kernel.name + " (" + variant.text() + ")");
   }
+  if (real_type(c.op->type, c.op->inputs, types_of(c.inputs)) == DType::float32)
+    for (const DType dtype : {DType::bfloat16, DType::float16}) check_reduced(c, dtype);
 }
 
 void check_safely(const Case& c) {

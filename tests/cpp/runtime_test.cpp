@@ -257,7 +257,7 @@ TEST(Model, OptionsAreChecked) {
   EXPECT_EQ(message_of<Unsupported>([&] { (void)model_of(net, device); }),
             "device 'tpu' is not available in this build; available: cpu");
   EXPECT_EQ(message_of<Unsupported>([&] { (void)model_of(net, precision); }),
-            "precision 'int4' is not available; available: float32");
+            "precision 'int4' is not available; available: float32, bfloat16");
   EXPECT_EQ(message_of<InvalidArgument>([&] { (void)model_of(net, threads); }),
             "threads is -1, wanted 0 (all cores) or more");
 }

@@ -49,7 +49,7 @@ TEST(Ports, AreReadFromText) {
 TEST(Ports, TextOfAnotherFormIsOurFault) {
   EXPECT_EQ(message_of<InternalError>([] { (void)parse_ports("X float32"); }), "signature: 'X float32' lacks a colon");
   EXPECT_EQ(message_of<InternalError>([] { (void)parse_ports("X: half any"); }),
-            "signature: 'half' is no element type");
+            "signature: 'half' is not an element type");
 }
 
 TEST(Inputs, MustHaveTheTypeAndTheShape) {

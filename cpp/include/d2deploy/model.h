@@ -25,9 +25,10 @@ struct ModelOptions {
   /// Engine caffe2: its library. Empty: the environment variable D2DEPLOY_CAFFE2_LIBRARY, else where the script puts
   /// it.
   std::filesystem::path caffe2_library;
-  std::string device = "cpu";         ///< "cpu"
-  std::string precision = "float32";  ///< "float32"
-  int threads = 0;                    ///< threads of one run; 0: as many as there are cores
+  std::string device = "cpu";  ///< "cpu"
+  /// "float32", or "bfloat16" for the layers that take most of the time; so far that is slow: no fast kernels have it.
+  std::string precision = "float32";
+  int threads = 0;  ///< threads of one run; 0: as many as there are cores
   /// Kernels to use, as "Conv=direct_f32,RoIAlign=direct_f32", instead of the best that takes the call.
   /// Empty: the environment variable D2DEPLOY_KERNELS, which is read when the model is loaded.
   std::string kernels;

@@ -19,8 +19,8 @@ inline constexpr auto kBinaryFields = std::array{
     field<&BinaryParams::axis>("axis", Bound::any, "with broadcast: where B's run starts in A; -1: it is A's last"),
     field<&BinaryParams::axis_str>("axis_str", Bound::any, "with broadcast: the same as a letter of order"),
     field<&BinaryParams::order>("order", Bound::any, "letters of A's dimensions, for axis_str")};
-inline constexpr const char* kBinaryInputs = "A: float32|int32|int64 any | B: float32|int32|int64 any";
-inline constexpr const char* kBinaryOutputs = "C: float32|int32|int64 any of A and B spread over each other";
+inline constexpr const char* kBinaryInputs = "A: real|int32|int64 any | B: real|int32|int64 any";
+inline constexpr const char* kBinaryOutputs = "C: real|int32|int64 any of A and B spread over each other";
 
 /// Where the operands' first dimensions stand in the output, and its shape. `type` is the operator's.
 struct BinaryShape {

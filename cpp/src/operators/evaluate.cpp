@@ -26,14 +26,9 @@ Types infer_types(const Operator& op, const Parameters& params, const Types& typ
 
 }  // namespace
 
-const Kernel& portable_kernel(const Operator& op) {
-  check<InternalError>(!op.kernels.empty(), op.type, " has no kernel");
-  return op.kernels.back();
-}
-
 Evaluation::Evaluation(const Operator& op, const Args& args, std::vector<Tensor> inputs, std::vector<bool> constant,
                        std::int64_t capacity_rows)
-    : params_(op.parse(args)), inputs_(std::move(inputs)), input_types_(types_of(inputs_)) {
+    : op_(op), params_(op.parse(args)), inputs_(std::move(inputs)), input_types_(types_of(inputs_)) {
   output_types_ = infer_types(op, params_, input_types_, inputs_);
   planned_inputs_ = input_types_;
   planned_outputs_ = output_types_;
@@ -56,11 +51,19 @@ CallSite Evaluation::site() const {
   return {planned_inputs_, planned_outputs_, constant_pointers_, bounded_, {{}, nullptr, thread_count()}};
 }
 
-std::string Evaluation::reject(const Kernel& kernel) const { return kernel.reject(params_, site()); }
+const Kernel& Evaluation::portable() const {
+  check<InternalError>(!op_.kernels.empty(), op_.type, " has no kernel");
+  std::string why;
+  for (auto k = op_.kernels.rbegin(); k != op_.kernels.rend(); ++k)
+    if (why = reject(*k); why.empty()) return *k;
+  fail<Unsupported>(op_.type, ": no portable kernel takes this call: ", why);
+}
+
+std::string Evaluation::reject(const Kernel& kernel) const { return kernel.reject(op_, params_, site()); }
 
 void Evaluation::prepare(const Kernel& kernel) {
   kernel_ = &kernel;
-  prepared_ = kernel.prepare(params_, site());
+  prepared_ = kernel.prepare(op_, params_, site());
   scratch_ = allocate(prepared_.scratch_bytes);
 }
 
@@ -80,7 +83,7 @@ std::vector<Tensor> evaluate(const Operator& op, const Args& args, const std::ve
   if (op.is(view)) outputs.push_back(inputs.at(0).with_type(types[0]));
   while (outputs.size() < types.size()) outputs.push_back(Tensor::allocate(types[outputs.size()]));
   if (op.is(view) && types.size() == 1) return outputs;
-  evaluation.prepare(portable_kernel(op));
+  evaluation.prepare(evaluation.portable());
   evaluation.run(outputs);
   return outputs;
 }

@@ -4,9 +4,6 @@
 
 namespace d2deploy {
 
-/// The portable kernel that takes the call: the last in the list, the one that others are compared with.
-const Kernel& portable_kernel(const Operator& op);
-
 /// One kernel, made ready for inputs like `inputs`.
 class Evaluation {
  public:
@@ -18,6 +15,8 @@ class Evaluation {
   const Types& output_types() const {
     return output_types_;
   }  ///< for the actual inputs; the most rows, where data-dependent
+  /// The last kernel in the list that takes the call: the one that others are compared with.
+  const Kernel& portable() const;
   /// Empty where `kernel` takes the call.
   std::string reject(const Kernel& kernel) const;
   /// Must come before run; not with a view operator of one output.
@@ -28,6 +27,7 @@ class Evaluation {
  private:
   CallSite site() const;
 
+  const Operator& op_;
   Parameters params_;
   std::vector<Tensor> inputs_;
   std::vector<std::unique_ptr<Constant>> constants_;

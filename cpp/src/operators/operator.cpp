@@ -1,7 +1,9 @@
 #include "operators/operator.h"
 
 #include <algorithm>
-#include <cmath>
+
+#include "core/element_type.h"
+#include "operators/widened.h"
 
 namespace d2deploy {
 
@@ -20,6 +22,23 @@ Device::Kind device_of(Backend backend) { return backend == Backend::cuda ? Devi
 void Call::set_rows(std::size_t i, std::int64_t rows) const {
   outputs[i]->set_rows(rows);
   if (i < output_rows.size() && output_rows[i] != nullptr) *output_rows[i] = static_cast<std::int32_t>(rows);
+}
+
+std::string Kernel::reject(const Operator& op, const Parameters& params, const CallSite& site) const {
+  const auto given = real_type(op.type, op.inputs, site.inputs);
+  if (wide) return given.value_or(DType::float32) == DType::float32 ? "is for other types than float32" : "";
+  if (given.value_or(real) != real) return join("takes ", real, ", got ", *given);
+  return reject_(function_[0], params.get(), site);
+}
+
+void Kernel::run(const Parameters& params, const Call& call) const {
+  if (wide) return run_widened(*wide, params, call);
+  run_(function_[1], params.get(), call);
+}
+
+Prepared Kernel::prepare(const Operator& op, const Parameters& params, const CallSite& site) const {
+  if (wide) return prepare_widened(*wide, op, params, site);
+  return function_[2] ? prepare_(function_[2], params.get(), site) : Prepared{};
 }
 
 const Operator* find_operator(std::string_view type) {
@@ -80,6 +99,11 @@ Layout common_layout(const Operator& op, std::span<const TensorType> inputs) {
 Types infer_all(const Operator& op, const Parameters& params, const Inputs& inputs) {
   check_inputs(op.type, op.inputs, inputs.types);
   Types types = op.infer_shapes(params.get(), inputs);
+  if (const auto real = real_type(op.type, op.inputs, inputs.types)) {
+    const auto ports = ports_of(op.outputs, types.size());
+    for (std::size_t i = 0; i < ports.size(); ++i)
+      if (ports[i]->real) types[i].dtype = *real;
+  }
   if (op.layout == LayoutRule::own) return types;
   const Layout layout = common_layout(op, inputs.types);
   for (auto& t : types)
@@ -125,6 +149,11 @@ Operator describe(const Signature& signature, std::shared_ptr<void> (*make_param
   const auto defaults = make_params();
   for (const Field& f : fields) op.fields.push_back(d2deploy::describe(f, defaults.get()));
   return op;
+}
+
+void add_widened(Operator& op) {
+  if (op.kernels.empty() || std::ranges::none_of(op.inputs, &Port::real)) return;
+  op.kernels.insert(op.kernels.end() - 1, widened(op.kernels.back()));
 }
 
 void add_kernels(Operator& op, Backend backend, const std::vector<Kernel>& kernels) {

@@ -41,6 +41,7 @@ enum Trait : unsigned {
   commutative = 1,     ///< the two inputs may be swapped
   in_place = 2,        ///< every kernel allows output 0 to share the memory of an input of its type
   view = 4,            ///< output 0 is input 0's memory under another shape: a kernel runs only for more outputs
+  heavy = 16,          ///< takes most of a net's time: worth to be run in reduced precision, with what stands between
   data_dependent = 8,  ///< some output has rows `~m` that the run finds; infer gives the most. Follows from the ports
 };
 
@@ -135,6 +136,7 @@ struct KernelOf {
   Prepared (*prepare)(const Params&, const CallSite&) = nullptr;
   /// How good it is for this call: of those that accept it the highest is taken, of equal ones the first. Null: 0.
   int (*rank)(const Params&, const CallSite&) = nullptr;
+  DType real = DType::float32;  ///< what the inputs at `real` ports must be
 };
 template <class Op>
 std::string accepts_all(const typename Op::Params&, const CallSite&) {
@@ -154,18 +156,19 @@ Kernels<Op> kernels();
 /// The parameters of one node, as Operator::parse made them.
 using Parameters = std::shared_ptr<const void>;
 
+struct Operator;
+
 class Kernel {
  public:
   std::string name;
   Backend backend = Backend::cpu;
+  DType real = DType::float32;         ///< what the inputs at `real` ports must be
+  std::shared_ptr<const Kernel> wide;  ///< null, or: takes any but float32, and calls this one on copies in float32
 
-  std::string reject(const Parameters& params, const CallSite& site) const {
-    return reject_(function_[0], params.get(), site);
-  }
-  void run(const Parameters& params, const Call& call) const { run_(function_[1], params.get(), call); }
-  Prepared prepare(const Parameters& params, const CallSite& site) const {
-    return function_[2] ? prepare_(function_[2], params.get(), site) : Prepared{};
-  }
+  /// Why it cannot take this call; empty: it can.
+  std::string reject(const Operator& op, const Parameters& params, const CallSite& site) const;
+  void run(const Parameters& params, const Call& call) const;
+  Prepared prepare(const Operator& op, const Parameters& params, const CallSite& site) const;
   bool ranked() const { return function_[3] != nullptr; }
   int rank(const Parameters& params, const CallSite& site) const {
     return function_[3] ? rank_(function_[3], params.get(), site) : 0;
@@ -249,6 +252,7 @@ class KernelList : public std::vector<Kernel> {
     using Any = Kernel::Any;
     Kernel e;
     e.name = k.name;
+    e.real = k.real;
     e.function_ = {reinterpret_cast<Any>(k.reject), reinterpret_cast<Any>(k.run), reinterpret_cast<Any>(k.prepare),
                    reinterpret_cast<Any>(k.rank)};
     e.reject_ = [](Any f, const void* p, const CallSite& site) {
@@ -270,6 +274,8 @@ namespace detail {
 /// All but what needs the type of the definition.
 Operator describe(const Signature& signature, std::shared_ptr<void> (*make_params)(), std::span<const Field> fields);
 void add_kernels(Operator& op, Backend backend, const std::vector<Kernel>& kernels);
+/// For operators with `real` ports: their portable kernel for the other real types.
+void add_widened(Operator& op);
 
 template <class Op, Backend... Bs>
 Operator make() {
@@ -297,6 +303,7 @@ Operator make() {
       return 0;
   };
   (add_kernels(op, Bs, kernels<Op, Bs>()), ...);
+  add_widened(op);
   return op;
 }
 

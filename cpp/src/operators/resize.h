@@ -16,8 +16,8 @@ inline constexpr auto kResizeFields =
     std::array{field<&ResizeParams::width_scale>("width_scale", Bound::positive, "width of Y / width of X"),
                field<&ResizeParams::height_scale>("height_scale", Bound::positive, "height of Y / height of X"),
                field<&ResizeParams::order>("order", Bound::any, "order of the dimensions: NCHW")};
-inline constexpr const char* kResizeInputs = "X: float32 (N, C, H, W) | scales?: float32 (2) height, width";
-inline constexpr const char* kResizeOutputs = "Y: float32 (N, C, H2, W2)";
+inline constexpr const char* kResizeInputs = "X: real (N, C, H, W) | scales?: float32 (2) height, width";
+inline constexpr const char* kResizeOutputs = "Y: real (N, C, H2, W2)";
 
 struct ResizeScale {
   float h, w;

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "core/check.h"
+#include "core/element_type.h"
 #include "core/text.h"
 
 namespace d2deploy {
@@ -35,8 +36,13 @@ Port parse_port(std::string_view text) {
   rest = strip(rest.substr(port.dtype_text.size()));
   if (port.dtype_text != "any")
     for (const auto part : split(port.dtype_text, '|')) {
+      if (part == "real") {
+        port.real = true;
+        port.dtypes.insert(port.dtypes.end(), {DType::float32, DType::bfloat16, DType::float16});
+        continue;
+      }
       port.dtypes.emplace_back();
-      check<InternalError>(parse(part, port.dtypes.back()), "signature: '", part, "' is no element type");
+      check<InternalError>(parse(part, port.dtypes.back()), "signature: '", part, "' is not an element type");
     }
   const bool listed = rest.starts_with('(');
   const auto end = listed ? rest.find(')') + 1 : std::min(rest.find(' '), rest.size());
@@ -53,13 +59,20 @@ Port parse_port(std::string_view text) {
   return port;
 }
 
+// What a caller may give: in files and inputs, float32 is the one real type.
+std::string wanted(const Port& port) {
+  std::string text = port.dtype_text;
+  if (const auto at = text.find("real"); port.real) text.replace(at, 4, "float32");
+  return text;
+}
+
 class Matcher {
  public:
   explicit Matcher(std::string_view type) : type_(type) {}
 
   void match(const Port& port, const TensorType& found) {
     if (!port.dtypes.empty() && std::ranges::find(port.dtypes, found.dtype) == port.dtypes.end())
-      fail<InvalidArgument>(type_, ": ", port.name, " must be ", port.dtype_text, ", got ", found.dtype);
+      fail<InvalidArgument>(type_, ": ", port.name, " must be ", wanted(port), ", got ", found.dtype);
     if (port.any_shape) return;
     const auto rank = found.shape.rank();
     if (port.open_ended ? rank < port.dims.size() : rank != port.dims.size()) refuse(port, found.shape, {});
@@ -127,6 +140,19 @@ void check_inputs(std::string_view type, const std::vector<Port>& ports, std::sp
   if (!count_fits) refuse_count(type, ports, types.size(), "inputs");
   const auto of = ports_of(ports, types.size());
   for (std::size_t i = 0; i < of.size(); ++i) matcher.match(*of[i], types[i]);
+}
+
+std::optional<DType> real_type(std::string_view type, const std::vector<Port>& ports,
+                               std::span<const TensorType> types) {
+  std::optional<DType> real;
+  const auto of = ports_of(ports, types.size());
+  for (std::size_t i = 0; i < of.size(); ++i) {
+    if (!of[i]->real || !is_real(types[i].dtype)) continue;
+    check(!real || *real == types[i].dtype, type, ": ", of[i]->name, " is ", types[i].dtype, ", another input ",
+          real.value_or(types[i].dtype), ", must be the same");
+    real = types[i].dtype;
+  }
+  return real;
 }
 
 void check_output_count(std::string_view type, const std::vector<Port>& ports, std::size_t count) {

@@ -4,11 +4,13 @@
 //
 // A port is `name: dtypes shape remark`. `?` marks an optional port, `*` one that repeats (the last
 // one, or several in a row that repeat together in order: all of the first, then all of the second).
-// dtypes: `any`, or names joined by '|'. shape: `any` or `(dims)`; a dim is a letter or word (equal
+// dtypes: `any`, or names joined by '|'; `real` is float32, bfloat16 or float16, the same one for all such inputs and
+// outputs of a call. shape: `any` or `(dims)`; a dim is a letter or word (equal
 // ones must be equal wherever they stand), a number, alternatives `4|5`, or a last `...`. The first dim of an output
 // may be `~m`: as many rows as the run finds, the same for all outputs with that word (not for the parts of one that
 // repeats).
 #pragma once
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -29,6 +31,7 @@ struct Port {
   std::string dtype_text, shape_text, remark;
   std::vector<DType> dtypes;  // empty: any
   std::vector<Dim> dims;
+  bool real = false;  // takes what `real` says
   bool any_shape = false;
   bool open_ended = false;  // ends in "..."
   bool optional = false;
@@ -45,6 +48,11 @@ std::vector<Port> parse_ports(std::string_view text);
 
 /// Throws InvalidArgument, with the operator's name and the port's, where `types` do not fit.
 void check_inputs(std::string_view type, const std::vector<Port>& ports, std::span<const TensorType> types);
+/// The element type of the inputs at `real` ports; nothing where there are none, or whole numbers stand there. Throws
+/// InvalidArgument where they differ.
+std::optional<DType> real_type(std::string_view type, const std::vector<Port>& ports,
+                               std::span<const TensorType> types);
+
 /// The port that each of `count` inputs or outputs belongs to. Their number must fit.
 std::vector<const Port*> ports_of(const std::vector<Port>& ports, std::size_t count);
 void check_output_count(std::string_view type, const std::vector<Port>& ports, std::size_t count);

@@ -102,10 +102,27 @@ class LayoutAssigner {
   int places_ = 0;
 };
 
+// A Reorder of what a Reorder alone made is one: layout and element type change in one step.
+int merge_reorders(Graph& graph) {
+  const Uses uses(graph);
+  int places = 0;
+  for (auto& node : graph.nodes) {
+    if (node.type != "Reorder") continue;
+    const Node* first = sole_producer(graph, uses, node.inputs[0], "Reorder");
+    if (first == nullptr) continue;
+    Args args = node.args;  // the later one decides
+    args.insert(first->args.begin(), first->args.end());
+    node.args = args;
+    node.inputs = first->inputs;
+    ++places;
+  }
+  return places;
+}
+
 }  // namespace
 
 int channels_last(Graph& graph, const Log&) {
-  const int places = LayoutAssigner(graph).run();
+  const int places = LayoutAssigner(graph).run() + merge_reorders(graph);
   remove_dead(graph);
   return places;
 }

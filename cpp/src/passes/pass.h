@@ -1,6 +1,7 @@
 // A pass turns a graph into a better one that computes the same.
 #pragma once
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,14 +16,14 @@ struct Pass {
   std::function<int(Graph&, const Log&)> run;  ///< number of places changed
 };
 
-/// The pass of that name from all pipelines; null where there is none.
-const Pass* find_pass(const std::string& name);
+/// The pass of that name from all pipelines, that for bfloat16 included; nothing where there is none.
+std::optional<Pass> find_pass(const std::string& name);
 
 /// What every graph from a file goes through: our operator names, known arguments, no copies. Throws Unsupported
 /// with all operators that we do not have, InvalidModel with all arguments that are wrong.
 const std::vector<Pass>& import_passes();
-/// What makes it fast, in order.
-const std::vector<Pass>& optimize_passes();
+/// What makes it fast, in order, with reduced precision where `real` is not float32.
+std::vector<Pass> optimize_passes(DType real = DType::float32);
 
 void run_passes(Graph& graph, const std::vector<Pass>& passes, const Log& log);
 
@@ -56,5 +57,7 @@ int pyramid_proposals(Graph& graph, const Log& log);
 int pyramid_roi_align(Graph& graph, const Log& log);
 int flatten_into_fc(Graph& graph, const Log& log);
 int channels_last(Graph& graph, const Log& log);
+/// Lets nodes run in `real` where that pays; returns how many values got that type.
+int choose_precision(Graph& graph, DType real);
 
 }  // namespace d2deploy

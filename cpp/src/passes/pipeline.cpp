@@ -15,28 +15,27 @@ const std::vector<Pass>& import_passes() {
   return passes;
 }
 
-const std::vector<Pass>& optimize_passes() {
-  static const std::vector<Pass> passes = [] {
-    std::vector<Pass> all{
-        {"fold-constants", fold_constants},  // first: others look for constants
-        {"add-bias", add_bias},
-        {"fold-scale", fold_scale},
-        {"pyramid-proposals", pyramid_proposals},
-        {"pyramid-roi-align", pyramid_roi_align},
-        {"flatten-into-fc", flatten_into_fc},
-    };
-    std::ranges::move(fusion_passes(), std::back_inserter(all));
-    all.push_back({"channels-last", channels_last});
-    return all;
-  }();
-  return passes;
+std::vector<Pass> optimize_passes(DType real) {
+  std::vector<Pass> all{
+      {"fold-constants", fold_constants},  // first: others look for constants
+      {"add-bias", add_bias},
+      {"fold-scale", fold_scale},
+      {"pyramid-proposals", pyramid_proposals},
+      {"pyramid-roi-align", pyramid_roi_align},
+      {"flatten-into-fc", flatten_into_fc},
+  };
+  std::ranges::move(fusion_passes(), std::back_inserter(all));
+  if (real != DType::float32)
+    all.push_back({"choose-precision", [real](Graph& graph, const Log&) { return choose_precision(graph, real); }});
+  all.push_back({"channels-last", channels_last});
+  return all;
 }
 
-const Pass* find_pass(const std::string& name) {
-  for (const auto* passes : {&import_passes(), &optimize_passes()})
-    for (const auto& pass : *passes)
-      if (pass.name == name) return &pass;
-  return nullptr;
+std::optional<Pass> find_pass(const std::string& name) {
+  for (const auto& passes : {import_passes(), optimize_passes(DType::bfloat16)})
+    for (const auto& pass : passes)
+      if (pass.name == name) return pass;
+  return std::nullopt;
 }
 
 void run_passes(Graph& graph, const std::vector<Pass>& passes, const Log& sink) {

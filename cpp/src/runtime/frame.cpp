@@ -7,8 +7,18 @@
 namespace d2deploy {
 
 namespace {
+
 using Place = PlannedValue::Place;
+
+// The planned kernel, or, where it does not take the call, the nearest in the list that is better and does.
+const Kernel& late_kernel(const Step& step, const CallSite& site) {
+  std::string why;
+  for (const Kernel* k = step.kernel; k >= step.op->kernels.data(); --k)
+    if (why = k->reject(*step.op, step.params, site); why.empty()) return *k;
+  fail<Unsupported>("no kernel takes this call: ", why);
 }
+
+}  // namespace
 
 Frame::Frame(std::shared_ptr<const Plan> plan, std::shared_ptr<void> arena, const Constants& constants,
              const PlanOptions& options)
@@ -126,13 +136,12 @@ void Frame::run_late(std::size_t s) {
     constants.push_back(value.place == Place::constant ? constants_.at(value.name).get() : nullptr);
   }
   const CallSite site{inputs, outputs, constants, false, options_.context};
-  const auto why = step.kernel->reject(step.params, site);
-  check<Unsupported>(why.empty(), "kernel ", step.kernel->name, " does not take this call: ", why);
-  const Prepared prepared = step.kernel->prepare(step.params, site);
+  const Kernel& kernel = late_kernel(step, site);
+  const Prepared prepared = kernel.prepare(*step.op, step.params, site);
   const auto scratch = allocate(prepared.scratch_bytes);
   call.scratch = scratch.get();
   call.state = prepared.state.get();
-  step.kernel->run(step.params, call);
+  kernel.run(step.params, call);
 }
 
 Tensor Frame::output(std::size_t i) const {

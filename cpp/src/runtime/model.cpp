@@ -30,15 +30,23 @@ ModelInfo info_of(const Graph& graph) {
   return info;
 }
 
+// The real type that a precision stands for.
+DType precision_of(const std::string& precision) {
+  if (precision == "float32") return DType::float32;
+  if (precision == "bfloat16") return DType::bfloat16;
+  fail<Unsupported>("precision '", precision, "' is not available; available: float32, bfloat16");
+}
+
 ModelOptions resolved(ModelOptions options) {
   check<Unsupported>(options.device == "cpu", "device '", options.device,
                      "' is not available in this build; available: cpu");
-  check<Unsupported>(options.precision == "float32", "precision '", options.precision,
-                     "' is not available; available: float32");
+  (void)precision_of(options.precision);
   check(options.threads >= 0, "threads is ", options.threads, ", wanted 0 (all cores) or more");
   if (options.threads == 0) options.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   check<Unsupported>(options.engine == "native" || options.engine == "caffe2", "engine '", options.engine,
                      "' is not available; available: native, caffe2");
+  check<Unsupported>(options.engine == "native" || options.precision == "float32",
+                     "engine 'caffe2' has precision float32 alone, got '", options.precision, "'");
   if (options.kernels.empty())
     if (const char* text = std::getenv("D2DEPLOY_KERNELS")) options.kernels = text;
   return options;
@@ -53,7 +61,10 @@ Model::Impl::Impl(Graph g, const ModelOptions& o) : options(resolved(o)), graph(
   run_passes(graph, import_passes(), options.log);
   splits = attribute(graph, "batch_splits_output", std::string());
   (void)infer_types(graph);  // faults of the file show now, not in the first run
-  if (options.optimize) run_passes(graph, optimize_passes(), options.log);
+  const DType real = precision_of(options.precision);
+  check<Unsupported>(options.optimize || real == DType::float32, "precision '", options.precision,
+                     "' needs the passes: set optimize");
+  if (options.optimize) run_passes(graph, optimize_passes(real), options.log);
   remove_dead(graph);
   verify(graph);
   for (auto& [name, tensor] : graph.constants) constants[name] = std::make_unique<Constant>(tensor);

@@ -213,7 +213,7 @@ class Planner {
         continue;
       }
       if (step.kernel != nullptr && best >= 0 && !kernel.ranked()) continue;  // it could not be better
-      if (const auto why = kernel.reject(step.params, site); !why.empty()) {
+      if (const auto why = kernel.reject(*step.op, step.params, site); !why.empty()) {
         log(options_.log, LogLevel::debug, step.label, ": kernel ", kernel.name, " refused: ", why);
         refusals += (refusals.empty() ? "" : "; ") + kernel.name + ": " + why;
         continue;
@@ -227,7 +227,7 @@ class Planner {
     if (step.kernel == nullptr)
       return refusals.empty() ? join(step.op->type, " has no kernel for ", site.context.device) : refusals;
     if (!step.late) {
-      step.prepared = step.kernel->prepare(step.params, site);
+      step.prepared = step.kernel->prepare(*step.op, step.params, site);
       check_memory("scratch memory", step.prepared.scratch_bytes, 1);
     }
     return {};

@@ -13,7 +13,7 @@ struct AveragePool {
       joined(inherited<Params, WindowParams>(kWindowFields),
              std::array{field<&Params::count_include_pad>("count_include_pad", Bound::any,
                                                           "1: cells of the padding count, as 0; 0: they do not")});
-  static constexpr Signature signature{"AveragePool", "X: float32 (N, C, H, W)", "Y: float32 (N, C, H2, W2)",
+  static constexpr Signature signature{"AveragePool", "X: real (N, C, H, W)", "Y: real (N, C, H2, W2)",
                                        LayoutRule::any};
 
   static Types infer(const Params& p, const Inputs& in) {

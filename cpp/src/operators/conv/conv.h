@@ -32,8 +32,8 @@ struct Conv {
       joined(inherited<Params, WindowParams>(kWindowFields),
              std::array{field<&Params::group>("group", Bound::positive, "groups that the channels fall into")});
   static constexpr Signature signature{
-      "Conv", "X: float32 (N, C, H, W) | W: float32 (M, K, kh, kw) filters, K = C / group | b?: float32 (M)",
-      "Y: float32 (N, M, H2, W2)", LayoutRule::any};
+      "Conv", "X: real (N, C, H, W) | W: float32 (M, K, kh, kw) filters, K = C / group | b?: float32 (M)",
+      "Y: real (N, M, H2, W2)", LayoutRule::any, heavy};
 
   static Window window(const char* type, const Params& p, const Inputs& in) {
     const Shape &x = in[0], &w = in[1];

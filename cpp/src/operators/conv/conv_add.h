@@ -9,9 +9,8 @@ struct ConvAdd {
   static constexpr ConvTail tail{.add = true};
   static constexpr auto fields = Conv::fields;
   static constexpr Signature signature{
-      "ConvAdd",
-      "X: float32 (N, C, H, W) | W: float32 (M, K, kh, kw) filters | b: float32 (M) | A: float32 (N, M, H2, W2)",
-      "Y: float32 (N, M, H2, W2)", LayoutRule::any};
+      "ConvAdd", "X: real (N, C, H, W) | W: float32 (M, K, kh, kw) filters | b: float32 (M) | A: real (N, M, H2, W2)",
+      "Y: real (N, M, H2, W2)", LayoutRule::any, heavy};
   static constexpr const char* meaning =
       "conv = Conv(X, W, b) {*}\n"
       "Y = Add(conv, A)\n";

@@ -10,8 +10,8 @@ struct ConvAddRelu {
   static constexpr auto fields = Conv::fields;
   static constexpr Signature signature{
       "ConvAddRelu",
-      "X: float32 (N, C, H, W) | W: float32 (M, K, kh, kw) filters | b: float32 (M) | A: float32 (N, M, H2, W2)",
-      "Y: float32 (N, M, H2, W2)", LayoutRule::any};
+      "X: real (N, C, H, W) | W: float32 (M, K, kh, kw) filters | b: float32 (M) | A: real (N, M, H2, W2)",
+      "Y: real (N, M, H2, W2)", LayoutRule::any, heavy};
   static constexpr const char* meaning =
       "conv = Conv(X, W, b) {*}\n"
       "sum = Add(conv, A)\n"

@@ -29,8 +29,8 @@ struct ConvTranspose {
                  field<&Params::adj_w>("adj_w", Bound::non_negative, "second of adjs")});
   static constexpr Signature signature{
       "ConvTranspose",
-      "X: float32 (N, C, H, W) | W: float32 (C, K, kh, kw) filters, K = output channels / group | b?: float32 (M)",
-      "Y: float32 (N, M, H2, W2)", LayoutRule::any};
+      "X: real (N, C, H, W) | W: float32 (C, K, kh, kw) filters, K = output channels / group | b?: float32 (M)",
+      "Y: real (N, M, H2, W2)", LayoutRule::any, heavy};
 
   static TransposedWindow window(const char* type, const Params& p, const Inputs& in);
   static Types infer(const char* type, const Params& p, const Inputs& in);

@@ -11,7 +11,7 @@ struct FCParams {
 inline constexpr auto kFCFields = std::array{
     field<&FCParams::axis>("axis", Bound::any, "first dimension of X that goes into the columns of its matrix"),
     field<&FCParams::axis_w>("axis_w", Bound::any, "the same for W")};
-inline constexpr const char* kFCInputs = "X: float32 (M, ...) | W: float32 (O, ...) | b: float32 (N)";
+inline constexpr const char* kFCInputs = "X: real (M, ...) | W: float32 (O, ...) | b: float32 (N)";
 
 /// The matrices of a call: X is (rows, depth), W is (columns, depth). An unknown dimension makes unknown sizes.
 struct FCSizes {
@@ -33,7 +33,7 @@ struct FC {
   using Params = FCParams;
   static constexpr bool relu = false;
   static constexpr auto fields = kFCFields;
-  static constexpr Signature signature{"FC", kFCInputs, "Y: float32 (M, ..., N)", LayoutRule::same};
+  static constexpr Signature signature{"FC", kFCInputs, "Y: real (M, ..., N)", LayoutRule::same, heavy};
   static Types infer(const Params& p, const Inputs& in) { return infer_fc(signature.type, p, in); }
   static double flops(const Params& p, const Inputs& in, const Types&) { return flops_fc(signature.type, p, in); }
 };

@@ -21,8 +21,8 @@ struct GroupNorm {
       field<&Params::order>("order", Bound::any, "order of the dimensions: NCHW"),
       field<&Params::is_test>("is_test", Bound::any, "0: training, which needs all three outputs (no effect)")};
   static constexpr Signature signature{
-      "GroupNorm", "X: float32 (N, C, ...) | gamma: float32 (C) | beta: float32 (C)",
-      "Y: float32 (N, C, ...) | mean?: float32 (N, G) | inv_std?: float32 (N, G) 1 / sqrt(variance + epsilon)",
+      "GroupNorm", "X: real (N, C, ...) | gamma: float32 (C) | beta: float32 (C)",
+      "Y: real (N, C, ...) | mean?: float32 (N, G) | inv_std?: float32 (N, G) 1 / sqrt(variance + epsilon)",
       LayoutRule::any, in_place};
 
   static TensorType infer(const char* type, const Params& p, const Inputs& in) {

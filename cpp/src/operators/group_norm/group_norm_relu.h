@@ -8,9 +8,8 @@ struct GroupNormRelu {
   using Params = GroupNormParams;
   static constexpr bool relu = true;
   static constexpr auto fields = GroupNorm::fields;
-  static constexpr Signature signature{"GroupNormRelu",
-                                       "X: float32 (N, C, ...) | gamma: float32 (C) | beta: float32 (C)",
-                                       "Y: float32 (N, C, ...)", LayoutRule::any, in_place};
+  static constexpr Signature signature{"GroupNormRelu", "X: real (N, C, ...) | gamma: float32 (C) | beta: float32 (C)",
+                                       "Y: real (N, C, ...)", LayoutRule::any, in_place};
   static constexpr const char* meaning =
       "normal = GroupNorm(X, gamma, beta) {*}\n"
       "Y = Relu(normal)\n";

@@ -6,7 +6,7 @@ namespace d2deploy {
 /// Y = max(X, 0), element by element. NaN stays NaN.
 struct Relu {
   using Params = NoParams;
-  static constexpr Signature signature{"Relu", "X: float32 any", "Y: float32 any like X", LayoutRule::follow, in_place};
+  static constexpr Signature signature{"Relu", "X: real any", "Y: real any like X", LayoutRule::follow, in_place};
   static Types infer(const Params&, const Inputs& in) { return {in.types[0]}; }
 };
 

@@ -1,24 +1,34 @@
 #pragma once
+#include "core/element_type.h"
 #include "operators/operator.h"
 
 namespace d2deploy {
 
-/// Y = X in another physical layout. Internal: never in a file. Only rank 4 has two layouts.
+/// Y = X in another physical layout, or as another real type, or both. Internal: never in a file. Only rank 4 has two
+/// layouts.
 struct Reorder {
   struct Params {
-    std::string to = "channels_last";
+    std::string to, dtype;
   };
   static constexpr auto fields =
-      std::array{field<&Params::to>("to", Bound::any, "layout of Y: channels_last or row_major")};
-  static constexpr Signature signature{"Reorder", "X: any (N, C, H, W)", "Y: any (N, C, H, W)", LayoutRule::own};
+      std::array{field<&Params::to>("to", Bound::any, "layout of Y: channels_last or row_major; empty: that of X"),
+                 field<&Params::dtype>("dtype", Bound::any, "element type of Y, a real one; empty: that of X")};
+  static constexpr Signature signature{"Reorder", "X: any any", "Y: any any like X", LayoutRule::own};
 
-  static Layout layout(const Params& p) {
+  static TensorType type(const Params& p, const TensorType& x) {
+    TensorType y = x;
     const bool last = p.to == name(Layout::channels_last);
-    check<InvalidModel>(last || p.to == name(Layout::row_major), "Reorder: to is '", p.to,
+    check<InvalidModel>(last || p.to.empty() || p.to == name(Layout::row_major), "Reorder: to is '", p.to,
                         "', must be channels_last or row_major");
-    return last ? Layout::channels_last : Layout::row_major;
+    if (!p.to.empty()) y.layout = last ? Layout::channels_last : Layout::row_major;
+    check(y.layout == Layout::row_major || x.shape.rank() == 4, "Reorder: only rank 4 has two layouts, got ", x.shape);
+    if (p.dtype.empty()) return y;
+    check<InvalidModel>(parse(p.dtype, y.dtype) && is_real(y.dtype), "Reorder: dtype is '", p.dtype,
+                        "', must be float32, bfloat16 or float16");
+    check(is_real(x.dtype), "Reorder: X is ", x.dtype, ", must be real to become ", y.dtype);
+    return y;
   }
-  static Types infer(const Params& p, const Inputs& in) { return {{in.types[0].dtype, in[0], layout(p)}}; }
+  static Types infer(const Params& p, const Inputs& in) { return {type(p, in.types[0])}; }
 };
 
 }  // namespace d2deploy

@@ -28,8 +28,8 @@ struct RoIAlign {
       field<&Params::aligned>("aligned", Bound::any, "shift coordinates by half a cell; 0: do not, least size 1 cell"),
   };
   static constexpr Signature signature{
-      "RoIAlign", "X: float32 (N, C, H, W) | rois: float32 (R, 4|5) [image,] x1, y1, x2, y2 in image pixels",
-      "Y: float32 (R, C, pooled_h, pooled_w)", LayoutRule::any};
+      "RoIAlign", "X: real (N, C, H, W) | rois: float32 (R, 4|5) [image,] x1, y1, x2, y2 in image pixels",
+      "Y: real (R, C, pooled_h, pooled_w)", LayoutRule::any};
 
   static void check_params(const char* type, const std::string& order, const RoiGrid& grid) {
     // Bounds on the work and the scratch memory that an argument can ask for, even where there are no channels.

@@ -1,0 +1,135 @@
+// Which nodes run in a reduced real type. Heavy ones do whose result a heavy one reads, directly or through light ones:
+// the last layer of a head stays float32, and so do coordinates and scores, which stand at ports that take nothing
+// else. Light nodes (pooling, resizing, additions, copies) run reduced where what they read is reduced and a heavy one
+// follows. Reorder nodes stand where the type changes.
+#include <algorithm>
+#include <set>
+
+#include "core/element_type.h"
+#include "kernels/convert.h"
+#include "passes/pass.h"
+
+namespace d2deploy {
+
+namespace {
+
+// Whether input or output i of `count` may be reduced: at a `real` port, and where a view hands its memory on.
+bool may_reduce(const Operator& op, const std::vector<Port>& ports, std::size_t count, std::size_t i) {
+  return ports_of(ports, count)[i]->real || (op.is(view) && i == 0);
+}
+bool may_reduce_input(const Operator& op, const Node& node, std::size_t i) {
+  return may_reduce(op, op.inputs, node.inputs.size(), i);
+}
+bool may_reduce_output(const Operator& op, const Node& node, std::size_t i) {
+  return may_reduce(op, op.outputs, node.outputs.size(), i);
+}
+
+bool is_reorder(const Node& node) { return node.type == "Reorder"; }
+
+class PrecisionAssigner {
+ public:
+  PrecisionAssigner(Graph& graph, DType real)
+      : graph_(graph), real_(real), names_(graph), outputs_(graph.outputs.begin(), graph.outputs.end()) {
+    types_ = infer_types(graph);
+    find_heavy_readers();
+  }
+
+  int run() {
+    for (auto& node : graph_.nodes) visit(node);
+    graph_.nodes = std::move(nodes_);
+    return places_;
+  }
+
+ private:
+  // The values that a heavy node reads, directly or through light ones.
+  void find_heavy_readers() {
+    for (auto node = graph_.nodes.rbegin(); node != graph_.nodes.rend(); ++node) {
+      const Operator& op = *find_operator(node->type);
+      const bool passes_on =
+          op.is(heavy) || std::ranges::any_of(node->outputs, [&](const auto& y) { return heavy_reads_.contains(y); });
+      for (std::size_t i = 0; passes_on && i < node->inputs.size(); ++i)
+        if (is_reorder(*node) || may_reduce_input(op, *node, i)) heavy_reads_.insert(node->inputs[i]);
+    }
+  }
+
+  bool runs_reduced(const Operator& op, const Node& node) const {
+    if (!heavy_reads_.contains(node.outputs[0]) || node.inputs.empty()) return false;
+    bool any = op.is(heavy);
+    for (std::size_t i = 0; i < node.inputs.size(); ++i) {
+      if (!may_reduce_input(op, node, i)) continue;
+      const DType dtype = types_.at(node.inputs[i]).dtype;
+      if (!is_real(dtype)) return false;
+      const bool constant = graph_.constants.contains(node.inputs[i]);
+      if (!op.is(heavy) && !constant && dtype != real_) return false;
+      any = any || dtype == real_;
+    }
+    return any;
+  }
+
+  void visit(Node& node) {
+    const Operator& op = *find_operator(node.type);
+    const bool reduced = !is_reorder(node) && runs_reduced(op, node);
+    for (std::size_t i = 0; i < node.inputs.size() && !is_reorder(node); ++i)
+      if (is_real(types_.at(node.inputs[i]).dtype))
+        node.inputs[i] = as(reduced && may_reduce_input(op, node, i) ? real_ : DType::float32, node.inputs[i]);
+    std::vector<std::string> restored;
+    for (std::size_t i = 0; i < node.outputs.size() && reduced; ++i) {
+      const std::string& y = node.outputs[i];
+      TensorType& type = types_.at(y);
+      if (type.dtype != DType::float32 || !may_reduce_output(op, node, i)) continue;
+      type.dtype = real_;
+      ++places_;
+      if (outputs_.contains(y)) restored.push_back(y);
+    }
+    nodes_.push_back(std::move(node));
+    for (const auto& y : restored) restore_output(y);
+  }
+
+  // The value as another real type: itself, or a copy.
+  std::string as(DType dtype, const std::string& value) {
+    if (types_.at(value).dtype == dtype) return value;
+    const auto key = std::pair{value, dtype};
+    if (const auto it = copies_.find(key); it != copies_.end()) return it->second;
+    const auto copy = names_.make(value + '.' + std::string(name(dtype)));
+    types_[copy] = types_.at(value);
+    types_[copy].dtype = dtype;
+    if (const auto it = graph_.constants.find(value); it != graph_.constants.end()) {
+      Tensor converted = Tensor::allocate(types_[copy]);
+      convert(it->second.dtype(), it->second.raw(), dtype, converted.raw(), converted.size());
+      graph_.constants[copy] = converted;
+    } else {
+      nodes_.push_back(Node{"Reorder", {{"dtype", std::string(name(dtype))}}, {value}, {copy}});
+    }
+    return copies_[key] = copy;
+  }
+
+  // An output of the net that became reduced: its maker writes another name, a Reorder the output.
+  void restore_output(const std::string& value) {
+    const auto reduced = names_.make(value + '.' + std::string(name(real_)));
+    std::ranges::replace(nodes_.back().outputs, value, reduced);
+    types_[reduced] = types_.at(value);
+    types_[value].dtype = DType::float32;
+    nodes_.push_back(Node{"Reorder", {{"dtype", std::string(name(DType::float32))}}, {reduced}, {value}});
+    copies_[{value, real_}] = reduced;
+  }
+
+  Graph& graph_;
+  DType real_;
+  UnusedNames names_;
+  std::set<std::string> outputs_, heavy_reads_;
+  TypeMap types_;
+  std::vector<Node> nodes_;
+  std::map<std::pair<std::string, DType>, std::string> copies_;
+  int places_ = 0;
+};
+
+}  // namespace
+
+int choose_precision(Graph& graph, DType real) {
+  if (real == DType::float32) return 0;
+  const int places = PrecisionAssigner(graph, real).run();
+  remove_dead(graph);
+  return places;
+}
+
+}  // namespace d2deploy
