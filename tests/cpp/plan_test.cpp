@@ -209,7 +209,7 @@ TEST(Constants, ArePackedOnceDroppedAndRestored) {
   const auto pack = [&](const Tensor& plain) -> Constant::Packed {
     ++packings;
     const Tensor copy = plain.clone();
-    return {std::make_shared<Tensor>(copy), [copy, &unpackings] {
+    return {std::make_shared<Tensor>(copy), 8, [copy, &unpackings] {
               ++unpackings;
               return copy.clone();
             }};
@@ -217,13 +217,13 @@ TEST(Constants, ArePackedOnceDroppedAndRestored) {
   constant.drop_plain();  // nothing to restore it from: it stays
   const Tensor early = constant.plain();
   EXPECT_EQ(unpackings, 0);
-  const auto packed = constant.packed("a", pack);
-  EXPECT_EQ(constant.packed("a", pack), packed);
+  const auto packed = constant.packed("a", "kernel", pack);
+  EXPECT_EQ(constant.packed("a", "kernel", pack), packed);
   EXPECT_EQ(packings, 1);
   constant.drop_plain();
   EXPECT_EQ(early.data<float>()[1], 2.0F);  // handed out before, and still valid
   EXPECT_EQ(constant.type(), f32({2}));
-  EXPECT_NE(constant.packed("b", pack), packed);  // made from the restored values
+  EXPECT_NE(constant.packed("b", "other", pack), packed);  // made from the restored values
   EXPECT_EQ(packings, 2);
   EXPECT_EQ(unpackings, 1);
   constant.drop_plain();

@@ -1,6 +1,7 @@
 #include "kernels/onednn.h"
 
 #include <algorithm>
+#include <array>
 
 #include "core/check.h"
 #include "core/memory.h"
@@ -21,28 +22,64 @@ dnnl::memory::desc describe(const TensorType& type) {
   return {dims, dnnl::memory::data_type::f32, strides};
 }
 
-dnnl::memory view(const dnnl::memory::desc& desc, const void* data) { return {desc, cpu(), const_cast<void*>(data)}; }
-
 namespace {
 
-void reorder(dnnl::memory from, dnnl::memory to) {
-  dnnl::stream stream(cpu());
-  dnnl::reorder(from, to).execute(stream, from, to);
-  stream.wait();
+void check_status(dnnl_status_t status) { dnnl::error::wrap_c_api(status, "oneDNN could not run a primitive"); }
+
+// Views of memory, and the stream that uses them.
+class Execution {
+ public:
+  static constexpr std::size_t kMostArguments = 6;
+
+  Execution() { check_status(dnnl_stream_create(&stream_, cpu().get(), dnnl_stream_default_flags)); }
+  ~Execution() {
+    for (std::size_t i = 0; i < count_; ++i) (void)dnnl_memory_destroy(arguments_[i].memory);
+    (void)dnnl_stream_destroy(stream_);
+  }
+  Execution(const Execution&) = delete;
+  Execution& operator=(const Execution&) = delete;
+
+  void add(const Argument& a) {
+    check<InternalError>(count_ < kMostArguments, "a primitive has more arguments than ", kMostArguments);
+    dnnl_memory_t memory = nullptr;
+    check_status(dnnl_memory_create(&memory, a.desc.get(), cpu().get(), const_cast<void*>(a.data)));
+    arguments_[count_++] = {a.index, memory};
+  }
+  void run(const dnnl::primitive& primitive) {
+    check_status(dnnl_primitive_execute(primitive.get(), stream_, static_cast<int>(count_), arguments_.data()));
+    check_status(dnnl_stream_wait(stream_));
+  }
+
+ private:
+  dnnl_stream_t stream_ = nullptr;
+  std::array<dnnl_exec_arg_t, kMostArguments> arguments_{};
+  std::size_t count_ = 0;
+};
+
+void reorder(const dnnl::memory::desc& from, const void* x, const dnnl::memory::desc& to, void* y) {
+  const dnnl::reorder::primitive_desc desc(cpu(), from, cpu(), to);
+  execute(dnnl::reorder(desc), {{DNNL_ARG_FROM, from, x}, {DNNL_ARG_TO, to, y}});
 }
 
 }  // namespace
 
+void execute(const dnnl::primitive& primitive, std::initializer_list<Argument> arguments) {
+  Execution execution;
+  for (const Argument& a : arguments)
+    if (a.data != nullptr) execution.add(a);
+  execution.run(primitive);
+}
+
 std::shared_ptr<PackedWeights> pack(const dnnl::memory::desc& plain_desc, const void* plain,
                                     const dnnl::memory::desc& wanted) {
   auto packed = std::make_shared<PackedWeights>(PackedWeights{allocate(wanted.get_size()), wanted});
-  reorder(view(plain_desc, plain), view(wanted, packed->data.get()));
+  reorder(plain_desc, plain, wanted, packed->data.get());
   return packed;
 }
 
 Tensor unpack(const PackedWeights& packed, const dnnl::memory::desc& plain_desc, const TensorType& type) {
   Tensor plain = Tensor::allocate(type);
-  reorder(view(packed.desc, packed.data.get()), view(plain_desc, plain.raw()));
+  reorder(packed.desc, packed.data.get(), plain_desc, plain.raw());
   return plain;
 }
 

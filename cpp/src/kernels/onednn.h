@@ -2,10 +2,10 @@
 // Part of the build with D2DEPLOY_ONEDNN only.
 #pragma once
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include <oneapi/dnnl/dnnl.hpp>
@@ -19,8 +19,15 @@ const dnnl::engine& cpu();
 
 /// The tensor as it lies in memory.
 dnnl::memory::desc describe(const TensorType& type);
-/// A view of memory that is only read through, although oneDNN's type cannot say so.
-dnnl::memory view(const dnnl::memory::desc& desc, const void* data);
+/// One of the memories that a primitive works on. oneDNN's type cannot say which of them are only read.
+struct Argument {
+  int index;  ///< DNNL_ARG_SRC and its like
+  const dnnl::memory::desc& desc;
+  const void* data;  ///< null: left out
+};
+/// Runs the primitive to its end. Of our own memory nothing is allocated: what oneDNN's C++ types would keep in maps
+/// and shared pointers stays on the stack.
+void execute(const dnnl::primitive& primitive, std::initializer_list<Argument> arguments);
 
 /// Weights in the layout that a primitive wants, made from plain ones by a reorder.
 struct PackedWeights {
@@ -37,6 +44,21 @@ std::string key(const dnnl::memory::desc& desc);
 /// Why an implementation of oneDNN is not used: the reference ones are slower than our portable kernels.
 inline std::string refuse_slow(const char* implementation) {
   return std::string_view(implementation).starts_with("ref") ? "oneDNN has only its reference implementation" : "";
+}
+
+/// The layout of weights to ask for: that in which they are `packed` already, so that plans of all sizes share it, or
+/// `any` where they are not (null), or where there is no good primitive for it. `describe` makes the primitive's
+/// descriptor for a layout.
+template <class Describe>
+dnnl::memory::desc weights_layout(const std::shared_ptr<const void>& packed, const dnnl::memory::desc& any,
+                                  const Describe& describe) {
+  if (packed == nullptr) return any;
+  const auto& layout = static_cast<const PackedWeights*>(packed.get())->desc;
+  try {
+    return refuse_slow(describe(layout).impl_info_str()).empty() ? layout : any;
+  } catch (const dnnl::error&) {
+    return any;
+  }
 }
 
 /// Primitives for several batch sizes. How many rows (images, regions) a call has may be known only when it runs;

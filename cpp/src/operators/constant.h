@@ -5,37 +5,55 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "d2deploy/tensor.h"
 
 namespace d2deploy {
 
 /// Packed once per model and form, shared by all plans. Once every reader has a packed form the
-/// plain values can be dropped; they come back from a packed form should another plan want them.
+/// plain values can be dropped; they come back from an exact form should another plan want them.
 /// Thread-safe.
 class Constant {
  public:
   struct Packed {
     std::shared_ptr<const void> data;  // what the kernel wants to keep
-    std::function<Tensor()> unpack;    // the plain values again
+    std::size_t bytes = 0;
+    std::function<Tensor()> unpack;  // the plain values again, bit for bit; empty where the form does not have them
+  };
+  struct Form {
+    std::string name, owner;
+    std::size_t bytes = 0;
+    bool exact = false;  ///< can be unpacked
   };
 
   explicit Constant(Tensor plain) : type_(plain.type()), plain_(std::move(plain)) {}
 
   const TensorType& type() const { return type_; }
   Tensor plain();
-  std::shared_ptr<const void> packed(const std::string& form, const std::function<Packed(const Tensor& plain)>& pack);
-  /// Forgets the plain values where a packed form exists. Views handed out before stay valid.
+  /// The form of that name, made by `pack` where it is not there. `owner` is the kernel that knows it.
+  std::shared_ptr<const void> packed(const std::string& form, const std::string& owner,
+                                     const std::function<Packed(const Tensor& plain)>& pack);
+  /// The form that `owner` made first; null where it has made none. A form is chosen once, not once per image size.
+  std::shared_ptr<const void> packed_by(const std::string& owner) const;
+  std::vector<Form> forms() const;
+  /// Forgets the plain values where an exact form exists. Views handed out before stay valid.
   void drop_plain();
 
  private:
+  struct Entry {
+    Form form;
+    Packed packed;
+  };
+
+  const Entry* exact() const;
   Tensor plain_locked();
 
   TensorType type_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   Tensor plain_;
   bool dropped_ = false;
-  std::map<std::string, Packed> packed_;
+  std::vector<Entry> entries_;  // few: one for each kernel that the model uses it with
 };
 
 }  // namespace d2deploy

@@ -23,9 +23,9 @@ Prepared prepare_direct(const ConvParams& p, const CallSite& site) {
     auto packed = std::make_shared<Tensor>(Tensor::allocate(plain.type()));
     pack_filters(map_view(plain), plain.dim(0), p.group, packed->data<float>());
     // Small nets keep both forms: nothing is gained by unpacking.
-    return {packed, [plain] { return plain; }};
+    return {packed, static_cast<std::size_t>(plain.bytes()), [plain] { return plain; }};
   };
-  prepared.state = site.constants[1]->packed(join("direct, group ", p.group), pack);
+  prepared.state = site.constants[1]->packed(join("direct, group ", p.group), "Conv/direct_f32", pack);
   return prepared;
 }
 

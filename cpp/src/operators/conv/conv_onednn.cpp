@@ -77,9 +77,13 @@ std::string reject_onednn_conv(const char* type, const ConvParams& p, const Call
 Prepared OnednnConv::prepare(const char* type, const ConvParams& p, const CallSite& site, ConvTail tail) {
   auto conv = std::make_shared<OnednnConv>();
   const Shape& w = site.inputs[1].shape;
-  memory::desc wanted = any_filters(p, site);
+  const std::string owner = join("Conv/onednn_f32, group ", p.group);
+  const auto rows_of = onednn::ByRows<Sized>::sizes(site.inputs[0].shape[0], !site.bounded, kRowSizes);
+  memory::desc wanted = onednn::weights_layout(
+      site.constants[1]->packed_by(owner), any_filters(p, site),
+      [&](const memory::desc& layout) { return describe(type, p, site, tail, rows_of.front(), layout); });
   Prepared prepared;
-  for (const auto rows : onednn::ByRows<Sized>::sizes(site.inputs[0].shape[0], !site.bounded, kRowSizes)) {
+  for (const auto rows : rows_of) {
     const auto desc = describe(type, p, site, tail, rows, wanted);
     if (prepared.detail.empty()) prepared.detail = desc.impl_info_str();
     wanted = desc.weights_desc();  // all sizes share one packed form
@@ -91,29 +95,28 @@ Prepared OnednnConv::prepare(const char* type, const ConvParams& p, const CallSi
   const TensorType type_of_w = site.inputs[1];
   const auto pack = [&](const Tensor& values) -> Constant::Packed {
     auto packed = onednn::pack(plain, values.raw(), wanted);
-    return {packed, [packed, plain, type_of_w] { return onednn::unpack(*packed, plain, type_of_w); }};
+    return {packed, wanted.get_size(),
+            [packed, plain, type_of_w] { return onednn::unpack(*packed, plain, type_of_w); }};
   };
   conv->weights_ = std::static_pointer_cast<const onednn::PackedWeights>(
-      site.constants[1]->packed("onednn " + onednn::key(wanted), pack));
+      site.constants[1]->packed("onednn " + onednn::key(wanted), owner, pack));
   prepared.packed = {1};
   if (site.inputs.size() > 2) conv->bias_ = site.constants[2]->plain();
+  conv->bias_desc_ = bias_desc(site);
   prepared.state = conv;
   return prepared;
 }
 
 void OnednnConv::run(const Call& call) const {
-  dnnl::stream stream(onednn::cpu());
   const Tensor &x = call.input(0), &y = call.output(0);
   const std::int64_t x_row = x.shape().size(1, 4), y_row = y.shape().size(1, 4);
-  std::unordered_map<int, memory> args{{DNNL_ARG_WEIGHTS, onednn::view(weights_->desc, weights_->data.get())}};
-  if (bias_.raw()) args[DNNL_ARG_BIAS] = onednn::view(onednn::describe(bias_.type()), bias_.raw());
   convolutions_.for_each(x.dim(0), [&](const Sized& sized, std::int64_t first) {
-    args[DNNL_ARG_SRC] = onednn::view(sized.x, x.data<float>() + first * x_row);
-    args[DNNL_ARG_DST] = onednn::view(sized.y, y.data<float>() + first * y_row);
-    args[DNNL_ARG_SCRATCHPAD] = onednn::view(sized.scratch, call.scratch);
-    sized.convolution.execute(stream, args);
+    onednn::execute(sized.convolution, {{DNNL_ARG_WEIGHTS, weights_->desc, weights_->data.get()},
+                                        {DNNL_ARG_BIAS, bias_desc_, bias_.raw()},
+                                        {DNNL_ARG_SRC, sized.x, x.data<float>() + first * x_row},
+                                        {DNNL_ARG_DST, sized.y, y.data<float>() + first * y_row},
+                                        {DNNL_ARG_SCRATCHPAD, sized.scratch, call.scratch}});
   });
-  stream.wait();
 }
 
 }  // namespace d2deploy

@@ -23,6 +23,7 @@ class OnednnConv {
   onednn::ByRows<Sized> convolutions_;
   std::shared_ptr<const onednn::PackedWeights> weights_;
   Tensor bias_;
+  dnnl::memory::desc bias_desc_;
 };
 
 std::string reject_onednn_conv(const char* type, const ConvParams& p, const CallSite& site, ConvTail tail);

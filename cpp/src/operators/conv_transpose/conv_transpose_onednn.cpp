@@ -85,14 +85,24 @@ Prepared prepare_product(const ConvTransposeParams& p, const CallSite& site, boo
     for (std::int64_t i = 0; i < columns; ++i) product->bias.data<float>()[i] = once.data<float>()[i % filters];
     product->bias_desc = {{1, columns}, memory::data_type::f32, memory::format_tag::ab};
   }
-  memory::desc wanted{{channels, columns}, memory::data_type::f32, memory::format_tag::any};
+  const auto pixels = [&](std::int64_t rows, std::int64_t depth) {
+    return memory::desc{{rows * x[2] * x[3], depth}, memory::data_type::f32, memory::format_tag::ab};
+  };
+  const auto describe = [&](std::int64_t rows, const memory::desc& layout) {
+    return dnnl::matmul::primitive_desc(onednn::cpu(), pixels(rows, channels), layout, product->bias_desc,
+                                        pixels(rows, columns), attributes(relu));
+  };
+  const std::string owner = "ConvTranspose/onednn_product_f32";
+  const auto sizes = onednn::ByRows<Product::Sized>::sizes(x[0], !site.bounded, kRowSizes);
+  memory::desc wanted =
+      onednn::weights_layout(site.constants[1]->packed_by(owner),
+                             memory::desc{{channels, columns}, memory::data_type::f32, memory::format_tag::any},
+                             [&](const memory::desc& layout) { return describe(sizes.front(), layout); });
   Prepared prepared;
   std::size_t scratch = 0;
-  for (const auto rows : onednn::ByRows<Product::Sized>::sizes(x[0], !site.bounded, kRowSizes)) {
-    const std::int64_t pixels = rows * x[2] * x[3];
-    const memory::desc from{{pixels, channels}, memory::data_type::f32, memory::format_tag::ab};
-    const memory::desc to{{pixels, columns}, memory::data_type::f32, memory::format_tag::ab};
-    const dnnl::matmul::primitive_desc desc(onednn::cpu(), from, wanted, product->bias_desc, to, attributes(relu));
+  for (const auto rows : sizes) {
+    const auto desc = describe(rows, wanted);
+    const memory::desc from = desc.src_desc(), to = desc.dst_desc();
     if (prepared.detail.empty()) prepared.detail = desc.impl_info_str();
     wanted = desc.weights_desc();
     product->products.add(rows, {dnnl::matmul(desc), from, to, desc.scratchpad_desc(), rows});
@@ -115,10 +125,10 @@ Prepared prepare_product(const ConvTransposeParams& p, const CallSite& site, boo
            cells_first},
           plain, type_of_w);
     };
-    return {packed, unpack};
+    return {packed, wanted.get_size(), unpack};
   };
   product->weights = std::static_pointer_cast<const onednn::PackedWeights>(
-      site.constants[1]->packed("onednn product " + onednn::key(wanted), pack));
+      site.constants[1]->packed("onednn product " + onednn::key(wanted), owner, pack));
   prepared.packed = {1};
   prepared.state = product;
   return prepared;
@@ -127,21 +137,17 @@ Prepared prepare_product(const ConvTransposeParams& p, const CallSite& site, boo
 void run_product(const Call& call) {
   const auto& product = *static_cast<const Product*>(call.state);
   const Tensor &x = call.input(0), &y = call.output(0);
-  dnnl::stream stream(onednn::cpu());
   auto* result = static_cast<float*>(call.scratch);
-  std::unordered_map<int, memory> args{
-      {DNNL_ARG_WEIGHTS, onednn::view(product.weights->desc, product.weights->data.get())}};
-  if (product.bias.raw()) args[DNNL_ARG_BIAS] = onednn::view(product.bias_desc, product.bias.raw());
+  const auto* scratch = static_cast<std::byte*>(call.scratch) + product.product_bytes;
   const std::int64_t height = x.dim(2), width = x.dim(3), filters = y.dim(1), kh = product.kernel_h,
                      kw = product.kernel_w;
   const std::int64_t run = kw * filters;  // what stays together: the cells of one window row
   product.products.for_each(x.dim(0), [&](const Product::Sized& sized, std::int64_t first) {
-    args[DNNL_ARG_SRC] = onednn::view(sized.x, x.data<float>() + first * x.shape().size(1, 4));
-    args[DNNL_ARG_DST] = onednn::view(sized.y, result);
-    args[DNNL_ARG_SCRATCHPAD] =
-        onednn::view(sized.scratch, static_cast<std::byte*>(call.scratch) + product.product_bytes);
-    sized.matmul.execute(stream, args);
-    stream.wait();
+    onednn::execute(sized.matmul, {{DNNL_ARG_WEIGHTS, product.weights->desc, product.weights->data.get()},
+                                   {DNNL_ARG_BIAS, product.bias_desc, product.bias.raw()},
+                                   {DNNL_ARG_SRC, sized.x, x.data<float>() + first * x.shape().size(1, 4)},
+                                   {DNNL_ARG_DST, sized.y, result},
+                                   {DNNL_ARG_SCRATCHPAD, sized.scratch, scratch}});
     float* out = call.out<float>(0) + first * y.shape().size(1, 4);
     parallel_for(sized.rows * height, 4, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t row = begin; row < end; ++row)  // image and input row
@@ -163,6 +169,7 @@ struct Deconvolution {
   onednn::ByRows<Sized> deconvolutions;
   std::shared_ptr<const onednn::PackedWeights> weights;
   Tensor bias;
+  memory::desc bias_desc;
   bool finish_apart = false, relu = false;  // bias and ReLU in a loop of their own
   std::vector<float> ones, zeros;           // for that loop, per channel
 };
@@ -236,10 +243,16 @@ std::string reject_deconvolution(const ConvTransposeParams& p, const CallSite& s
 Prepared prepare_deconvolution(const ConvTransposeParams& p, const CallSite& site, bool relu) {
   auto state = std::make_shared<Deconvolution>();
   const memory::desc plain = plain_filters(p, site.inputs[1].shape);
-  memory::desc wanted = any_filters(p, site.inputs[1].shape);
+  const std::string owner = join("ConvTranspose/onednn_f32, group ", p.group);
   const auto sizes = onednn::ByRows<Deconvolution::Sized>::sizes(site.inputs[0].shape[0], !site.bounded, kRowSizes);
   const Finish finish = finish_of(p, site, relu, sizes);
-  if (finish.bias) state->bias = site.constants[2]->plain();
+  memory::desc wanted = onednn::weights_layout(
+      site.constants[1]->packed_by(owner), any_filters(p, site.inputs[1].shape),
+      [&](const memory::desc& layout) { return describe(p, site, finish, sizes.front(), layout); });
+  if (finish.bias) {
+    state->bias = site.constants[2]->plain();
+    state->bias_desc = onednn::describe(state->bias.type());
+  }
   if (finish.apart) {
     state->finish_apart = true;
     state->relu = relu;
@@ -258,10 +271,11 @@ Prepared prepare_deconvolution(const ConvTransposeParams& p, const CallSite& sit
   const TensorType type_of_w = site.inputs[1];
   const auto pack = [&](const Tensor& values) -> Constant::Packed {
     auto packed = onednn::pack(plain, values.raw(), wanted);
-    return {packed, [packed, plain, type_of_w] { return onednn::unpack(*packed, plain, type_of_w); }};
+    return {packed, wanted.get_size(),
+            [packed, plain, type_of_w] { return onednn::unpack(*packed, plain, type_of_w); }};
   };
   state->weights = std::static_pointer_cast<const onednn::PackedWeights>(
-      site.constants[1]->packed("onednn transposed " + onednn::key(wanted), pack));
+      site.constants[1]->packed("onednn transposed " + onednn::key(wanted), owner, pack));
   prepared.packed = {1};
   prepared.state = state;
   return prepared;
@@ -270,18 +284,14 @@ Prepared prepare_deconvolution(const ConvTransposeParams& p, const CallSite& sit
 void run_deconvolution(const Call& call) {
   const auto& state = *static_cast<const Deconvolution*>(call.state);
   const Tensor &x = call.input(0), &y = call.output(0);
-  dnnl::stream stream(onednn::cpu());
-  std::unordered_map<int, memory> args{
-      {DNNL_ARG_WEIGHTS, onednn::view(state.weights->desc, state.weights->data.get())}};
-  if (state.bias.raw() && !state.finish_apart)
-    args[DNNL_ARG_BIAS] = onednn::view(onednn::describe(state.bias.type()), state.bias.raw());
+  const bool bias = state.bias.raw() && !state.finish_apart;
   state.deconvolutions.for_each(x.dim(0), [&](const Deconvolution::Sized& sized, std::int64_t first) {
-    args[DNNL_ARG_SRC] = onednn::view(sized.x, x.data<float>() + first * x.shape().size(1, 4));
-    args[DNNL_ARG_DST] = onednn::view(sized.y, call.out<float>(0) + first * y.shape().size(1, 4));
-    args[DNNL_ARG_SCRATCHPAD] = onednn::view(sized.scratch, call.scratch);
-    sized.deconvolution.execute(stream, args);
+    onednn::execute(sized.deconvolution, {{DNNL_ARG_WEIGHTS, state.weights->desc, state.weights->data.get()},
+                                          {DNNL_ARG_BIAS, state.bias_desc, bias ? state.bias.raw() : nullptr},
+                                          {DNNL_ARG_SRC, sized.x, x.data<float>() + first * x.shape().size(1, 4)},
+                                          {DNNL_ARG_DST, sized.y, call.out<float>(0) + first * y.shape().size(1, 4)},
+                                          {DNNL_ARG_SCRATCHPAD, sized.scratch, call.scratch}});
   });
-  stream.wait();
   if (!state.finish_apart || (!state.bias.raw() && !state.relu)) return;
   Maps maps = Maps::of(y.type());
   maps.images = x.dim(0);

@@ -65,11 +65,18 @@ Prepared prepare_onednn_fc(const char* type, const FCParams& p, const CallSite& 
   if (relu) post.append_eltwise(dnnl::algorithm::eltwise_relu, 0.0F, 0.0F);
   attributes.set_post_ops(post);
   attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-  memory::desc wanted = matrix(s.depth, s.columns, memory::format_tag::any);
+  const auto describe = [&](std::int64_t rows, const memory::desc& layout) {
+    return dnnl::matmul::primitive_desc(onednn::cpu(), matrix(rows, s.depth), layout, state->bias_desc,
+                                        matrix(rows, s.columns), attributes);
+  };
+  const std::string owner = "FC/onednn_f32";
+  const auto sizes = row_sizes(s.rows, !site.bounded);
+  memory::desc wanted =
+      onednn::weights_layout(site.constants[1]->packed_by(owner), matrix(s.depth, s.columns, memory::format_tag::any),
+                             [&](const memory::desc& layout) { return describe(sizes.front(), layout); });
   Prepared prepared;
-  for (const auto rows : row_sizes(s.rows, !site.bounded)) {
-    const dnnl::matmul::primitive_desc desc(onednn::cpu(), matrix(rows, s.depth), wanted, state->bias_desc,
-                                            matrix(rows, s.columns), attributes);
+  for (const auto rows : sizes) {
+    const auto desc = describe(rows, wanted);
     if (prepared.detail.empty()) prepared.detail = desc.impl_info_str();
     wanted = desc.weights_desc();
     state->products.add(rows, {dnnl::matmul(desc), desc.src_desc(), desc.dst_desc(), desc.scratchpad_desc()});
@@ -79,10 +86,11 @@ Prepared prepare_onednn_fc(const char* type, const FCParams& p, const CallSite& 
   const TensorType type_of_w = site.inputs[1];
   const auto pack = [&](const Tensor& values) -> Constant::Packed {
     auto packed = onednn::pack(plain, values.raw(), wanted);
-    return {packed, [packed, plain, type_of_w] { return onednn::unpack(*packed, plain, type_of_w); }};
+    return {packed, wanted.get_size(),
+            [packed, plain, type_of_w] { return onednn::unpack(*packed, plain, type_of_w); }};
   };
   state->weights = std::static_pointer_cast<const onednn::PackedWeights>(
-      site.constants[1]->packed("onednn matrix " + onednn::key(wanted), pack));
+      site.constants[1]->packed("onednn matrix " + onednn::key(wanted), owner, pack));
   prepared.packed = {1};
   prepared.state = state;
   return prepared;
@@ -90,17 +98,14 @@ Prepared prepare_onednn_fc(const char* type, const FCParams& p, const CallSite& 
 
 void run_onednn_fc(const Call& call) {
   const auto& state = *static_cast<const State*>(call.state);
-  dnnl::stream stream(onednn::cpu());
   const std::int64_t rows = call.output(0).size() / state.sizes.columns;
-  std::unordered_map<int, memory> args{{DNNL_ARG_WEIGHTS, onednn::view(state.weights->desc, state.weights->data.get())},
-                                       {DNNL_ARG_BIAS, onednn::view(state.bias_desc, state.bias.raw())}};
   state.products.for_each(rows, [&](const State::Sized& sized, std::int64_t first) {
-    args[DNNL_ARG_SRC] = onednn::view(sized.x, call.in<float>(0) + first * state.sizes.depth);
-    args[DNNL_ARG_DST] = onednn::view(sized.y, call.out<float>(0) + first * state.sizes.columns);
-    args[DNNL_ARG_SCRATCHPAD] = onednn::view(sized.scratch, call.scratch);
-    sized.matmul.execute(stream, args);
+    onednn::execute(sized.matmul, {{DNNL_ARG_WEIGHTS, state.weights->desc, state.weights->data.get()},
+                                   {DNNL_ARG_BIAS, state.bias_desc, state.bias.raw()},
+                                   {DNNL_ARG_SRC, sized.x, call.in<float>(0) + first * state.sizes.depth},
+                                   {DNNL_ARG_DST, sized.y, call.out<float>(0) + first * state.sizes.columns},
+                                   {DNNL_ARG_SCRATCHPAD, sized.scratch, call.scratch}});
   });
-  stream.wait();
 }
 
 }  // namespace d2deploy

@@ -65,14 +65,11 @@ Prepared prepare(const MaxPool::Params& p, const CallSite& site) {
 
 void run(const MaxPool::Params&, const Call& call) {
   const Tensor &x = call.input(0), &y = call.output(0);
-  dnnl::stream stream(onednn::cpu());
   static_cast<const State*>(call.state)->for_each(x.dim(0), [&](const Sized& sized, std::int64_t first) {
-    sized.pooling.execute(stream,
-                          {{DNNL_ARG_SRC, onednn::view(sized.x, x.data<float>() + first * x.shape().size(1, 4))},
-                           {DNNL_ARG_DST, onednn::view(sized.y, call.out<float>(0) + first * y.shape().size(1, 4))},
-                           {DNNL_ARG_SCRATCHPAD, onednn::view(sized.scratch, call.scratch)}});
+    onednn::execute(sized.pooling, {{DNNL_ARG_SRC, sized.x, x.data<float>() + first * x.shape().size(1, 4)},
+                                    {DNNL_ARG_DST, sized.y, call.out<float>(0) + first * y.shape().size(1, 4)},
+                                    {DNNL_ARG_SCRATCHPAD, sized.scratch, call.scratch}});
   });
-  stream.wait();
 }
 
 }  // namespace
