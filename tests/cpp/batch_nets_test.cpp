@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include "frame_run.h"
 #include "net_run.h"
 #include "small_detector.h"
 
@@ -149,6 +150,8 @@ TEST_P(SmallNets, GiveEachImageWhatItGetsAlone) {
   EXPECT_EQ(together.at("score").dim(0), first);
   EXPECT_GT(first, kImages) << "too little is found to compare";
 }
+
+TEST_P(SmallNets, AllocateNothingInARun) { expect_no_allocations(*model_of(GetParam().text), pictures()); }
 
 TEST_P(SmallNets, HaveProperShapes) {
   const SmallNet& net = GetParam();

@@ -103,8 +103,8 @@ class Session {
   /// Runs the net. For a detector: `data` float32 or uint8 (N, 3, H, W), BGR, 0 to 255, and `im_info` float32
   /// (N, 3), per image height, width, scale.
   /// Returns: every output of the model, row-major. With several images the rows of the detections are grouped by
-  ///   image, and the extra blob `batch_splits`, float32 (N,), has the number of each. The tensors are views that
-  ///   the next run, or the end of the session, overwrites: clone() what must outlive it.
+  ///   image, and the extra blob `batch_splits`, float32 (N,), has the number of each. The tensors share the ownership of
+  ///   the session's memory: they outlive the session, but its next run overwrites them. clone() what must stay.
   /// Throws InvalidArgument where an input is missing, unknown, or of the wrong type or shape.
   Tensors run(const Tensors& inputs);
 
