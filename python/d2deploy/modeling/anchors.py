@@ -18,7 +18,7 @@ __all__ = ["DefaultAnchorGenerator", "RotatedAnchorGenerator", "make_anchor_gene
 
 
 class BufferList(nn.Module):
-    """A list of tensors that move with the module and are no part of its state dict."""
+    """A list of tensors that move with the module and are not part of its state dict."""
 
     def __init__(self, tensors: Sequence[Tensor]) -> None:
         super().__init__()

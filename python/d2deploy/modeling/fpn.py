@@ -55,7 +55,7 @@ class FPN(nn.Module):
         fuse_type: "sum" or "avg" of a lateral map and the coarser map above it.
 
     Raises:
-        InvalidArgument: `in_features` is no pyramid of `bottom_up`, or `fuse_type` is not known.
+        InvalidArgument: `in_features` is not a pyramid of `bottom_up`, or `fuse_type` is not known.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class FPN(nn.Module):
 
 
 def pyramid(shapes: dict[str, ShapeSpec], in_features: Sequence[str]) -> list[tuple[int, int]]:
-    """Channels and stride of each of the features; InvalidArgument where they are missing or no pyramid."""
+    """Channels and stride of each of the features; InvalidArgument where they are missing or not a pyramid."""
     if not in_features or (missing := [f for f in in_features if f not in shapes]):
         found = ", ".join(missing) if in_features else "empty"
         raise InvalidArgument(f"MODEL.FPN.IN_FEATURES: {found}; the backbone gives: {', '.join(shapes)}")

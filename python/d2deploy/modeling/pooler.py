@@ -59,7 +59,7 @@ class ROIPooler(nn.Module):
         canonical_level: ... are pooled from the map of scale 1 / 2^level.
 
     Raises:
-        InvalidArgument: the scales are no pyramid, or the type is not known.
+        InvalidArgument: the scales are not a pyramid, or the type is not known.
         Unsupported: ROIPool.
     """
 

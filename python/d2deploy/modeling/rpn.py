@@ -32,7 +32,7 @@ class StandardRPNHead(nn.Module):
         conv_dims: output channels of each 3x3 convolution; -1 for as many as it gets.
 
     Raises:
-        InvalidArgument: `conv_dims` is empty or has a number of channels that is none.
+        InvalidArgument: `conv_dims` is empty or a number of channels in it is not positive.
     """
 
     def __init__(
