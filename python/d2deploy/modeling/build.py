@@ -1,4 +1,4 @@
-"""From a configuration to a model."""
+"""From a configuration to a model. Source: detectron2/modeling/meta_arch/build.py and backbone/build.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Feature pyramid on top of a backbone, with one or two coarser levels."""
+"""Feature pyramid on top of a backbone, with one or two coarser levels.
+
+Source: Lin et al., Feature Pyramid Networks, section 3; detectron2/modeling/backbone/fpn.py.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ __all__ = ["FPN", "LastLevelMaxPool", "LastLevelP6P7"]
 
 
 class LastLevelMaxPool(nn.Module):
-    """P6: every second element of P5."""
+    """P6: every second element of P5, (N, C, H, W) -> (N, C, H / 2, W / 2) rounded up."""
 
     num_levels = 1
     in_feature = "p5"
@@ -28,7 +31,10 @@ class LastLevelMaxPool(nn.Module):
 
 
 class LastLevelP6P7(nn.Module):
-    """P6 and P7 of RetinaNet: convolutions of stride 2, from C5 or P5."""
+    """P6 and P7 of RetinaNet: convolutions of stride 2, from C5 or P5.
+
+    Source: Lin et al., Focal Loss for Dense Object Detection, section 4.
+    """
 
     num_levels = 2
 
