@@ -30,7 +30,7 @@ def read_image(path: str | Path, input_format: str = "BGR") -> NDArray[np.uint8]
 
     Raises:
         Unsupported: another format.
-        InvalidArgument: the file is no image.
+        InvalidArgument: the file is not an image.
     """
     if input_format not in ("BGR", "RGB", "L"):
         raise Unsupported(f"INPUT.FORMAT is {input_format}; available: BGR, RGB, L")

@@ -75,6 +75,9 @@ def export(name: str, folder: Path) -> Exported:
     if architecture.startswith("rotated"):
         # Caffe2 drops rotated proposals whose centre is outside of the image, Detectron2 keeps them: few may get there.
         model.proposal_generator.rpn_head.anchor_deltas.weight.data.mul_(0.05)
+    if name == "retinanet_bn":
+        # Logits this large give scores of exactly 1, whose order is anybody's.
+        model.head.cls_score.weight.data.mul_(0.3)
     tracer = Caffe2Tracer(cfg, model)
     nets = tracer.export_caffe2()
     nets.save_protobuf(folder)

@@ -38,7 +38,7 @@ def unfilter(kind: int, line: bytes, above: bytes, step: int) -> bytes:
 def read_png(path: Path) -> Pixels:
     """Pixels of shape (height, width) where gray, (height, width, 3) where RGB."""
     data = path.read_bytes()
-    assert data.startswith(SIGNATURE), f"{path} is no PNG file"
+    assert data.startswith(SIGNATURE), f"{path} is not a PNG file"
     parts = list(chunks(data))
     width, height, depth, color, _, _, interlaced = struct.unpack(">IIBBBBB", parts[0][1])
     assert (depth, interlaced) == (8, 0), f"{path}: {depth} bits, interlaced {interlaced}"

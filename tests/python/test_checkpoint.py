@@ -237,7 +237,7 @@ def test_another_number_of_classes_is_recognised(folder: Path) -> None:
 )
 def test_tensors_that_are_not_plain(tensor: torch.Tensor, folder: Path) -> None:
     tensors = {**weights_of(Model()), "backbone.1.bias": tensor}
-    assert "backbone.1.bias is no plain tensor of real numbers (torch." in misfit(folder, tensors)[0]
+    assert "backbone.1.bias is not a plain tensor of real numbers (torch." in misfit(folder, tensors)[0]
 
 
 class Hostile:
@@ -272,14 +272,14 @@ BROKEN: dict[str, tuple[Callable[[Path], object], type[Exception], str]] = {
     "zip.pth": (
         lambda f: zipfile.ZipFile(f, "w").writestr("a", b"x"),
         InvalidModel,
-        r"damaged or cut off|no checkpoint",
+        r"damaged or cut off|not a checkpoint",
     ),
     "text.pth": (
         lambda f: f.write_text("hello, world"),
         InvalidModel,
-        r"no checkpoint \(its first bytes are b'hello, w'\); wanted",
+        r"not a checkpoint \(its first bytes are b'hello, w'\); wanted",
     ),
-    "empty.pth": (lambda f: f.write_bytes(b""), InvalidModel, r"no checkpoint \(its first bytes are b''\)"),
+    "empty.pth": (lambda f: f.write_bytes(b""), InvalidModel, r"not a checkpoint \(its first bytes are b''\)"),
     "empty.pkl": (lambda f: f.write_bytes(b""), InvalidModel, r"empty.pkl is empty"),
     "lfs.pkl": (lambda f: f.write_text("version https://git-lfs.github.com/spec/v1\n"), InvalidModel, r"git lfs pull"),
     "list.pth": (

@@ -69,8 +69,11 @@ Change = Callable[[dict[str, Any]], object]
         (lambda d: d["images"][0].update(id="a"), "images have ids of both int and str"),
         (lambda d: d["categories"][0].update(id=3), "categories have the id 3 2 times"),
         (lambda d: d["categories"][0].pop("name"), "categories[0] has name None, wanted str"),
-        (lambda d: d["annotations"][0].update(category_id=4), "annotations[0] has category_id 4, which is no category"),
-        (lambda d: d["annotations"][0].update(image_id=9), "annotations[0] has image_id 9, which is no image"),
+        (
+            lambda d: d["annotations"][0].update(category_id=4),
+            "annotations[0] has category_id 4, which is not a category",
+        ),
+        (lambda d: d["annotations"][0].update(image_id=9), "annotations[0] has image_id 9, which is not an image"),
         (lambda d: d["annotations"][0].pop("area"), "annotations[0] has area None, wanted int or float"),
         (
             lambda d: d["annotations"][0].update(bbox=[1, 2]),
@@ -101,10 +104,10 @@ def test_content_is_checked(tmp_path: Path, change: Change, message: str) -> Non
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (b"", "is no JSON: "),
-        (b'{"images": [', "is no JSON: "),
-        (b"\xff\xfe\x00", "is no JSON: "),
-        (b"[" * 100_000, "is no JSON: "),
+        (b"", "is not JSON: "),
+        (b'{"images": [', "is not JSON: "),
+        (b"\xff\xfe\x00", "is not JSON: "),
+        (b"[" * 100_000, "is not JSON: "),
         (b"[]", "holds a list, wanted an object with images, categories, annotations"),
     ],
 )

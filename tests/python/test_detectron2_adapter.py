@@ -351,7 +351,7 @@ REFUSALS: dict[Callable[[Any], None], str] = {
     spoil_predictor: r"box_predictor is a ChangedPredictor, which changes predict_probs of FastRCNNOutputLayers",
     spoil_predictor_entirely: r"roi_heads.box_predictor is a Linear; can be: FastRCNNOutputLayers, Rotated",
     spoil_forward_of_the_instance: r"proposal_generator is a RPN, which changes forward of RPN: only RPN's own code",
-    spoil_anchors: r"proposal_generator.anchor_generator \(RandomAnchors\): its anchors are no regular grid",
+    spoil_anchors: r"proposal_generator.anchor_generator \(RandomAnchors\): its anchors are not a regular grid",
     spoil_transform: r"proposal_generator.box2box_transform.scale_clamp is 2.0; .* leave it at its default",
     spoil_transform_entirely: r"box2box_transform is a Box2BoxTransformLinear; can be: Box2BoxTransform, ",
     spoil_backbone: r"backbone wants images padded to squares of 1024 pixels",

@@ -56,7 +56,7 @@ def test_folders_that_cannot_be_used(exported: Export, tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match=r"model\.pb: cannot be read: No such file"):
         Caffe2Model.load_protobuf(tmp_path)
     (tmp_path / "model.pb").write_bytes(b"\x12\xff")
-    with pytest.raises(InvalidModel, match=r"model\.pb: is no Caffe2 net, or is damaged"):
+    with pytest.raises(InvalidModel, match=r"model\.pb: is not a Caffe2 net, or is damaged"):
         Caffe2Model.load_protobuf(tmp_path)
     (tmp_path / "model.pb").write_bytes(b"")
     with pytest.raises(InvalidModel, match=r"model\.pb: holds no operators"):

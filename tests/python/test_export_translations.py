@@ -243,7 +243,7 @@ def write(model: onnx.ModelProto) -> Nets:
 
 
 def run(nets: Nets, folder: Path, **inputs: Array) -> dict[str, Array]:
-    if not nets.init.op:  # a file without any weight is no model to the runtime
+    if not nets.init.op:  # a file without any weight is not a model to the runtime
         nets.init.op.add(type="ConstantFill", output=["unused"])
     (folder / "model.pb").write_bytes(nets.predict.SerializeToString())
     (folder / "model_init.pb").write_bytes(nets.init.SerializeToString())

@@ -67,7 +67,7 @@ def _read(path: Path) -> dict[str, Any]:
         return _from_safetensors(path)
     if head.startswith(b"\x80") or path.suffix == ".pkl":
         return _from_pickle(path)
-    raise InvalidModel(f"{path} is no checkpoint (its first bytes are {head[:8]!r}); {_WANTED}")
+    raise InvalidModel(f"{path} is not a checkpoint (its first bytes are {head[:8]!r}); {_WANTED}")
 
 
 def _from_safetensors(path: Path) -> dict[str, Any]:

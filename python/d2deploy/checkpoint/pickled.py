@@ -90,7 +90,7 @@ class _Machine:
         for count, (instruction, argument, _) in enumerate(program):
             name = instruction.name
             if count >= MAX_INSTRUCTIONS:
-                raise Fault(f"has more than {MAX_INSTRUCTIONS} instructions; this is no checkpoint")
+                raise Fault(f"has more than {MAX_INSTRUCTIONS} instructions; this is not a checkpoint")
             if name in _PUSH:
                 self.stack.append(argument)
             elif name in self.simple:
@@ -123,17 +123,17 @@ class _Machine:
 
     def append(self, values: list[Any]) -> None:
         if not isinstance(self.stack[-1], list):
-            raise ValueError("something is appended to what is no list")
+            raise ValueError("something is appended to what is not a list")
         self.stack[-1].extend(values)
 
     def set_items(self, values: list[Any]) -> None:
         if not isinstance(self.stack[-1], dict):
-            raise ValueError("an item is set in what is no dict")
+            raise ValueError("an item is set in what is not a dict")
         self.stack[-1].update(items(values))
 
     def called(self, function: Any, arguments: Any) -> Any:
         if not isinstance(function, Global) or not isinstance(arguments, tuple):
-            raise ValueError("something is called that is no function")
+            raise ValueError("something is called that is not a function")
         for argument in arguments:
             self.spend(argument)
         return call(function, arguments)

@@ -83,7 +83,7 @@ def _is_ignored(name: str) -> bool:
 def _misfit(found: torch.Tensor, wanted: torch.Tensor) -> str:
     """Why a tensor cannot take the place of a weight; empty where it can."""
     if found.layout != torch.strided or found.is_quantized or found.is_complex() or found.is_meta:
-        return f"is no plain tensor of real numbers ({found.layout}, {found.dtype}, {found.device})"
+        return f"is not a plain tensor of real numbers ({found.layout}, {found.dtype}, {found.device})"
     if found.is_floating_point() != wanted.is_floating_point():
         return f"is of {found.dtype}, the model's of {wanted.dtype}"
     if found.shape != wanted.shape:

@@ -49,7 +49,7 @@ class CocoDataset:
         category_ids: the ids of COCO's categories by class.
 
     Raises:
-        InvalidArgument: a file or folder that is not there, a file that is no JSON or not in COCO's format (with its
+        InvalidArgument: a file or folder that is not there, a file that is not JSON or not in COCO's format (with its
             first faults), a data set without annotations, images that are missing.
     """
 
@@ -102,7 +102,7 @@ def _read(file: Path) -> dict[str, Any]:
     except OSError as e:
         raise InvalidArgument(f"{file}: cannot be read: {e.strerror}; wanted annotations in COCO's format") from None
     except (ValueError, RecursionError) as e:
-        raise InvalidArgument(f"{file}: is no JSON: {e}; wanted annotations in COCO's format") from None
+        raise InvalidArgument(f"{file}: is not JSON: {e}; wanted annotations in COCO's format") from None
     if not isinstance(data, dict):
         raise InvalidArgument(f"{file}: holds a {type(data).__name__}, wanted an object with {', '.join(WANTED)}")
     missing = [key for key in WANTED if not isinstance(data.get(key), list)]
@@ -153,9 +153,9 @@ def _faults_of_ids(data: dict[str, Any]) -> Iterator[str]:
     images, categories = ({item["id"] for item in data[part]} for part in ("images", "categories"))
     for i, annotation in enumerate(data["annotations"]):
         if annotation["category_id"] not in categories:
-            yield f"annotations[{i}] has category_id {annotation['category_id']!r}, which is no category"
+            yield f"annotations[{i}] has category_id {annotation['category_id']!r}, which is not a category"
         if annotation["image_id"] not in images:
-            yield f"annotations[{i}] has image_id {annotation['image_id']!r}, which is no image"
+            yield f"annotations[{i}] has image_id {annotation['image_id']!r}, which is not an image"
 
 
 def _file_name(image: dict[str, Any]) -> str:

@@ -115,7 +115,7 @@ class Caffe2Model:
 
         Raises:
             InvalidArgument: a file is missing or cannot be read.
-            InvalidModel: a file is no NetDef.
+            InvalidModel: a file is not a NetDef.
         """
         folder = Path(directory)
         return Caffe2Model(_read(folder / "model.pb"), _read(folder / "model_init.pb"))
@@ -133,7 +133,7 @@ def _read(path: Path) -> Any:
     try:
         net.ParseFromString(data)
     except DecodeError as error:
-        raise InvalidModel(f"{path}: is no Caffe2 net, or is damaged") from error
+        raise InvalidModel(f"{path}: is not a Caffe2 net, or is damaged") from error
     if not net.op:
         raise InvalidModel(f"{path}: holds no operators; is it a Caffe2 net?")
     return net

@@ -210,8 +210,8 @@ def _transform_faults(path: str, transform: Any) -> Iterator[str]:
 def _anchor_faults(path: str, generator: Any, features: Sequence[str]) -> Iterator[str]:
     if _anchor_grids(generator, len(features)) is None:
         yield (
-            f"{path} ({type(generator).__name__}): its anchors are no regular grid; Caffe2's GenerateProposals needs "
-            "the same boxes around every cell of a map, and cells at equal distances in x and y"
+            f"{path} ({type(generator).__name__}): its anchors are not a regular grid; Caffe2's GenerateProposals "
+            "needs the same boxes around every cell of a map, and cells at equal distances in x and y"
         )
 
 

@@ -1,7 +1,10 @@
 """What Caffe2's detection operators compute, in PyTorch: the bodies of the operators in operators.py.
 
 They make the traced model run by itself, so that a converted file can be compared with it blob by blob. Boxes are
-exclusive at their end (`legacy_plus_one` is 0 in every file of Detectron2); equal scores come in Detectron2's order.
+xyxy or cx cy w h angle (degrees, counter-clockwise), in pixels, exclusive at their end (`legacy_plus_one` is 0 in every
+file of Detectron2); D is 4 or 5, their numbers. Equal scores come in Detectron2's order.
+
+Source: caffe2/operators of PyTorch up to 2.4, in the file that each function names.
 """
 
 from __future__ import annotations
@@ -29,7 +32,26 @@ def generate_proposals(
     nms_thresh: float,
     min_size: float,
 ) -> tuple[Tensor, Tensor]:
-    """Rois (R, 1 + D) and logits (R,) of one level, image by image."""
+    """Rois and logits of one level, image by image: the best anchors, decoded, clipped, without small ones, NMS.
+
+    Args:
+        scores: (N, A, H, W), logits.
+        deltas: (N, A*D, H, W), for weights of 1.
+        im_info: (N, 3): height, width, scale.
+        anchors: (A, D), around the first cell of the map.
+        stride: pixels from one cell to the next.
+        pre_nms_top: so many of an image take part in NMS; 0 or less: all.
+        post_nms_top: so many of an image are kept; 0 or less: all.
+        nms_thresh: intersection over union that suppresses.
+        min_size: the least side that is kept, in pixels of the picture before it was scaled.
+
+    Returns:
+        Rois (R, 1 + D) that begin with the image's index, and their logits (R,), by descending logit in each image.
+
+    Law: the proposals of an image do not depend on the others.
+
+    Source: generate_proposals_op.cc, generate_proposals_op_util_boxes.h and generate_proposals_op_util_nms.h.
+    """
     dim = anchors.shape[1]
     transform = box2box_transform([1.0] * dim)
     every = shifted_anchors(anchors, scores.shape[2:], stride, offset=0.0)  # rows, then columns, then anchors
@@ -62,6 +84,15 @@ def _large_and_inside(boxes: Tensor, info: Tensor, min_size: float) -> Tensor:
 
 
 def collect_rpn_proposals(rois_and_scores: Sequence[Tensor], most: int) -> Tensor:
+    """The rois (R, 5) with the highest scores, best first, at most `most` of them, or all where it is 0 or less.
+
+    Args:
+        rois_and_scores: rois (R_i, 5) of all levels, then their scores (R_i,).
+
+    Law: the order of the levels matters for equal scores alone.
+
+    Source: collect_and_distribute_fpn_rpn_proposals_op.cc; Detectron2's order.
+    """
     levels = len(rois_and_scores) // 2
     rois, scores = torch.cat(list(rois_and_scores[:levels])), torch.cat(list(rois_and_scores[levels:]))
     order = torch.sort(scores, descending=True, stable=True).indices
@@ -74,6 +105,19 @@ def _with_image(rois: Tensor, dim: int) -> Tensor:
 
 
 def distribute_fpn_proposals(rois: Tensor, scale: int, level: int, highest: int, lowest: int) -> list[Tensor]:
+    """The rois (R_l, 5) of each level from the lowest, and places int32 (R,), for rois (R, 4 or 5).
+
+    Args:
+        rois: upright boxes, with or without the image's index.
+        scale: boxes of this many pixels ...
+        level: ... belong to this level; see `assign_levels`.
+        highest: level, as `lowest`, of those that there are.
+        lowest: the first level.
+
+    Law: cat(levels)[places] == rois.
+
+    Source: collect_and_distribute_fpn_rpn_proposals_op.cc.
+    """
     rois = _with_image(rois, 4)
     levels = assign_levels(rois[:, 1:], lowest, highest, scale, level)
     sources = [torch.nonzero(levels == i).flatten() for i in range(highest - lowest + 1)]
@@ -83,14 +127,30 @@ def distribute_fpn_proposals(rois: Tensor, scale: int, level: int, highest: int,
 def pool(
     features: Tensor, rois: Tensor, dim: int, spatial_scale: float, size: tuple[int, int], ratio: int, aligned: bool
 ) -> Tensor:
-    """Crops of rois (R, dim) of the first image, or (R, 1 + dim) that begin with the image's index."""
+    """Crops (R, C, *size) of features (N, C, H, W) at rois (R, dim) of the first image, or (R, 1 + dim) that begin with
+    the image's index; the other arguments are `roi_align`'s.
+
+    Source: roi_align_op.cc, roi_align_rotated_op.cc.
+    """
     return roi_align(features, _with_image(rois, dim), size, spatial_scale, ratio, aligned).contiguous()
 
 
 def bbox_transform(
     rois: Tensor, deltas: Tensor, im_info: Tensor, weights: Sequence[float], rotated: bool
 ) -> tuple[Tensor, Tensor]:
-    """Boxes (R, K*D) in the frame of the input, clipped to each image, and the rows of each image, float32 (N,)."""
+    """Boxes (R, K*D) in the frame of the input, clipped to each image, and the rows of each image, float32 (N,).
+
+    Args:
+        rois: (R, D) of the first image, or (R, 1 + D) that begin with the image's index.
+        deltas: (R, K*D), for K classes.
+        im_info: (N, 3): height, width, scale; the boxes are decoded and clipped in the frame before scaling.
+        weights: four, as Box2BoxTransform's; that of the angle is 1.
+        rotated: D is 5.
+
+    Law: deltas of 0 give the rois, clipped; the boxes of an image do not depend on the others.
+
+    Source: bbox_transform_op.cc, generate_proposals_op_util_boxes.h.
+    """
     dim = 5 if rotated else 4
     rois = _with_image(rois, dim)
     images = rois[:, 0].long()
@@ -118,7 +178,27 @@ def box_with_nms_limit(
     rotated: bool,
     class_agnostic: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Scores, boxes, classes, splits, kept rows, kept rows by class; by image, then class, then falling score."""
+    """Detections: of each image and class what is above the threshold, after NMS, and of each image the best.
+
+    Args:
+        scores: (R, K + 1), probabilities, the background last.
+        boxes: (R, K*D), or (R, D) where all classes share one.
+        splits: (N,), rows of each image.
+        score_thresh: scores must be above it.
+        nms_thresh: intersection over union that suppresses.
+        most: detections that an image keeps; 0 or less: all.
+        rotated: D is 5.
+        class_agnostic: boxes are (R, D).
+
+    Returns:
+        Scores (M,), boxes (M, D), classes float32 (M,), rows of each image float32 (N,), the row that each came from
+        in its image int32 (M,), rows by class int32 (N, K + 1), the first column 0; by image, then class, then falling
+        score.
+
+    Law: the detections of an image do not depend on the others, nor, where all scores differ, on the order of its rows.
+
+    Source: box_with_nms_limit_op.cc; Detectron2's order.
+    """
     dim, classes = 5 if rotated else 4, scores.shape[1] - 1
     found: list[Tensor] = []  # rows of score, class, row in the image, box
     counts = torch.zeros(len(splits), classes + 1, dtype=torch.int32)
@@ -149,10 +229,14 @@ def box_with_nms_limit(
 
 
 def heatmap_max_keypoint(heatmaps: Tensor, boxes: Tensor, with_probability: bool) -> Tensor:
-    """Peaks (R, 4, K): x, y, logit, probability.
+    """Peaks (R, 4, K): x, y, logit, probability, for heatmaps (R, K, S, S) of logits and boxes (R, 4) xyxy.
 
     Around the highest cell a paraboloid is fitted, f(d) = g - b d + d A d / 2, whose top is at A^-1 b, at most 1.5
-    cells away; beyond the border the map is mirrored.
+    cells away; beyond the border the map is mirrored. The probability is the highest cell's, 0 where it is not wanted.
+
+    Law: a constant added to a heatmap is added to the logit, and changes nothing else; a box moved moves x and y.
+
+    Source: heatmap_max_keypoint_op.cc.
     """
     rows, keypoints, size, _ = heatmaps.shape
     flat = heatmaps.flatten(2)

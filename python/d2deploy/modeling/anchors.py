@@ -1,4 +1,7 @@
-"""Anchors: the boxes on a regular grid that proposals and RetinaNet's detections are regressed from."""
+"""Anchors: the boxes on a regular grid that proposals and RetinaNet's detections are regressed from.
+
+Source: Ren et al., Faster R-CNN, section 3.1; detectron2/modeling/anchor_generator.py.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ __all__ = ["DefaultAnchorGenerator", "RotatedAnchorGenerator", "make_anchor_gene
 
 
 class BufferList(nn.Module):
-    """A list of tensors that move with the module and are no part of its state dict."""
+    """A list of tensors that move with the module and are not part of its state dict."""
 
     def __init__(self, tensors: Sequence[Tensor]) -> None:
         super().__init__()
@@ -33,7 +36,13 @@ class BufferList(nn.Module):
 
 
 class AnchorGenerator(nn.Module):
-    """Base: `cell_anchors` of each level, (A, box_dim) around the origin, and the grid that they are moved to."""
+    """Base: `cell_anchors` of each level and the grid that they are moved to.
+
+    Args:
+        cells: of each level (A, box_dim), in pixels of the image, around the origin.
+        strides: of each level, pixels from one position to the next.
+        offset: where the first position is, in strides.
+    """
 
     box_dim: int
 
@@ -57,13 +66,15 @@ class AnchorGenerator(nn.Module):
 
 
 def shifted_anchors(cell: Tensor, grid: Sequence[int], stride: int, offset: float) -> Tensor:
-    """Anchors (H W A, D) of one level.
+    """Anchors (H W A, D) of one level, in pixels of the image: row by row, at each position the A of a cell.
 
     Args:
-        cell: (A, D), anchors around the origin.
+        cell: (A, D), anchors around the origin; D is 4 for xyxy, 5 for rotated boxes.
         grid: H and W.
         stride: pixels from one position to the next.
         offset: where the first position is, in strides.
+
+    Law: row (y W + x) A + a is cell[a] moved by ((x + offset) stride, (y + offset) stride).
     """
     dim = cell.shape[1]
     y = (torch.arange(grid[0], device=cell.device, dtype=torch.float32) + offset) * stride
@@ -84,7 +95,10 @@ def per_level(values: Any, levels: int, key: str) -> list[Sequence[float]]:
 
 
 def sides(sizes: Sequence[float], ratios: Sequence[float]) -> list[tuple[float, float]]:
-    """Widths and heights for each size and, within it, each ratio of height to width; the area is size squared."""
+    """Widths and heights for each size and, within it, each ratio of height to width.
+
+    Law: width * height == size^2, height / width == ratio.
+    """
     widths = [(math.sqrt(size**2.0 / ratio), ratio) for size in sizes for ratio in ratios]
     return [(width, ratio * width) for width, ratio in widths]
 

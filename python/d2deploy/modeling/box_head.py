@@ -1,4 +1,7 @@
-"""What classifies pooled boxes and refines them: the head, the two output layers, and the choice of detections."""
+"""What classifies pooled boxes and refines them: the head, the two output layers, and the choice of detections.
+
+Source: Girshick, Fast R-CNN, sections 2 and 3; detectron2/modeling/roi_heads/box_head.py and fast_rcnn.py.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ __all__ = ["FastRCNNConvFCHead", "FastRCNNOutputLayers", "detect_boxes", "select
 
 @ROI_BOX_HEADS.register()
 class FastRCNNConvFCHead(nn.Sequential):
-    """3x3 convolutions, then fully connected layers, each with ReLU.
+    """3x3 convolutions, then fully connected layers, each with ReLU: (R, C, h, w) -> (R, F), or (R, C', h, w).
 
     Args:
         input_shape: of the pooled features.
@@ -75,7 +78,7 @@ def select_detections(
     """The detections of one image: above the threshold, clipped, NMS by class, then the best.
 
     Args:
-        boxes: (R, K D) or, the same for all classes, (R, D); D is 4 or 5.
+        boxes: (R, K D) or, the same for all classes, (R, D); D is 4, xyxy, or 5, rotated.
         scores: (R, K), without the background.
         image_size: height and width.
         score_thresh: detections must be above it.
@@ -83,7 +86,11 @@ def select_detections(
         topk: so many are kept; a negative number keeps all.
 
     Returns:
-        `pred_boxes`, `scores`, `pred_classes`, by descending score.
+        `pred_boxes`, in pixels of the network's input, `scores`, `pred_classes`, by descending score.
+
+    Law: another order of the rows changes nothing, where all scores differ; boxes lie in the image.
+
+    Source: detectron2/modeling/roi_heads/fast_rcnn.py, fast_rcnn_inference_single_image.
     """
     dim = boxes.shape[1] if boxes.shape[1] in (4, 5) else boxes.shape[1] // scores.shape[1]
     valid = boxes.isfinite().all(dim=1) & scores.isfinite().all(dim=1)

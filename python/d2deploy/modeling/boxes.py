@@ -1,6 +1,9 @@
 """Geometry of boxes as tensors: the last axis says the kind, 4 for upright xyxy, 5 for rotated (cx cy w h angle).
 
-Coordinates are pixels, ends are exclusive, angles are degrees, counter-clockwise.
+Coordinates are pixels, ends are exclusive, angles are degrees, counter-clockwise: at 90 the box's width points up.
+
+Source: detectron2/structures/boxes.py and rotated_boxes.py, detectron2/modeling/box_regression.py. Empty boxes, NaN and
+infinity come out as there.
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ CLIP_ANGLE = 1.0
 
 
 class Box2BoxTransform:
-    """Decodes regression deltas of upright boxes.
+    """Decodes regression deltas of upright boxes, xyxy.
 
     centre = anchor centre + (dx, dy) / (wx, wy) * anchor size;  size = anchor size * exp((dw, dh) / (ww, wh)).
 
@@ -42,6 +45,12 @@ class Box2BoxTransform:
 
     Raises:
         InvalidArgument: another number of weights.
+
+    Law: apply_deltas(get_deltas(src, target), src) == target, where get_deltas turns the formula round,
+    (dx, dy) = (wx, wy) * (target centre - src centre) / src size and (dw, dh) = (ww, wh) * log(target size / src size),
+    as far as no side grows beyond exp(scale_clamp). apply_deltas(0, src) == src.
+
+    Source: Girshick et al., Rich Feature Hierarchies (R-CNN), appendix C; detectron2/modeling/box_regression.py.
     """
 
     box_dim = 4
@@ -69,9 +78,16 @@ class Box2BoxTransform:
 class Box2BoxTransformRotated(Box2BoxTransform):
     """Decodes regression deltas of rotated boxes: as Box2BoxTransform, and angle = anchor angle + da / wa radians.
 
+    The centre moves along the axes of the image, not of the box.
+
     Args:
         weights: wx, wy, ww, wh, wa.
         scale_clamp: upper bound of dw / ww and dh / wh.
+
+    Law: as of Box2BoxTransform, with da = wa * (target angle - src angle) in radians, but for whole turns.
+
+    Source: Ma et al., Arbitrary-Oriented Scene Text Detection via Rotation Proposals, section IV;
+    detectron2/modeling/box_regression.py.
     """
 
     box_dim = 5
@@ -90,7 +106,7 @@ def box2box_transform(weights: Sequence[float]) -> Box2BoxTransform:
 
 
 def normalised(angles: Tensor) -> Tensor:
-    """The same angles in [-180, 180)."""
+    """The same angles in [-180, 180), in degrees. Law: normalised(angles + 360) == normalised(angles)."""
     return (angles + 180.0) % 360.0 - 180.0
 
 
@@ -100,7 +116,7 @@ def as_boxes(boxes: Tensor) -> Boxes:
 
 
 def area(boxes: Tensor) -> Tensor:
-    """Areas of boxes (..., 4 or 5), in square pixels."""
+    """Areas (...,) of boxes (..., 4 or 5), in square pixels; of upright boxes with one negative side, negative."""
     if boxes.shape[-1] == 5:
         return boxes[..., 2] * boxes[..., 3]
     return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
@@ -110,6 +126,8 @@ def clip(boxes: Tensor, image_size: tuple[int, int]) -> Tensor:
     """Boxes (..., 4 or 5) cut to an image of that height and width.
 
     Rotated boxes get their angles normalised, and are cut only where they are upright to within one degree.
+
+    Law: clip(clip(boxes)) == clip(boxes); upright boxes come to lie in the image, those that lie in it stay.
     """
     if boxes.shape[-1] == 4:
         height, width = image_size
@@ -135,6 +153,8 @@ def scale(boxes: Tensor, scale_x: float, scale_y: float) -> Tensor:
 
     A rotated box becomes a parallelogram where the factors differ; it is replaced by the rotated box whose half axes
     have the lengths of the scaled ones and whose height has the direction of the scaled height.
+
+    Law: scale(scale(boxes, x, y), 1 / x, 1 / y) == boxes for upright boxes; for rotated ones where x == y.
     """
     factors = boxes.new_tensor([scale_x, scale_y])
     if boxes.shape[-1] == 4:

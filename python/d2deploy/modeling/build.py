@@ -1,4 +1,4 @@
-"""From a configuration to a model."""
+"""From a configuration to a model. Source: detectron2/modeling/meta_arch/build.py and backbone/build.py."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def unsupported(cfg: Config) -> Iterator[str]:
 
 
 def make_device(name: str) -> torch.device:
-    """The device of that name; DeviceError where PyTorch has none, InvalidArgument where it is no name of one."""
+    """The device of that name; DeviceError where PyTorch has none, InvalidArgument where it is not the name of one."""
     try:
         device = torch.device(name)
     except RuntimeError:

@@ -1,4 +1,7 @@
-"""Feature pyramid on top of a backbone, with one or two coarser levels."""
+"""Feature pyramid on top of a backbone, with one or two coarser levels.
+
+Source: Lin et al., Feature Pyramid Networks, section 3; detectron2/modeling/backbone/fpn.py.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ __all__ = ["FPN", "LastLevelMaxPool", "LastLevelP6P7"]
 
 
 class LastLevelMaxPool(nn.Module):
-    """P6: every second element of P5."""
+    """P6: every second element of P5, (N, C, H, W) -> (N, C, H / 2, W / 2) rounded up."""
 
     num_levels = 1
     in_feature = "p5"
@@ -28,7 +31,10 @@ class LastLevelMaxPool(nn.Module):
 
 
 class LastLevelP6P7(nn.Module):
-    """P6 and P7 of RetinaNet: convolutions of stride 2, from C5 or P5."""
+    """P6 and P7 of RetinaNet: convolutions of stride 2, from C5 or P5.
+
+    Source: Lin et al., Focal Loss for Dense Object Detection, section 4.
+    """
 
     num_levels = 2
 
@@ -55,7 +61,7 @@ class FPN(nn.Module):
         fuse_type: "sum" or "avg" of a lateral map and the coarser map above it.
 
     Raises:
-        InvalidArgument: `in_features` is no pyramid of `bottom_up`, or `fuse_type` is not known.
+        InvalidArgument: `in_features` is not a pyramid of `bottom_up`, or `fuse_type` is not known.
     """
 
     def __init__(
@@ -112,7 +118,7 @@ class FPN(nn.Module):
 
 
 def pyramid(shapes: dict[str, ShapeSpec], in_features: Sequence[str]) -> list[tuple[int, int]]:
-    """Channels and stride of each of the features; InvalidArgument where they are missing or no pyramid."""
+    """Channels and stride of each of the features; InvalidArgument where they are missing or not a pyramid."""
     if not in_features or (missing := [f for f in in_features if f not in shapes]):
         found = ", ".join(missing) if in_features else "empty"
         raise InvalidArgument(f"MODEL.FPN.IN_FEATURES: {found}; the backbone gives: {', '.join(shapes)}")

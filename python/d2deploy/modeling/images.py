@@ -1,4 +1,7 @@
-"""From the user's inputs to a batch: normalised, padded, on the model's device."""
+"""From the user's inputs to a batch: normalised, padded, on the model's device.
+
+Source: detectron2/structures/image_list.py, and preprocess_image of detectron2/modeling/meta_arch/rcnn.py.
+"""
 
 from __future__ import annotations
 
@@ -56,6 +59,8 @@ class ImageModel(nn.Module):
 
     def preprocess_image(self, batched_inputs: Sequence[dict[str, Any]]) -> ImageBatch:
         """The batch for inputs with "image", (C, H, W) of any type, values from 0 to 255.
+
+        Law: beyond its size, an image in the batch is 0; within, it does not depend on the others.
 
         Raises:
             InvalidArgument: there is no image, or its shape is wrong.

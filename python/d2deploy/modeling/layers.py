@@ -1,4 +1,7 @@
-"""Convolution with norm and activation, the norms, and the shape that parts tell each other when a model is built."""
+"""Convolution with norm and activation, the norms, and the shape that parts tell each other when a model is built.
+
+Source: detectron2/layers/wrappers.py, batch_norm.py and shape_spec.py.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,11 @@ class ShapeSpec(NamedTuple):
 
 
 class FrozenBatchNorm2d(nn.Module):
-    """Batch normalisation with fixed statistics and affine: four buffers of length `num_features`, no parameters."""
+    """Batch normalisation with fixed statistics and affine: four buffers of length `num_features`, no parameters.
+
+    y = (x - running_mean) / sqrt(running_var + eps) * weight + bias, for maps (N, num_features, H, W). Before weights
+    are loaded, `running_var` is 1 - eps as in Detectron2, so that y == x.
+    """
 
     weight: Tensor
     bias: Tensor

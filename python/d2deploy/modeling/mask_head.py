@@ -1,4 +1,8 @@
-"""Mask and keypoint heads: from pooled features of detections to logits."""
+"""Mask and keypoint heads: from pooled features of detections to logits.
+
+Source: He et al., Mask R-CNN, section 3 with figure 4, and section 5 for keypoints;
+detectron2/modeling/roi_heads/mask_head.py and keypoint_head.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Whole models of the R-CNN family: parts put together, list[dict] in, list[dict] out."""
+"""Whole models of the R-CNN family: parts put together, list[dict] in, list[dict] out.
+
+Source: detectron2/modeling/meta_arch/rcnn.py and panoptic_fpn.py.
+"""
 
 from __future__ import annotations
 
@@ -130,6 +133,8 @@ def rcnn_parts(cfg: Config) -> dict[str, Any]:
 @META_ARCHS.register()
 class PanopticFPN(GeneralizedRCNN):
     """Mask R-CNN with a semantic branch, and both put together.
+
+    Source: Kirillov et al., Panoptic Feature Pyramid Networks, section 3.
 
     Args:
         sem_seg_head: `layers` maps the features to logits (N, K, H / common_stride, W / common_stride).

@@ -1,4 +1,8 @@
-"""Overlap of boxes and non-maximum suppression in plain PyTorch."""
+"""Overlap of boxes and non-maximum suppression in plain PyTorch. Boxes are as in boxes.py.
+
+Source of the meaning: detectron2/layers/nms.py, pairwise_iou of detectron2/structures/boxes.py, and
+detectron2/layers/csrc/box_iou_rotated and nms_rotated. The exact overlap of rotated boxes is computed another way.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,7 @@ EDGE_TOLERANCE = 1e-9
 
 
 def intersection(a: Tensor, b: Tensor) -> Tensor:
-    """Common areas, (N, M), of upright boxes (N, 4) and (M, 4)."""
+    """Common areas, (N, M), of upright boxes (N, 4) and (M, 4), in square pixels."""
     left, top, right, bottom = a.T[:, :, None]
     other_left, other_top, other_right, other_bottom = b.T[:, None, :]
     width = (torch.minimum(right, other_right) - torch.maximum(left, other_left)).clamp_(min=0)
@@ -33,12 +37,18 @@ def over_union(inner: Tensor, area_a: Tensor, area_b: Tensor) -> Tensor:
 
 
 def iou(a: Tensor, b: Tensor) -> Tensor:
-    """Intersection over union, (N, M), of upright boxes (N, 4) and (M, 4); NaN where both are empty."""
+    """Intersection over union, (N, M), of upright boxes (N, 4) and (M, 4); NaN where both are empty.
+
+    Law: iou(a, b) == iou(b, a).T, from 0 to 1, 1 of a box and itself; the same where both are moved or scaled.
+    """
     return over_union(intersection(a, b), area(a), area(b))
 
 
 def iou_rotated(a: Tensor, b: Tensor) -> Tensor:
-    """Intersection over union, (N, M), of rotated boxes (N, 5) and (M, 5); 0 where one is empty."""
+    """Intersection over union, (N, M), of rotated boxes (N, 5) and (M, 5); 0 where one is empty.
+
+    Law: as of `iou`, and the same where both are turned; at angle 0 it is `iou` of the upright boxes.
+    """
     index_a, index_b = (i.flatten() for i in torch.meshgrid(arange(a), arange(b), indexing="ij"))
     return iou_of_pairs(a[index_a], b[index_b]).view(len(a), len(b))
 
@@ -128,6 +138,9 @@ def nms(boxes: Tensor, scores: Tensor, threshold: float, empty_overlap: bool = F
 
     Returns:
         Indices of the kept boxes, by descending score; of equal scores the earlier box comes first.
+
+    Law: no kept box overlaps another one by more than the threshold, every dropped one overlaps a kept one of no lower
+    score; suppressing what was kept keeps it all.
     """
     order = torch.sort(scores, descending=True, stable=True).indices
     boxes = boxes[order].float()
@@ -159,6 +172,8 @@ def batched_nms(boxes: Tensor, scores: Tensor, groups: Tensor, threshold: float)
 
     Returns:
         Indices of the kept boxes of all groups, by descending score.
+
+    Law: what is kept of a group is what `nms` keeps of it alone.
     """
     keep = torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
     by_group = torch.sort(groups, stable=True).indices

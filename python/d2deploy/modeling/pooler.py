@@ -1,4 +1,7 @@
-"""Pools boxes from a pyramid, each one from the level that fits its size."""
+"""Pools boxes from a pyramid, each one from the level that fits its size.
+
+Source: Lin et al., Feature Pyramid Networks, section 4.2; detectron2/modeling/poolers.py.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +62,7 @@ class ROIPooler(nn.Module):
         canonical_level: ... are pooled from the map of scale 1 / 2^level.
 
     Raises:
-        InvalidArgument: the scales are no pyramid, or the type is not known.
+        InvalidArgument: the scales are not a pyramid, or the type is not known.
         Unsupported: ROIPool.
     """
 
@@ -116,6 +119,10 @@ def assign_levels(boxes: Tensor, lowest: int, highest: int, canonical_size: int,
     """Number of the map, (R,) int64 counted from `lowest`, for boxes (R, 4 or 5).
 
     level = floor(canonical_level + log2(sqrt(area) / canonical_size)), kept between `lowest` and `highest`.
+
+    Law: sides twice as long are one level higher, as far as there is one.
+
+    Source: Lin et al., equation 1; detectron2/modeling/poolers.py, assign_boxes_to_levels.
     """
     sizes = torch.sqrt(area(boxes))
     # The constant keeps empty boxes finite and boxes just at a border on its upper side.

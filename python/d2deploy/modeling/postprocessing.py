@@ -1,6 +1,7 @@
 """From raw outputs of a network to predictions at the size of the user's image.
 
-Works on the outputs of the eager model and on those of a converted file alike.
+runtime.predictions has the same in NumPy, for the outputs of files. Source, where nothing else is named:
+detectron2/modeling/postprocessing.py.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ def detector_postprocess(results: Instances, height: int, width: int, mask_thres
 
     Returns:
         The same fields; masks are (R, height, width) bool.
+
+    Law: boxes lie in the image, x1 < x2 and y1 < y2; another order of the rows is another order of the result.
     """
     scale_x, scale_y = width / results.image_size[1], height / results.image_size[0]
     name = "pred_boxes" if results.has("pred_boxes") else "proposal_boxes"
@@ -63,13 +66,18 @@ def paste_masks(masks: Tensor, boxes: Tensor, image_size: tuple[int, int], thres
     """Masks of the whole image from masks of boxes, interpolated bilinearly at the centres of pixels.
 
     Args:
-        masks: (R, S, S), probabilities.
-        boxes: (R, 4), in pixels of the image.
+        masks: (R, S, S), probabilities; the whole S x S is the box.
+        boxes: (R, 4), xyxy in pixels of the image.
         image_size: height and width.
         threshold: a pixel is set where the probability is at least this.
 
     Returns:
         (R, height, width) bool.
+
+    Law: at the threshold 0.25, a mask of ones sets the pixels whose centres are in its box, and none that is further
+    from it than half a cell of the mask.
+
+    Source: He et al., Mask R-CNN, section 3.1; detectron2/layers/mask_ops.py, paste_masks_in_image.
     """
     height, width = image_size
     output = torch.zeros(len(masks), height, width, dtype=torch.bool, device=masks.device)
@@ -91,6 +99,10 @@ def paste_masks(masks: Tensor, boxes: Tensor, image_size: tuple[int, int], thres
 
 def heatmaps_to_keypoints(maps: Tensor, boxes: Tensor) -> Tensor:
     """The best place of each keypoint, on heatmaps resized bicubically to their boxes.
+
+    Source: detectron2/structures/keypoints.py, heatmaps_to_keypoints.
+
+    Law: places lie in the box; a constant added to a heatmap is added to the logit, and changes nothing else.
 
     Args:
         maps: (R, K, S, S), logits.
@@ -128,6 +140,9 @@ def decode_retinanet(
 ) -> Instances:
     """RetinaNet's detections in one image.
 
+    Source: Lin et al., Focal Loss for Dense Object Detection, section 4.1; detectron2/modeling/meta_arch/retinanet.py,
+    inference_single_image.
+
     Args:
         logits: per level (A K, H, W), K classes for each of A anchors.
         deltas: per level (A 4, H, W).
@@ -157,7 +172,10 @@ def decode_retinanet(
 
 
 def sem_seg_postprocess(logits: Tensor, image_size: tuple[int, int], height: int, width: int) -> Tensor:
-    """Semantic logits (K, height, width) at another size, from (K, H, W) of the padded image of `image_size`."""
+    """Semantic logits (K, height, width) at another size, from (K, H, W) of the padded image of `image_size`.
+
+    Law: at the image's own size, they are the logits without the padding.
+    """
     cropped = logits[None, :, : image_size[0], : image_size[1]]
     return functional.interpolate(cropped, size=(height, width), mode="bilinear", align_corners=False)[0]
 
@@ -183,7 +201,10 @@ def combine_panoptic(
         The map (H, W) int32 of segment ids, 0 for none, and for each segment `id`, `isthing`, `category_id`, and for
         things `score` and `instance_id`, for stuff `area` in pixels.
 
-    Source: Kirillov et al., Panoptic Segmentation, section 7.
+    Law: the pixels of a stuff segment are as many as its `area`; each pixel has one segment or none.
+
+    Source: Kirillov et al., Panoptic Segmentation, section 7; detectron2/modeling/meta_arch/panoptic_fpn.py,
+    combine_semantic_and_instance_outputs.
     """
     output = torch.zeros_like(labels, dtype=torch.int32)
     segments: list[dict[str, Any]] = []

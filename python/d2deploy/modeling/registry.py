@@ -1,4 +1,7 @@
-"""Registries: parts of a model by the name that the configuration gives them, the user's own ones included."""
+"""Registries: parts of a model by the name that the configuration gives them, the user's own ones included.
+
+The names are those of Detectron2's registries, detectron2/modeling/*/build.py.
+"""
 
 from __future__ import annotations
 

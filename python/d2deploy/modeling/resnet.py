@@ -1,4 +1,8 @@
-"""ResNet and ResNeXt: the backbone of all models, and the head of those that pool from res4."""
+"""ResNet and ResNeXt: the backbone of all models, and the head of those that pool from res4.
+
+Source: He et al., Deep Residual Learning, section 4.1 with table 1; Xie et al., Aggregated Residual Transformations,
+section 3; detectron2/modeling/backbone/resnet.py.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +33,7 @@ def conv_norm(in_channels: int, out_channels: int, kernel: int, norm: str, **kwa
 
 
 class BasicStem(nn.Module):
-    """From the image to stride 4: a 7x7 convolution and a max pooling, each of stride 2."""
+    """From the image (N, C, H, W) to stride 4: a 7x7 convolution and a max pooling, each of stride 2."""
 
     stride = 4
 

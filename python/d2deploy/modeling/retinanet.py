@@ -1,4 +1,7 @@
-"""RetinaNet: detections straight from the pyramid."""
+"""RetinaNet: detections straight from the pyramid.
+
+Source: Lin et al., Focal Loss for Dense Object Detection, section 4; detectron2/modeling/meta_arch/retinanet.py.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +32,8 @@ class LevelBatchNorm(nn.ModuleList):
     """Batch normalisation with statistics of their own for each level, and one weight and bias for all.
 
     The statistics are named `0.running_mean`, `1.running_mean`, ..., one for each level.
+
+    Source: detectron2/layers/batch_norm.py, CycleBatchNormList, which goes by the order of the calls instead.
     """
 
     def __init__(self, levels: int, channels: int) -> None:

@@ -38,7 +38,10 @@ def roi_align(
     Returns:
         (R, C, rows, columns).
 
-    Source: He et al., Mask R-CNN, section 3.
+    Law: linear in the features; a constant map gives the constant, for boxes within the map; another order of the rois
+    is another order of the result; at angle 0 a rotated box gives what the upright one gives, aligned.
+
+    Source: He et al., Mask R-CNN, section 3; detectron2/layers/roi_align.py and csrc/ROIAlignRotated.
     """
     channels = features.shape[1]
     start, bins = frames(rois, output_size, spatial_scale, aligned)

@@ -1,4 +1,7 @@
-"""RoI heads: from proposals and feature maps to boxes, masks and keypoints."""
+"""RoI heads: from proposals and feature maps to boxes, masks and keypoints.
+
+Source: detectron2/modeling/roi_heads/roi_heads.py and rotated_fast_rcnn.py.
+"""
 
 from __future__ import annotations
 
@@ -163,6 +166,8 @@ class RROIHeads(StandardROIHeads):
 @ROI_HEADS.register()
 class Res5ROIHeads(nn.Module):
     """The heads of C4 models: the stage res5 on features pooled from res4 serves boxes and masks.
+
+    Source: He et al., Mask R-CNN, figure 4, left.
 
     Args:
         num_classes: without the background.

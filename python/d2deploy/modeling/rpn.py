@@ -1,4 +1,8 @@
-"""Region proposals, upright (RPN) and rotated (RRPN)."""
+"""Region proposals, upright (RPN) and rotated (RRPN).
+
+Source: Ren et al., Faster R-CNN, section 3.1; Ma et al., Arbitrary-Oriented Scene Text Detection via Rotation
+Proposals; detectron2/modeling/proposal_generator/rpn.py, rrpn.py and proposal_utils.py.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +36,7 @@ class StandardRPNHead(nn.Module):
         conv_dims: output channels of each 3x3 convolution; -1 for as many as it gets.
 
     Raises:
-        InvalidArgument: `conv_dims` is empty or has a number of channels that is none.
+        InvalidArgument: `conv_dims` is empty or a number of channels in it is not positive.
     """
 
     def __init__(
@@ -75,7 +79,10 @@ class StandardRPNHead(nn.Module):
 
 
 def per_anchor(x: Tensor, dim: int) -> Tensor:
-    """(N, H W A, dim) from an output (N, A dim, H, W) of a convolution, in the order of anchors."""
+    """(N, H W A, dim) from an output (N, A dim, H, W) of a convolution, in the order of anchors.
+
+    Law: row (y W + x) A + a of image n is x[n, a dim : (a + 1) dim, y, x].
+    """
     n, channels, height, width = x.shape
     return x.view(n, channels // dim, dim, height, width).permute(0, 3, 4, 1, 2).flatten(1, 3)
 
@@ -93,7 +100,7 @@ def select_proposals(
     """The best boxes of each image: of each level the top, clipped, without small ones, NMS by level, then the top.
 
     Args:
-        proposals: for each level (N, B, 4 or 5).
+        proposals: for each level (N, B, 4 or 5), in pixels of the network's input.
         logits: for each level (N, B).
         image_sizes: N heights and widths.
         nms_thresh: intersection over union that suppresses.
@@ -103,6 +110,10 @@ def select_proposals(
 
     Returns:
         `proposal_boxes` and `objectness_logits` of each image, by descending logit.
+
+    Law: the proposals of an image do not depend on the others.
+
+    Source: detectron2/modeling/proposal_generator/proposal_utils.py, find_top_rpn_proposals.
     """
     boxes, scores, levels = [], [], []
     for level, (box, logit) in enumerate(zip(proposals, logits)):

@@ -1,4 +1,7 @@
-"""Semantic segmentation from the pyramid: the stuff branch of Panoptic FPN."""
+"""Semantic segmentation from the pyramid: the stuff branch of Panoptic FPN.
+
+Source: Kirillov et al., Panoptic Feature Pyramid Networks, section 3; detectron2/modeling/meta_arch/semantic_seg.py.
+"""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def _bilinear(at: Array) -> Taps:
 
 
 def _bicubic(at: Array) -> Taps:
-    """Source: Keys, Cubic Convolution Interpolation for Digital Image Processing, equation 15 with a = CUBIC."""
+    """Source: Keys, Cubic Convolution Interpolation for Digital Image Processing, with a = CUBIC."""
     low = np.floor(at)
     cells = low.astype(np.int64)[:, None] + np.arange(-1, 3)
     x = np.abs(at[:, None] - cells)
