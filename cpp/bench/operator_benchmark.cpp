@@ -45,6 +45,7 @@ void add(const Case& c) {
   const bool maps = std::ranges::any_of(c.inputs, [](const Tensor& t) { return t.shape().rank() == 4; });
   for (const auto& kernel : c.op->kernels)
     for (const Layout layout : {Layout::channels_last, Layout::row_major}) {
+      if (device_of(kernel.backend) != Device::cpu) continue;
       if (layout == Layout::channels_last && !(maps && c.op->layout != LayoutRule::row_major)) continue;
       const auto label = join(kernel.name, '/', layout, "/", c.text);
       benchmark::RegisterBenchmark(label.c_str(),

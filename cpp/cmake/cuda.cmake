@@ -6,12 +6,19 @@ elseif(NOT D2DEPLOY_CUDA MATCHES "^(OFF|EMULATED)$")
   message(FATAL_ERROR "D2DEPLOY_CUDA is '${D2DEPLOY_CUDA}', must be OFF or EMULATED")
 endif()
 
+# d2deploy_cuda_sources(<target> <file>.cu...): compiles kernels of the target. A product and a sum are rounded twice, as on
+# the CPU: what computes coordinates gives the same answers.
+function(d2deploy_cuda_sources target)
+  set_source_files_properties(${ARGN} TARGET_DIRECTORY ${target} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS -ffp-contract=off)
+endfunction()
+
 # d2deploy_emulated_device(<target>): the device that runs kernels on the host (kernels/simt).
 # ThreadSanitizer has to take the scheduler's fibers for threads, so the scheduler itself is compiled without it, and
 # optimised: no function of it may be left for the linker to replace by an instrumented one of the same name.
 function(d2deploy_emulated_device target)
   set(scheduler kernels/simt/fiber.cpp kernels/simt/simt_host.cpp)
-  target_sources(${target} PRIVATE ${scheduler})
+  target_sources(${target} PRIVATE core/device_emulated.cpp ${scheduler})
+  target_compile_definitions(${target} PRIVATE D2DEPLOY_CUDA)
   if(D2DEPLOY_SANITIZE MATCHES "thread")
     set_source_files_properties(${scheduler} PROPERTIES COMPILE_OPTIONS "-fno-sanitize=thread;-O2"
       COMPILE_DEFINITIONS D2DEPLOY_SIMT_TSAN)

@@ -2,7 +2,7 @@
 #
 # Registers the operators under cpp/src/operators and writes the registry's sources. The definition is a struct named as
 # the type, unless a third part tells its name. An operator has a folder <op> with <op>.h and <op>_cpu.cpp, and maybe
-# <op>_avx512.cpp, <op>_onednn.cpp. Operators that share kernels are a family: the definitions <op>.h stand in one folder,
+# <op>_avx512.cpp, <op>_onednn.cpp, <op>_cuda.cu. Operators that share kernels are a family: the definitions <op>.h stand in one folder,
 # <family>; its kernels are templates over the operator, <family>_<backend>_kernels<Op>() in <family>_<backend>.h,
 # which are instantiated here, and what is no template may stand in <family>_<backend>.cpp. tests/cases/<op>.cases must
 # exist. A folder that is not listed stops the configure step.
@@ -36,21 +36,26 @@ function(d2deploy_add_operators target)
       endif()
     endforeach()
     set(template_arguments "${struct}")
-    foreach(backend avx512 onednn cpu)
+    foreach(backend avx512 onednn cuda cpu)
+      set(suffix cpp)
+      if(backend STREQUAL "cuda")
+        set(suffix cu)
+      endif()
       if(family)
         set(source "${kernels}_${backend}.h")
       else()
-        set(source "${kernels}_${backend}.cpp")
+        set(source "${kernels}_${backend}.${suffix}")
       endif()
       if(NOT EXISTS "${root}/${source}"
           OR (backend STREQUAL "onednn" AND NOT D2DEPLOY_ONEDNN)
+          OR (backend STREQUAL "cuda" AND NOT D2DEPLOY_CUDA)
           OR (backend STREQUAL "avx512" AND NOT CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64"))
         continue()
       endif()
       string(APPEND template_arguments ", Backend::${backend}")
       string(APPEND declarations "template <>\nKernels<${struct}> kernels<${struct}, Backend::${backend}>();\n")
-      if(EXISTS "${root}/${kernels}_${backend}.cpp")
-        list(APPEND sources_${backend} "${root}/${kernels}_${backend}.cpp")
+      if(EXISTS "${root}/${kernels}_${backend}.${suffix}")
+        list(APPEND sources_${backend} "${root}/${kernels}_${backend}.${suffix}")
       endif()
       if(family)
         set(instances "${folder}_${backend}")
@@ -80,7 +85,12 @@ function(d2deploy_add_operators target)
   list(REMOVE_DUPLICATES families)
   foreach(instances IN LISTS families)
     string(REGEX REPLACE "_[a-z0-9]+$" "" folder "${instances}")
-    file(CONFIGURE OUTPUT "${generated}/${instances}.cpp" CONTENT
+    set(source "${generated}/${instances}.cpp")
+    if(instances MATCHES "_cuda$")
+      set(source "${generated}/${instances}.cu")
+      list(APPEND sources_cuda "${source}")
+    endif()
+    file(CONFIGURE OUTPUT "${source}" CONTENT
 "// Written by cpp/cmake/operators.cmake. Do not edit.
 #include \"operators/@folder@/@instances@.h\"
 ${includes_${instances}}
@@ -89,14 +99,15 @@ namespace d2deploy {
 ${definitions_${instances}}
 }  // namespace d2deploy
 " @ONLY)
-    target_sources(${target} PRIVATE "${generated}/${instances}.cpp")
+    target_sources(${target} PRIVATE "${source}")
   endforeach()
-  foreach(backend avx512 onednn cpu)
+  foreach(backend avx512 onednn cuda cpu)
     list(REMOVE_DUPLICATES sources_${backend})
     target_sources(${target} PRIVATE ${sources_${backend}})
   endforeach()
   set_source_files_properties(${sources_avx512} TARGET_DIRECTORY ${target} PROPERTIES
     COMPILE_OPTIONS "-O3;-mavx512f;-mavx512vl;-mavx512bw;-mavx512dq;-mfma;-mprefer-vector-width=512")
+  d2deploy_cuda_sources(${target} ${sources_cuda})
 
   file(CONFIGURE OUTPUT "${CMAKE_CURRENT_BINARY_DIR}/registry.cpp" CONTENT
 "// Written by cpp/cmake/operators.cmake. Do not edit.

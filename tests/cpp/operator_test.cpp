@@ -3,18 +3,18 @@
 //   shape == inference;  kernel == worked value;  kernel == meaning;  kernel == portable kernel.
 //
 //   operator_test FILE...            exit status 0: all cases pass
+//   operator_test --device=cuda ...  the kernels for that device instead: equal to the portable ones, errors too
 //   operator_test --case 'TEXT'      one case, as a failure prints it
 //   operator_test --dump DIR FILE    also writes DIR/<case>.in<i>.npy and .out<i>.npy (portable kernel)
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
-#include <limits>
 #include <sstream>
 
-#include "core/element_type.h"
+#include "compare_values.h"
+#include "device_cases.h"
 #include "graph/graph.h"
 #include "io/npy.h"
 #include "kernels/convert.h"
@@ -22,6 +22,7 @@
 #include "operators/evaluate.h"
 
 using namespace d2deploy;
+using namespace d2deploy::testing;
 
 namespace {
 
@@ -31,37 +32,6 @@ void expect(bool ok, const Case& c, const std::string& what) {
   if (ok) return;
   ++failures;
   std::cerr << "FAIL " << what << "\n  reproduce: operator_test --case '" << c.text << "'\n";
-}
-
-std::vector<double> values_of(const Tensor& tensor) {
-  const Tensor t = in_layout(tensor, Layout::row_major);
-  std::vector<double> out;
-  with_element_type(t.dtype(), [&]<class T>(T) {
-    for (const auto v : t.values<T>()) {
-      if constexpr (kReal<T>)
-        out.push_back(static_cast<double>(static_cast<float>(v)));
-      else
-        out.push_back(static_cast<double>(v));
-    }
-  });
-  return out;
-}
-
-// The order of summation differs between kernels: a few hundred roundings of values near 1.
-constexpr double kTolerance = 256 * std::numeric_limits<float>::epsilon();
-// One rounding of the result to bfloat16, beside that.
-constexpr double kRounding = 0x1p-8 + kTolerance;
-
-std::string difference(const std::vector<double>& have, const std::vector<double>& want,
-                       double tolerance = kTolerance) {
-  if (have.size() != want.size()) return join(have.size(), " values, wanted ", want.size());
-  for (std::size_t i = 0; i < have.size(); ++i) {
-    if (std::isnan(have[i]) && std::isnan(want[i])) continue;
-    if (have[i] == want[i]) continue;
-    if (!(std::fabs(have[i] - want[i]) <= tolerance * std::max(1.0, std::fabs(want[i]))))
-      return join("element ", i, " is ", have[i], ", wanted ", want[i]);
-  }
-  return {};
 }
 
 // Memory that shows what was not written (NaN) and what was written outside (guard bands).
@@ -101,6 +71,7 @@ struct Variant {
 
 // Outputs of one kernel in one variant; nothing where it does not take the call.
 std::optional<std::vector<Tensor>> run(const Case& c, const Kernel& kernel, const Variant& variant) {
+  if (device_of(kernel.backend) != Device::cpu) return std::nullopt;
   std::vector<Tensor> inputs;
   for (std::size_t i = 0; i < c.inputs.size(); ++i) {
     // Filters stay row-major, as in a net; weights that are read flat follow the feature maps.
@@ -243,6 +214,26 @@ void check_safely(const Case& c) {
   }
 }
 
+// Returns: how many of the cases ran. An operator with kernels for the device that takes none of them is a failure.
+std::size_t check_on_device(Device device, const std::string& who, const std::vector<Case>& cases) {
+  std::size_t count = 0;
+  bool has_kernel = false;
+  for (const auto& c : cases) {
+    has_kernel = has_kernel || has_kernel_for(device, *c.op);
+    const DeviceOutcome outcome = run_on_device(device, c);
+    for (const auto& why : outcome.refusals) std::cout << "  skip " << c.text << ": " << why << '\n';
+    for (const auto& what : outcome.failures) {
+      ++failures;
+      std::cerr << "FAIL " << what << "\n  reproduce: operator_test --device=cuda --case '" << c.text << "'\n";
+    }
+    count += outcome.runs > 0 ? 1 : 0;
+  }
+  if (!has_kernel) std::cout << "skip " << who << ": no kernel for " << device << '\n';
+  if (has_kernel) std::cout << who << ": " << count << " of " << cases.size() << " cases on " << device << '\n';
+  check(!has_kernel || count > 0, who, ": the kernels for ", device, " take none of the cases");
+  return count;
+}
+
 void dump(const std::filesystem::path& folder, const std::vector<Case>& cases) {
   for (std::size_t n = 0; n < cases.size(); ++n) {
     const Case& c = cases[n];
@@ -270,9 +261,16 @@ std::string read(const char* path) {
 int main(int argc, char** argv) try {
   std::vector<std::string> words(argv + 1, argv + argc);
   std::size_t count = 0;
+  std::optional<Device> device;
+  if (!words.empty() && words[0] == "--device=cuda") {
+    device = {Device::cuda, 0};
+    std::cout << device_name(*device) << '\n';
+    words.erase(words.begin());
+  }
   if (words.size() == 2 && words[0] == "--case") {
-    check_safely(parse_case(words[1]));
-    count = 1;
+    const Case c = parse_case(words[1]);
+    if (!device) check_safely(c);
+    count = device ? check_on_device(*device, "case", {c}) : 1;
   } else if (words.size() == 3 && words[0] == "--dump") {
     const auto cases = parse_cases(read(words[2].c_str()));
     dump(words[1], cases);
@@ -280,8 +278,9 @@ int main(int argc, char** argv) try {
   } else {
     for (const auto& path : words) {
       const auto cases = parse_cases(read(path.c_str()));
-      for (const auto& c : cases) check_safely(c);
-      count += cases.size();
+      if (!device)
+        for (const auto& c : cases) check_safely(c);
+      count += device ? check_on_device(*device, std::filesystem::path(path).stem(), cases) : cases.size();
     }
   }
   std::cout << count << " cases, " << failures << " failures\n";

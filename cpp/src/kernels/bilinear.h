@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "kernels/simt/host_device.h"
+
 namespace d2deploy {
 
 /// A sample along one axis: (1 - fraction) of cell `low` and `fraction` of cell `high`.
@@ -12,7 +14,7 @@ struct Sample {
 };
 
 /// Where `position` lies among `size` cells. False where it is more than one cell outside, or NaN, and does not count.
-inline bool locate(float position, std::int64_t size, Sample& s) {
+SIMT_HOST_DEVICE inline bool locate(float position, std::int64_t size, Sample& s) {
   if (!(position >= -1.0F && position <= static_cast<float>(size))) return false;
   const float inside = std::max(position, 0.0F);
   s.low = std::min(static_cast<std::int64_t>(inside), size - 1);

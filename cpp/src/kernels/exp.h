@@ -4,6 +4,8 @@
 #include <bit>
 #include <cstdint>
 
+#include "kernels/simt/host_device.h"
+
 namespace d2deploy {
 namespace {
 
@@ -12,7 +14,7 @@ namespace {
 /// -|x| = n ln 2 + r with |r| <= ln 2 / 2, so the result is 2^n e^r, and e^r = 1 + r + r^2 q(r), with q the
 /// minimax polynomial of degree 4 for the relative error of e^r (0.05 units in the last place). Choices are
 /// made on bits: a comparison of floats may trap, so that compilers would not vectorise it.
-inline float exp_of_minus_abs(float x) {
+SIMT_HOST_DEVICE inline float exp_of_minus_abs(float x) {
   constexpr std::uint32_t kMagnitude = 0x7FFFFFFF, kInfinity = 0x7F800000;
   constexpr auto kMost = std::bit_cast<std::uint32_t>(104.0F);  // e^-104 rounds to 0
   constexpr float kLog2E = 0x1.715476p+0F;
@@ -39,7 +41,7 @@ inline float exp_of_minus_abs(float x) {
 }
 
 /// 1 / (1 + e^-x), within three units in the last place at both ends too: e^x / (1 + e^x) where x < 0.
-inline float sigmoid(float x) {
+SIMT_HOST_DEVICE inline float sigmoid(float x) {
   const float e = exp_of_minus_abs(x);
   const bool negative = std::bit_cast<std::int32_t>(x) < 0;
   const float numerator =

@@ -1,7 +1,6 @@
 #include "kernels/roi_align.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "core/threads.h"
 #include "kernels/bilinear.h"
@@ -11,49 +10,11 @@ namespace d2deploy {
 
 namespace {
 
-// Where the samples lie along one axis, in cells of the map.
-struct Axis {
-  float start = 0, bin = 0;  // of the RoI; of one bin
-  std::int64_t grid = 0;     // samples per bin
-  std::int64_t size = 0;     // cells of the map
-
-  float position(std::int64_t in_bin, std::int64_t sample) const {
-    return start + static_cast<float>(in_bin) * bin +
-           (static_cast<float>(sample) + 0.5F) * bin / static_cast<float>(grid);
-  }
-};
-
-struct Range {
-  std::int64_t begin, end;
-};
-
-// A superset of the samples that count, small whatever the RoI is.
-Range samples_near_map(const Axis& axis, std::int64_t in_bin) {
-  constexpr double kMargin = 2;  // for rounding
-  const double base = static_cast<double>(axis.start) + static_cast<double>(in_bin) * axis.bin;
-  const double step = static_cast<double>(axis.bin) / static_cast<double>(axis.grid);
-  if (axis.grid == 0 || axis.size == 0 || !std::isfinite(base) || !std::isfinite(step)) return {0, 0};
-  if (step == 0) return {0, axis.grid};
-  const auto clamp = [&](double sample) { return std::clamp(sample, 0.0, static_cast<double>(axis.grid)); };
-  const double first = std::floor((-1 - base) / step - 0.5) - kMargin;
-  const double last = std::ceil((static_cast<double>(axis.size) - base) / step - 0.5) + kMargin;
-  return {static_cast<std::int64_t>(clamp(first)), static_cast<std::int64_t>(clamp(last + 1))};
-}
-
-Axis make_axis(const RoiAlignJob& job, std::int64_t row, float from, float to, float scale, std::int64_t pooled,
-               std::int64_t size) {
-  const float offset = job.grid.aligned ? 0.5F : 0.0F;
-  const float start = from * scale - offset;
-  float length = to * scale - offset - start;
-  if (!job.grid.aligned) length = std::max(length, 1.0F);
-  check(!(length < 0), job.op, ": row ", row, " of rois runs from ", from, " to ", to,
+RoiAxis make_axis(const RoiAlignJob& job, std::int64_t row, float from, float to, float scale, std::int64_t pooled,
+                  std::int64_t size) {
+  const RoiAxis axis = roi_axis(job.grid, from, to, scale, pooled, size);
+  check(!(axis.bin < 0), job.op, ": row ", row, " of rois runs from ", from, " to ", to,
         ", must not end before it starts when aligned=1");
-  Axis axis{start, length / static_cast<float>(pooled), job.grid.sampling_ratio, size};
-  if (job.grid.sampling_ratio <= 0) {
-    constexpr float kMostSamples = 0x1p24F;  // counted exactly in float32; far more than any map has cells
-    const float wanted = std::ceil(axis.bin);
-    axis.grid = wanted > 0 ? static_cast<std::int64_t>(std::min(wanted, kMostSamples)) : 0;
-  }
   return axis;
 }
 
@@ -61,7 +22,7 @@ Axis make_axis(const RoiAlignJob& job, std::int64_t row, float from, float to, f
 struct Target {
   const FeatureMap* map;
   const float* image;
-  Axis vertical, horizontal;
+  RoiAxis vertical, horizontal;
 };
 
 Target make_target(const RoiAlignJob& job, std::int64_t row) {
@@ -96,7 +57,7 @@ void sample_bin(const Target& t, std::int64_t ph, std::int64_t pw, float* y, std
   const std::int64_t channels = t.map->channels;
   for (std::int64_t c = 0; c < channels; ++c) y[c * y_stride_c] = 0;
   if (t.vertical.grid == 0 || t.horizontal.grid == 0) return;
-  const Range rows = samples_near_map(t.vertical, ph), columns = samples_near_map(t.horizontal, pw);
+  const RoiSamples rows = samples_near_map(t.vertical, ph), columns = samples_near_map(t.horizontal, pw);
   Sample v{}, h{};
   for (std::int64_t i = rows.begin; i < rows.end; ++i) {
     if (!locate(t.vertical.position(ph, i), t.vertical.size, v)) continue;
@@ -108,9 +69,9 @@ void sample_bin(const Target& t, std::int64_t ph, std::int64_t pw, float* y, std
 }
 
 // The weights of one bin along one axis, their sum 1 where all samples count. `weights` has room for the axis.
-Taps make_taps(const Axis& axis, std::int64_t in_bin, float* weights) {
+Taps make_taps(const RoiAxis& axis, std::int64_t in_bin, float* weights) {
   Taps taps{weights, 0, 0};
-  const Range samples = samples_near_map(axis, in_bin);
+  const RoiSamples samples = samples_near_map(axis, in_bin);
   const auto add = [&](std::int64_t cell, float weight) {
     if (taps.count == 0) taps.first = cell;
     while (taps.first + taps.count <= cell) weights[taps.count++] = 0;

@@ -10,14 +10,9 @@
 #include <span>
 
 #include "kernels/fpn_levels.h"
+#include "kernels/roi_axis.h"
 
 namespace d2deploy {
-
-struct RoiGrid {
-  std::int64_t pooled_h = 1, pooled_w = 1;
-  std::int64_t sampling_ratio = -1;  ///< samples per bin and axis; <= 0: one per started cell
-  bool aligned = false;              ///< whether coordinates are shifted by half a cell
-};
 
 /// Feature maps of all images at one scale; strides in elements.
 struct FeatureMap {

@@ -19,6 +19,13 @@ std::string_view name(Backend backend) {
 
 Device::Kind device_of(Backend backend) { return backend == Backend::cuda ? Device::cuda : Device::cpu; }
 
+void Kernel::report(const Parameters& params, const CallSite& site, const DeviceFault& fault) const {
+  if (fault.code == 0) return;
+  if (function_[4]) report_(function_[4], params.get(), site, fault);
+  fail<InternalError>("kernel ", name, ": fault ", fault.code, " in row ", fault.row,
+                      ", which it cannot tell the meaning of");
+}
+
 void Call::set_rows(std::size_t i, std::int64_t rows) const {
   outputs[i]->set_rows(rows);
   if (i < output_rows.size() && output_rows[i] != nullptr) *output_rows[i] = static_cast<std::int32_t>(rows);

@@ -75,6 +75,13 @@ struct Context {
   int threads = 1;
 };
 
+/// What a kernel on a device found wrong with its data. The kernel writes it, its `report` says what it means.
+struct DeviceFault {
+  std::int32_t code = 0;  ///< 0: nothing was wrong
+  std::int64_t row = 0;
+  double found = 0, wanted = 0;
+};
+
 /// One call of a kernel. Outputs come with the inferred shape and with memory for it. Where rows depend on data, the
 /// first dimension of a CPU tensor is what it is in this run; that of a tensor on another device is the most there may
 /// be, and a row slot says the number.
@@ -86,6 +93,7 @@ struct Call {
   std::span<std::int32_t* const> output_rows;       ///< likewise; what a data-dependent operator writes
   void* scratch = nullptr;                          ///< as many bytes as `prepare` asked for, on the device
   const void* state = nullptr;                      ///< what `prepare` made
+  DeviceFault* fault = nullptr;  ///< on the device, with code 0; null on the CPU, whose kernels throw
 
   const Tensor& input(std::size_t i) const { return *inputs[i]; }
   Tensor& output(std::size_t i) const { return *outputs[i]; }
@@ -121,8 +129,8 @@ struct Prepared {
   std::vector<std::size_t> packed;  ///< inputs that `run` does not read: the state holds them
 };
 
-/// Which file a kernel stands in. Listed best first.
-enum class Backend { avx512, onednn, cpu, cuda };
+/// Which file a kernel stands in. Listed best first, the portable ones last.
+enum class Backend { avx512, onednn, cuda, cpu };
 std::string_view name(Backend backend);
 /// The device that its kernels run on.
 Device::Kind device_of(Backend backend);
@@ -137,6 +145,8 @@ struct KernelOf {
   /// How good it is for this call: of those that accept it the highest is taken, of equal ones the first. Null: 0.
   int (*rank)(const Params&, const CallSite&) = nullptr;
   DType real = DType::float32;  ///< what the inputs at `real` ports must be
+  /// Throws what the portable kernel would have thrown for this fault. Null: there are no faults.
+  void (*report)(const Params&, const CallSite&, const DeviceFault&) = nullptr;
 };
 template <class Op>
 std::string accepts_all(const typename Op::Params&, const CallSite&) {
@@ -173,17 +183,20 @@ class Kernel {
   int rank(const Parameters& params, const CallSite& site) const {
     return function_[3] ? rank_(function_[3], params.get(), site) : 0;
   }
+  /// Throws, unless the code of `fault` is 0.
+  void report(const Parameters& params, const CallSite& site, const DeviceFault& fault) const;
 
  private:
   template <class Params>
   friend class KernelList;
   // What the author wrote, without its type; the other functions know it and call with the right one.
   using Any = void (*)();
-  std::array<Any, 4> function_{};
+  std::array<Any, 5> function_{};
   std::string (*reject_)(Any, const void*, const CallSite&) = nullptr;
   void (*run_)(Any, const void*, const Call&) = nullptr;
   Prepared (*prepare_)(Any, const void*, const CallSite&) = nullptr;
   int (*rank_)(Any, const void*, const CallSite&) = nullptr;
+  void (*report_)(Any, const void*, const CallSite&, const DeviceFault&) = nullptr;
 };
 
 struct Operator {
@@ -254,7 +267,7 @@ class KernelList : public std::vector<Kernel> {
     e.name = k.name;
     e.real = k.real;
     e.function_ = {reinterpret_cast<Any>(k.reject), reinterpret_cast<Any>(k.run), reinterpret_cast<Any>(k.prepare),
-                   reinterpret_cast<Any>(k.rank)};
+                   reinterpret_cast<Any>(k.rank), reinterpret_cast<Any>(k.report)};
     e.reject_ = [](Any f, const void* p, const CallSite& site) {
       return reinterpret_cast<decltype(k.reject)>(f)(typed(p), site);
     };
@@ -264,6 +277,9 @@ class KernelList : public std::vector<Kernel> {
     };
     e.rank_ = [](Any f, const void* p, const CallSite& site) {
       return reinterpret_cast<decltype(k.rank)>(f)(typed(p), site);
+    };
+    e.report_ = [](Any f, const void* p, const CallSite& site, const DeviceFault& fault) {
+      reinterpret_cast<decltype(k.report)>(f)(typed(p), site, fault);
     };
     return e;
   }

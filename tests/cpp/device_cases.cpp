@@ -1,0 +1,120 @@
+#include "device_cases.h"
+
+#include <algorithm>
+
+#include "compare_values.h"
+#include "device_evaluation.h"
+#include "operators/evaluate.h"
+#ifdef D2DEPLOY_TEST_EMULATED
+#include "kernels/simt/simt.h"
+#endif
+
+namespace d2deploy::testing {
+
+namespace {
+
+struct Variant {
+  Layout layout = Layout::row_major;
+  std::int64_t spare_rows = 0;
+  bool in_place = false;
+};
+
+std::vector<Variant> variants(const Case& c) {
+  constexpr std::int64_t kSpare = 5;
+  std::vector<Variant> all{{}};
+  if (has_rows(*c.op, c.inputs)) all.push_back({Layout::row_major, kSpare, false});
+  const bool maps = std::ranges::any_of(c.inputs, [](const Tensor& t) { return t.shape().rank() == 4; });
+  const auto add = [&](auto change) {
+    for (std::size_t i = 0, n = all.size(); i < n; ++i) change(all.emplace_back(all[i]));
+  };
+  if (maps && c.op->layout != LayoutRule::row_major) add([](Variant& v) { v.layout = Layout::channels_last; });
+  if (c.op->is(in_place)) add([](Variant& v) { v.in_place = true; });
+  return all;
+}
+
+DeviceEvaluation evaluation_of(Device device, const Case& c, const Variant& variant) {
+  std::vector<Tensor> inputs;
+  for (std::size_t i = 0; i < c.inputs.size(); ++i) {
+    // Filters stay row-major, as in a net; weights that are read flat follow the feature maps.
+    const bool follows = !c.constant[i] || c.op->layout != LayoutRule::any;
+    const bool map = c.inputs[i].shape().rank() == 4 && follows;
+    inputs.push_back(in_layout(c.inputs[i], map ? variant.layout : Layout::row_major));
+  }
+  return {device, *c.op, c.args, inputs, c.constant, variant.spare_rows};
+}
+
+// Calls `run` with the threads of an emulated device in several orders.
+template <class Run>
+void in_all_orders(const Run& run) {
+#ifdef D2DEPLOY_TEST_EMULATED
+  using simt::host::Order;
+  for (const auto& [order, name] : {std::pair(Order::forward, ""),
+                                    {Order::backward, ", threads backward"},
+                                    {Order::shuffled, ", threads shuffled"}}) {
+    const simt::host::OrderScope scope(order);
+    run(name);
+  }
+#else
+  run("");
+#endif
+}
+
+std::string compare(const Case& c, const std::vector<Tensor>& have, const std::vector<Tensor>& want) {
+  for (std::size_t i = 0; i < want.size(); ++i) {
+    const std::string where = join(c.op->outputs.size() > 1 ? join("output ", i, ' ') : std::string());
+    if (have[i].shape() != want[i].shape()) return join(where, "is ", have[i].shape(), ", wanted ", want[i].shape());
+    if (const auto gap = difference(values_of(have[i]), values_of(want[i])); !gap.empty()) return where + gap;
+  }
+  return {};
+}
+
+// What is wrong with how the kernel deals with the case; empty: nothing.
+std::string fault_of(const Case& c, const DeviceEvaluation& evaluation, const Kernel& kernel, bool in_place,
+                     const std::vector<Tensor>& want) {
+  try {
+    const auto have = evaluation.run(kernel, in_place);
+    return c.error ? "nothing was thrown" : compare(c, have, want);
+  } catch (const Error& e) {
+    if (!c.error) return join("threw: ", e.what());
+    return std::string_view(e.what()).find(*c.error) == std::string_view::npos ? join("wrong message: ", e.what()) : "";
+  }
+}
+
+}  // namespace
+
+bool has_kernel_for(Device device, const Operator& op) {
+  return std::ranges::any_of(op.kernels, [&](const Kernel& k) { return device_of(k.backend) == device.kind; });
+}
+
+DeviceOutcome run_on_device(Device device, const Case& c) {
+  DeviceOutcome outcome;
+  if (!has_kernel_for(device, *c.op)) return outcome;
+  if (c.error) {
+    try {
+      (void)evaluation_of(device, c, {});
+    } catch (const Error&) {  // no kernel comes to see it
+      return outcome;
+    }
+  }
+  const auto want = c.error ? std::vector<Tensor>() : evaluate(*c.op, c.args, c.inputs);
+  for (const Kernel& kernel : c.op->kernels) {
+    if (device_of(kernel.backend) != device.kind) continue;
+    for (const Variant& variant : variants(c)) {
+      const DeviceEvaluation evaluation = evaluation_of(device, c, variant);
+      if (auto why = evaluation.reject(kernel); !why.empty()) {
+        outcome.refusals.push_back(join(kernel.name, ' ', why));
+        break;
+      }
+      in_all_orders([&](const char* order) {
+        ++outcome.runs;
+        if (const auto fault = fault_of(c, evaluation, kernel, variant.in_place, want); !fault.empty())
+          outcome.failures.push_back(join(kernel.name, " (", variant.layout,
+                                          variant.spare_rows > 0 ? ", spare rows" : "",
+                                          variant.in_place ? ", in place" : "", order, "): ", fault));
+      });
+    }
+  }
+  return outcome;
+}
+
+}  // namespace d2deploy::testing

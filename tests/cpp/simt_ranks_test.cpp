@@ -1,0 +1,76 @@
+// Sorting and choosing by score in a block of threads, against the standard library's.
+#include "kernels/simt/ranks.h"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <limits>
+#include <random>
+#include <vector>
+
+namespace d2deploy {
+
+namespace {
+
+using namespace simt;
+using simt::host::Order;
+using simt::host::OrderScope;
+
+constexpr Order kOrders[] = {Order::forward, Order::backward, Order::shuffled};
+
+SIMT_KERNEL sort(Word* keys, int count) { sort_descending(keys, count); }
+
+SIMT_KERNEL choose(const Word* keys, int count, int k, Word* chosen) {
+  const Word key = kth_largest(k, [&](const auto& use) {
+    for (int i = static_cast<int>(threadIdx.x); i < count; i += static_cast<int>(blockDim.x)) use(keys[i]);
+  });
+  if (threadIdx.x == blockDim.x - 1) *chosen = key;
+}
+
+// Many equal scores where `distinct` is small.
+std::vector<Word> random_keys(int count, unsigned distinct) {
+  std::mt19937 random(7);
+  std::vector<Word> keys;
+  for (unsigned i = 0; i < static_cast<unsigned>(count); ++i)
+    keys.push_back(key_of(static_cast<float>(random() % distinct) - 3, i));
+  return keys;
+}
+
+TEST(Ranks, OrderScores) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  constexpr float kAscending[] = {-kInfinity, -2, -1, -1e-40F, 0, 1e-40F, 1, 2, kInfinity};
+  for (std::size_t i = 1; i < std::size(kAscending); ++i)
+    EXPECT_LT(rank_of(kAscending[i - 1]), rank_of(kAscending[i])) << kAscending[i];
+  EXPECT_EQ(rank_of(-0.0F), rank_of(0.0F));
+  EXPECT_GT(key_of(1, 3), key_of(1, 4));
+  EXPECT_GT(key_of(2, 4), key_of(1, 3));
+  EXPECT_EQ(place_in(key_of(0.5F, 0xFFFFFFFFU)), 0xFFFFFFFFU);
+  EXPECT_EQ(rank_in(key_of(0.5F, 7)), rank_of(0.5F));
+}
+
+TEST(Ranks, SortAnyNumberOfKeys) {
+  for (const int count : {0, 1, 2, 3, 31, 32, 33, 63, 100, 257})
+    for (const auto order : kOrders) {
+      const OrderScope scope(order);
+      auto keys = random_keys(count, 40), wanted = keys;
+      std::ranges::sort(wanted, std::greater<>());
+      launch("sort", sort, {1, 32}, keys.data(), count);
+      EXPECT_EQ(keys, wanted) << count;
+    }
+}
+
+TEST(Ranks, ChooseTheKthLargest) {
+  for (const unsigned distinct : {1U, 5U, 100000U}) {
+    const auto keys = random_keys(200, distinct);
+    auto sorted = keys;
+    std::ranges::sort(sorted, std::greater<>());
+    for (const int k : {1, 2, 50, 199, 200}) {
+      Word chosen = 0;
+      launch("choose", choose, {1, 64}, keys.data(), 200, k, &chosen);
+      EXPECT_EQ(chosen, sorted[static_cast<std::size_t>(k - 1)]) << k << " of " << distinct << " scores";
+    }
+  }
+}
+
+}  // namespace
+}  // namespace d2deploy
