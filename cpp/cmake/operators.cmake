@@ -66,7 +66,7 @@ function(d2deploy_add_operators target)
       endif()
     endforeach()
     string(APPEND includes "#include \"${header}\"\n")
-    string(APPEND entries "      {\"${type}\", detail::make<${template_arguments}>()},\n")
+    string(APPEND entries "      detail::define<${template_arguments}>,\n")
   endforeach()
 
   list(REMOVE_DUPLICATES folders)
@@ -116,8 +116,9 @@ namespace d2deploy {
 
 @declarations@
 const std::map<std::string, Operator, std::less<>>& operators() {
-  static const std::map<std::string, Operator, std::less<>> all{
+  static constexpr void (*kDefinitions[])(Operator&) = {
 @entries@  };
+  static const auto all = detail::table(kDefinitions);
   return all;
 }
 

@@ -24,6 +24,14 @@ void append(std::string& text, double number) {
   append_chars(text, number, std::chars_format::general, kDigits);
 }
 
+void Part::append_text(std::string& out, const void* text) { out += static_cast<const char*>(text); }
+
+std::string join(Parts parts) {
+  std::string text;
+  for (const Part& part : parts) part.write(text);
+  return text;
+}
+
 }  // namespace detail
 
 void rethrow_with_context(const std::string& context) {

@@ -2,6 +2,7 @@
 #pragma once
 #include <concepts>
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -17,17 +18,17 @@ void append(std::string& text, std::int64_t number);
 void append(std::string& text, std::uint64_t number);
 void append(std::string& text, double number);
 
-template <class Part>
-void append_part(std::string& text, const Part& part) {
-  if constexpr (std::is_convertible_v<const Part&, std::string_view>)
+template <class T>
+void append_part(std::string& text, const T& part) {
+  if constexpr (std::is_convertible_v<const T&, std::string_view>)
     text += std::string_view(part);
-  else if constexpr (std::is_same_v<Part, char>)
+  else if constexpr (std::is_same_v<T, char>)
     text += part;
-  else if constexpr (std::floating_point<Part>)
+  else if constexpr (std::floating_point<T>)
     append(text, static_cast<double>(part));
-  else if constexpr (std::signed_integral<Part>)
+  else if constexpr (std::signed_integral<T>)
     append(text, static_cast<std::int64_t>(part));
-  else if constexpr (std::unsigned_integral<Part>)
+  else if constexpr (std::unsigned_integral<T>)
     append(text, static_cast<std::uint64_t>(part));
   else if constexpr (requires { name(part); })
     text += name(part);
@@ -35,27 +36,50 @@ void append_part(std::string& text, const Part& part) {
     text += to_string(part);
 }
 
+// A part of a message, without its type: messages are many, and the code that writes one is the same for all.
+class Part {
+ public:
+  Part(const char* text) : value_(text), append_(append_text) {}
+  template <class T>
+  requires(!std::is_array_v<T>) Part(const T& part)
+      : value_(&part), append_([](std::string& out, const void* p) { append_part(out, *static_cast<const T*>(p)); }) {}
+
+  void write(std::string& out) const { append_(out, value_); }
+
+ private:
+  static void append_text(std::string& out, const void* text);
+
+  const void* value_;
+  void (*append_)(std::string&, const void*);
+};
+using Parts = std::initializer_list<Part>;
+
+std::string join(Parts parts);
+
+template <class E>
+[[noreturn, gnu::cold, gnu::noinline]] void fail(Parts parts) {
+  throw E(join(parts));
+}
+
 }  // namespace detail
 
 /// The parts, written one after the other: texts, numbers, and what `name` or `to_string` takes.
-template <class... Parts>
-std::string join(const Parts&... parts) {
-  std::string text;
-  (detail::append_part(text, parts), ...);
-  return text;
+template <class... Ts>
+std::string join(const Ts&... parts) {
+  return detail::join({detail::Part(parts)...});
 }
 
 /// Throws E with a message that is put together from `parts`.
-template <class E, class... Parts>
-[[noreturn]] void fail(const Parts&... parts) {
-  throw E(join(parts...));
+template <class E, class... Ts>
+[[noreturn]] void fail(const Ts&... parts) {
+  detail::fail<E>({detail::Part(parts)...});
 }
 
 /// Throws E, with the message, unless the condition holds.
-template <class E = InvalidArgument, class... Parts>
-void check(bool condition, const Parts&... parts) {
+template <class E = InvalidArgument, class... Ts>
+void check(bool condition, const Ts&... parts) {
   if (!condition) [[unlikely]]
-    fail<E>(parts...);
+    detail::fail<E>({detail::Part(parts)...});
 }
 
 /// Rethrows the error in flight, of the same type, with "context: " before its message.

@@ -132,6 +132,16 @@ Strides4 strides4(const TensorType& type) {
   return {c * h * w, h * w, w, 1};
 }
 
+ErasedKernels::ErasedKernels(ErasedKernels&&) noexcept = default;
+ErasedKernels::~ErasedKernels() = default;
+
+Kernel& ErasedKernels::add(const char* name, DType real) {
+  Kernel& kernel = list.emplace_back();
+  kernel.name = name;
+  kernel.real = real;
+  return kernel;
+}
+
 namespace detail {
 
 namespace {
@@ -142,8 +152,8 @@ std::vector<std::string> words(const char* text) {
 }
 }  // namespace
 
-Operator describe(const Signature& signature, std::shared_ptr<void> (*make_params)(), std::span<const Field> fields) {
-  Operator op;
+void describe(Operator& op, const Signature& signature, std::shared_ptr<void> (*make_params)(),
+              std::span<const Field> fields) {
   op.type = signature.type;
   op.aliases = words(signature.aliases);
   op.layout = signature.layout;
@@ -155,7 +165,6 @@ Operator describe(const Signature& signature, std::shared_ptr<void> (*make_param
   op.make_params = make_params;
   const auto defaults = make_params();
   for (const Field& f : fields) op.fields.push_back(d2deploy::describe(f, defaults.get()));
-  return op;
 }
 
 void add_widened(Operator& op) {
@@ -163,11 +172,22 @@ void add_widened(Operator& op) {
   op.kernels.insert(op.kernels.end() - 1, widened(op.kernels.back()));
 }
 
-void add_kernels(Operator& op, Backend backend, const std::vector<Kernel>& kernels) {
-  for (Kernel k : kernels) {
+void add_kernels(Operator& op, Backend backend, ErasedKernels&& kernels) {
+  for (Kernel& k : kernels.list) {
     k.backend = backend;
     op.kernels.push_back(std::move(k));
   }
+}
+
+std::map<std::string, Operator, std::less<>> table(std::span<void (*const)(Operator&)> definitions) {
+  std::map<std::string, Operator, std::less<>> all;
+  for (const auto define : definitions) {
+    Operator op;
+    define(op);
+    std::string type = op.type;
+    all.emplace(std::move(type), std::move(op));
+  }
+  return all;
 }
 
 }  // namespace detail

@@ -251,23 +251,34 @@ inline TensorType i32(Shape shape) { return {DType::int32, shape, Layout::row_ma
 
 // ---- Derivation: nobody else needs to read on ----------------------------------------------------
 
+// Kernels of any parameters. Out of line, so that the compiler sees no vector of them once per operator.
+class ErasedKernels {
+ public:
+  ErasedKernels() = default;
+  ErasedKernels(ErasedKernels&&) noexcept;
+  ErasedKernels& operator=(ErasedKernels&&) = delete;
+  ~ErasedKernels();
+
+  std::vector<Kernel> list;
+
+ protected:
+  Kernel& add(const char* name, DType real);
+};
+
 template <class Params>
-class KernelList : public std::vector<Kernel> {
+class KernelList : public ErasedKernels {
  public:
   KernelList(std::initializer_list<KernelOf<Params>> kernels) {
-    for (const KernelOf<Params>& k : kernels) push_back(erased(k));
+    for (const KernelOf<Params>& k : kernels) erase(k, add(k.name, k.real));
   }
 
  private:
   static const Params& typed(const void* params) { return *static_cast<const Params*>(params); }
 
-  static Kernel erased(const KernelOf<Params>& k) {
+  static void erase(const KernelOf<Params>& k, Kernel& e) {
     using Any = Kernel::Any;
-    Kernel e;
-    e.name = k.name;
-    e.real = k.real;
     e.function_ = {reinterpret_cast<Any>(k.reject), reinterpret_cast<Any>(k.run), reinterpret_cast<Any>(k.prepare),
-                   reinterpret_cast<Any>(k.rank), reinterpret_cast<Any>(k.report)};
+                   reinterpret_cast<Any>(k.rank)};
     e.reject_ = [](Any f, const void* p, const CallSite& site) {
       return reinterpret_cast<decltype(k.reject)>(f)(typed(p), site);
     };
@@ -278,30 +289,26 @@ class KernelList : public std::vector<Kernel> {
     e.rank_ = [](Any f, const void* p, const CallSite& site) {
       return reinterpret_cast<decltype(k.rank)>(f)(typed(p), site);
     };
-    e.report_ = [](Any f, const void* p, const CallSite& site, const DeviceFault& fault) {
-      reinterpret_cast<decltype(k.report)>(f)(typed(p), site, fault);
-    };
-    return e;
   }
 };
 
 namespace detail {
 
 /// All but what needs the type of the definition.
-Operator describe(const Signature& signature, std::shared_ptr<void> (*make_params)(), std::span<const Field> fields);
-void add_kernels(Operator& op, Backend backend, const std::vector<Kernel>& kernels);
+void describe(Operator& op, const Signature& signature, std::shared_ptr<void> (*make_params)(),
+              std::span<const Field> fields);
+void add_kernels(Operator& op, Backend backend, ErasedKernels&& kernels);
 /// For operators with `real` ports: their portable kernel for the other real types.
 void add_widened(Operator& op);
 
 template <class Op, Backend... Bs>
-Operator make() {
+void define(Operator& op) {
   using Params = typename Op::Params;
   constexpr auto make_params = +[]() -> std::shared_ptr<void> { return std::make_shared<Params>(); };
-  Operator op;
   if constexpr (requires { Op::fields; })
-    op = describe(Op::signature, make_params, Op::fields);
+    describe(op, Op::signature, make_params, Op::fields);
   else
-    op = describe(Op::signature, make_params, {});
+    describe(op, Op::signature, make_params, {});
   op.infer_shapes = [](const void* p, const Inputs& in) { return Op::infer(*static_cast<const Params*>(p), in); };
   op.meaning_of = []([[maybe_unused]] const void* p, [[maybe_unused]] std::size_t inputs) -> std::string {
     if constexpr (requires(const Params& params) { Op::meaning(params, inputs); })
@@ -320,8 +327,10 @@ Operator make() {
   };
   (add_kernels(op, Bs, kernels<Op, Bs>()), ...);
   add_widened(op);
-  return op;
 }
+
+/// All operators by type, from the functions that define them.
+std::map<std::string, Operator, std::less<>> table(std::span<void (*const)(Operator&)> definitions);
 
 }  // namespace detail
 }  // namespace d2deploy
