@@ -6,9 +6,10 @@
 #include <map>
 #include <sstream>
 
+#include "case.h"
 #include "core/check.h"
 #include "fuzz.h"
-#include "operators/case.h"
+#include "kernels/reorder.h"
 #include "operators/evaluate.h"
 
 using namespace d2deploy;
@@ -130,7 +131,7 @@ void run_kernel(const FuzzCall& call, const Kernel& kernel, Layout layout) {
   std::vector<Tensor> inputs;
   for (std::size_t i = 0; i < call.inputs.size(); ++i) {
     const bool follows = !call.constant[i] || !call.op->is(spatial) || call.op->is(one_layout);
-    inputs.push_back(in_layout(call.inputs[i], follows ? layout : Layout::row_major));
+    inputs.push_back(reordered(call.inputs[i], follows ? layout : Layout::row_major));
   }
   Evaluation evaluation(*call.op, call.args, inputs, call.constant);
   if (!evaluation.reject(kernel).empty()) return;

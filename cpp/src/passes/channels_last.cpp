@@ -2,7 +2,7 @@
 // only where a row-major tensor comes in, where an operator needs one, and before outputs of the net.
 #include <algorithm>
 
-#include "operators/case.h"
+#include "kernels/reorder.h"
 #include "passes/pass.h"
 
 namespace d2deploy {
@@ -71,7 +71,7 @@ class LayoutAssigner {
     if (const auto it = copies_.find(key); it != copies_.end()) return it->second;
     const auto name = names_.make(value + (layout == Layout::channels_last ? ".channels_last" : ".row_major"));
     if (const auto it = graph_.constants.find(value); it != graph_.constants.end()) {
-      graph_.constants[name] = in_layout(it->second, layout);
+      graph_.constants[name] = reordered(it->second, layout);
     } else {
       nodes_.push_back(Node{"Reorder", {{"to", std::string(d2deploy::name(layout))}}, {value}, {name}});
       ++places_;
