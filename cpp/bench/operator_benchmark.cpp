@@ -1,4 +1,4 @@
-// Times every kernel of the operators in a file of cases (see operators/case.h), or of one case:
+// Times every kernel of the operators in a file of cases (see tests/support/case.h), or of one case:
 //
 //   operator_benchmark cpp/bench/mask_rcnn.cases [--benchmark_filter=RoIAlign ...]
 //   operator_benchmark --case='Relu : 1x256x200x304'
@@ -9,7 +9,8 @@
 #include <iostream>
 #include <sstream>
 
-#include "operators/case.h"
+#include "case.h"
+#include "kernels/reorder.h"
 #include "operators/evaluate.h"
 
 using namespace d2deploy;
@@ -20,7 +21,7 @@ void run(benchmark::State& state, const Case& c, const Kernel& kernel, Layout la
   std::vector<Tensor> inputs;
   for (std::size_t i = 0; i < c.inputs.size(); ++i) {
     const bool map = c.inputs[i].shape().rank() == 4 && (!c.constant[i] || c.op->layout != LayoutRule::any);
-    inputs.push_back(map ? in_layout(c.inputs[i], layout) : c.inputs[i]);
+    inputs.push_back(map ? reordered(c.inputs[i], layout) : c.inputs[i]);
   }
   Evaluation evaluation(*c.op, c.args, inputs, c.constant);
   if (const auto why = evaluation.reject(kernel); !why.empty()) return state.SkipWithError(why.c_str());

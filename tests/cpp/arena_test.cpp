@@ -105,4 +105,29 @@ TEST(Arena, RandomBlocksNeverOverlap) {
   }
 }
 
+// More than are placed largest first. 4096 blocks are chained already; those that follow find the place of two.
+TEST(Arena, ALongChainTakesTheRoomOfAShortOne) {
+  std::vector<Block> blocks;
+  for (std::size_t i = 0; i < 20000; ++i) blocks.push_back({kLine, i, i + 1});
+  EXPECT_EQ(place(blocks), 4 * kLine);
+  EXPECT_EQ(place(blocks), 4 * kLine);  // offsets that are there do not matter
+  for (std::size_t i = 1; i < blocks.size(); ++i) ASSERT_NE(blocks[i].offset, blocks[i - 1].offset) << i;
+}
+
+TEST(Arena, ManyRandomBlocksNeverOverlap) {
+  const unsigned seed = std::random_device()();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::mt19937 random(seed);
+  const auto upto = [&](std::size_t n) { return std::uniform_int_distribution<std::size_t>(0, n)(random); };
+  std::vector<Block> blocks(7000);
+  for (auto& b : blocks) {
+    b.bytes = upto(3) == 0 ? upto(40) : upto(20000);
+    b.first = upto(3000);
+    b.last = b.first + (upto(3) == 0 ? upto(30) : upto(3));
+  }
+  const std::size_t total = place(blocks);
+  EXPECT_EQ(fault_of(blocks, total), "");
+  EXPECT_LE(total, 2 * fullest_step(blocks));
+}
+
 }  // namespace

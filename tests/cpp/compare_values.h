@@ -6,13 +6,14 @@
 #include <vector>
 
 #include "core/element_type.h"
-#include "operators/case.h"
+#include "case.h"
+#include "kernels/reorder.h"
 
 namespace d2deploy::testing {
 
 /// In logical order.
 inline std::vector<double> values_of(const Tensor& tensor) {
-  const Tensor t = in_layout(tensor, Layout::row_major);
+  const Tensor t = reordered(tensor, Layout::row_major);
   std::vector<double> out;
   with_element_type(t.dtype(), [&]<class T>(T) {
     for (const auto v : t.values<T>()) {

@@ -38,7 +38,7 @@ DeviceEvaluation evaluation_of(Device device, const Case& c, const Variant& vari
     // Filters stay row-major, as in a net; weights that are read flat follow the feature maps.
     const bool follows = !c.constant[i] || c.op->layout != LayoutRule::any;
     const bool map = c.inputs[i].shape().rank() == 4 && follows;
-    inputs.push_back(in_layout(c.inputs[i], map ? variant.layout : Layout::row_major));
+    inputs.push_back(reordered(c.inputs[i], map ? variant.layout : Layout::row_major));
   }
   return {device, *c.op, c.args, inputs, c.constant, variant.spare_rows};
 }

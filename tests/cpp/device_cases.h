@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "core/device.h"
-#include "operators/case.h"
+#include "case.h"
 
 namespace d2deploy::testing {
 

@@ -55,7 +55,7 @@ TEST(GraphText, AStarCarriesArgumentsOver) {
 TEST(GraphText, ErrorsNameTheLine) {
   EXPECT_EQ(parse_error("# first\ninput x"), "line 2 'input x': wanted 'name dtype dims'");
   EXPECT_EQ(parse_error("input"), "line 1 'input': wanted 'name dtype dims'");
-  EXPECT_EQ(parse_error("const w half 2"), "line 1 'const w half 2': 'half' is no element type");
+  EXPECT_EQ(parse_error("const w half 2"), "line 1 'const w half 2': 'half' is not an element type");
   EXPECT_EQ(parse_error("input x float32 2xn"), "line 1 'input x float32 2xn': 'n' is not an integer");
   EXPECT_EQ(parse_error("input x float32 2x-1"),
             "line 1 'input x float32 2x-1': dimension -1 must be 0 or more, or ? where it is not known");
@@ -72,8 +72,8 @@ TEST(GraphText, ErrorsOfConstants) {
             "line 1 'const w float32 2x2 = 1 2 3': 3 values for shape (2, 2)");
   EXPECT_EQ(parse_error("const w float32 1 = a"), "line 1 'const w float32 1 = a': 'a' is not a number");
   EXPECT_EQ(parse_error("const w int32 1 = 1.5"), "line 1 'const w int32 1 = 1.5': '1.5' is not an integer");
-  EXPECT_EQ(parse_error("const w uint8 1 = 256"), "line 1 'const w uint8 1 = 256': 256 is no uint8");
-  EXPECT_EQ(parse_error("const w bool 1 = 2"), "line 1 'const w bool 1 = 2': 2 is no bool");
+  EXPECT_EQ(parse_error("const w uint8 1 = 256"), "line 1 'const w uint8 1 = 256': 256 does not fit into uint8");
+  EXPECT_EQ(parse_error("const w bool 1 = 2"), "line 1 'const w bool 1 = 2': 2 does not fit into bool");
   EXPECT_EQ(parse_error("const w float32 ?x2"),
             "line 1 'const w float32 ?x2': shape (?, 2) has a negative or unknown dimension");
   EXPECT_EQ(parse_error("const w float32 1\nconst w float32 2"), "line 2 'const w float32 2': 'w' is there already");
@@ -133,21 +133,17 @@ TEST(Uses, NamesProducersReadersAndOutputs) {
   EXPECT_FALSE(uses.is_output("a"));
 }
 
-TEST(Graph, ReplacesUsesInNodesAndOutputs) {
-  Graph g = parse_graph("input x float32 1\na = T(x, x)\nb = T(a, x)\noutput x a");
-  replace_uses(g, "x", "z");
-  EXPECT_EQ(to_text(g), "input x float32 1\na = T(z, z)\nb = T(a, z)\noutput z\noutput a\n");
-}
-
-TEST(Graph, FindsUnusedNames) {
-  const Graph g = parse_graph("input x float32 1\nconst w float32 1\ny, y_1 = T(x)");
-  EXPECT_EQ(unused_name(g, "free"), "free");
-  EXPECT_EQ(unused_name(g, "x"), "x_1");
-  EXPECT_EQ(unused_name(g, "w"), "w_1");
-  EXPECT_EQ(unused_name(g, "y"), "y_2");
+TEST(Graph, MakesUnusedNames) {
+  const Graph g = parse_graph("input x float32 1\nconst w float32 1\ny, y_1, z_2 = T(x)");
   UnusedNames names(g);
+  EXPECT_EQ(names.make("x"), "x_1");
+  EXPECT_EQ(names.make("w"), "w_1");
+  EXPECT_EQ(names.make("y"), "y_2");
   EXPECT_EQ(names.make("free"), "free");
   EXPECT_EQ(names.make("free"), "free_1");
+  EXPECT_EQ(names.make("z"), "z");
+  EXPECT_EQ(names.make("z"), "z_1");
+  EXPECT_EQ(names.make("z"), "z_3");
 }
 
 }  // namespace

@@ -342,7 +342,7 @@ TEST(InitNetErrors, UnsupportedAllAtOnce) {
   Net init = small_init_net();
   init.op("GivenTensorStringFill", {}, {"s"}).op("Int8GivenTensorFill", {}, {"q"}).op("XavierFill", {}, {"x"});
   expect_init_error<Unsupported>(
-      init, {"model_init.pb", "3 faults: node 1 (GivenTensorStringFill -> s): strings are no",
+      init, {"model_init.pb", "3 faults: node 1 (GivenTensorStringFill -> s): strings are not",
              "node 2 (Int8GivenTensorFill -> q): quantised weights are not supported", "node 3 (XavierFill -> x)"});
 }
 TEST(InitNetErrors, Structure) {
@@ -362,7 +362,7 @@ TEST(InitNetErrors, ValuesAllAtOnce) {
   expect_error<InvalidModel>([&] { (void)read(predict, init); },
                              {"model_init.pb: 2 faults: node 0 (GivenTensorFill -> w): shape (2, 2) needs 4 values, "
                               "found 3",
-                              "node 1 (GivenTensorFill -> v): the shape has the dimension -1"});
+                              "node 1 (GivenTensorFill -> v): GivenTensorFill: shape [-1] holds -1, wanted 0 or more"});
 }
 TEST(InitNetErrors, Shapes) {
   constexpr std::int64_t kHuge = std::int64_t{1} << 40;
@@ -401,16 +401,19 @@ TEST(InitNetErrors, Values) {
                                   {"argument 'values' must hold ints"});
   expect_fill_error<InvalidModel>("GivenTensorIntFill", {{"values", Ints{std::int64_t{1} << 31}}},
                                   {"value 2147483648 does not fit into int32"});
-  expect_fill_error<InvalidModel>("GivenTensorBoolFill", {{"values", Ints{2}}}, {"value 2 is no bool, wanted 0 or 1"});
-  expect_fill_error<InvalidModel>("ConstantFill", {{"value", std::string("x")}}, {"'value' must be a number"});
+  expect_fill_error<InvalidModel>("GivenTensorBoolFill", {{"values", Ints{2}}},
+                                  {"value 2 is not a bool, wanted 0 or 1"});
+  expect_fill_error<InvalidModel>("ConstantFill", {{"value", std::string("x")}},
+                                  {"ConstantFill: value is x, must be a number"});
   expect_fill_error<InvalidModel>("ConstantFill", {{"value", 0.5F}, {"dtype", std::int64_t{2}}},
-                                  {"argument 'value' must be an int for int32"});
+                                  {"ConstantFill: value is 0.5, must be an integer for int32"});
   expect_fill_error<InvalidModel>("GivenTensorFill", {{"values", Floats{1}}, {"values", Floats{2}}},
                                   {"argument 'values': is there twice with different values"});
 }
 TEST(InitNetErrors, Unsupported) {
-  expect_fill_error<Unsupported>("ConstantFill", {{"dtype", std::int64_t{12}}},
-                                 {"model_init.pb: node 0 (ConstantFill -> w): dtype 12 is not supported"});
+  expect_fill_error<Unsupported>(
+      "ConstantFill", {{"dtype", std::int64_t{12}}},
+      {"model_init.pb: node 0 (ConstantFill -> w): ConstantFill: dtype is 12, wanted 1 FLOAT"});
   Net init;
   init.weight("t", {1}, {1}).op("GivenTensorFill", {"t"}, {"w"}, {{"values", Floats{1}}});
   expect_init_error<Unsupported>(init, {"node 1 (GivenTensorFill -> w): takes its shape from an input"});

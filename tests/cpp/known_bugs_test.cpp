@@ -7,8 +7,8 @@
 #include <functional>
 #include <limits>
 
+#include "case.h"
 #include "net_builder.h"
-#include "operators/case.h"
 #include "operators/evaluate.h"
 #include "runtime/model.h"
 

@@ -9,7 +9,6 @@
 
 #include "graph/graph.h"
 #include "message_of.h"
-#include "operators/case.h"
 #include "operators/evaluate.h"
 #include "runtime/model.h"
 

@@ -13,12 +13,13 @@
 #include <iostream>
 #include <sstream>
 
+#include "case.h"
 #include "compare_values.h"
 #include "device_cases.h"
 #include "graph/graph.h"
 #include "io/npy.h"
 #include "kernels/convert.h"
-#include "operators/case.h"
+#include "kernels/reorder.h"
 #include "operators/evaluate.h"
 
 using namespace d2deploy;
@@ -77,7 +78,7 @@ std::optional<std::vector<Tensor>> run(const Case& c, const Kernel& kernel, cons
     // Filters stay row-major, as in a net; weights that are read flat follow the feature maps.
     const bool follows = !c.constant[i] || c.op->layout != LayoutRule::any;
     const bool map = c.inputs[i].shape().rank() == 4 && follows;
-    inputs.push_back(in_layout(c.inputs[i], map ? variant.layout : Layout::row_major));
+    inputs.push_back(reordered(c.inputs[i], map ? variant.layout : Layout::row_major));
   }
   const std::int64_t capacity = variant.spare_rows ? inputs[0].dim(0) + 5 : -1;
   Evaluation evaluation(*c.op, c.args, inputs, c.constant, capacity);
@@ -99,7 +100,7 @@ std::optional<std::vector<Tensor>> run(const Case& c, const Kernel& kernel, cons
     expect(memory[i].intact(), c, who + ": wrote outside of output " + std::to_string(i));
     if (!c.op->is(data_dependent))
       expect(outputs[i].type() == evaluation.output_types()[i], c, who + ": shape differs from inference");
-    outputs[i] = in_layout(outputs[i], Layout::row_major);
+    outputs[i] = reordered(outputs[i], Layout::row_major);
   }
   return outputs;
 }
@@ -240,7 +241,7 @@ void dump(const std::filesystem::path& folder, const std::vector<Case>& cases) {
     if (c.error) continue;
     const auto write = [&](const char* kind, const std::vector<Tensor>& tensors) {
       for (std::size_t i = 0; i < tensors.size(); ++i)
-        write_npy(folder / join(n, '.', kind, i, ".npy"), in_layout(tensors[i], Layout::row_major));
+        write_npy(folder / join(n, '.', kind, i, ".npy"), reordered(tensors[i], Layout::row_major));
     };
     write("in", c.inputs);
     write("out", evaluate(*c.op, c.args, c.inputs));

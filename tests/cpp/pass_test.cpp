@@ -21,7 +21,7 @@
 #include <sstream>
 
 #include "graph/graph.h"
-#include "operators/case.h"
+#include "kernels/reorder.h"
 #include "operators/evaluate.h"
 #include "passes/pass.h"
 
@@ -114,7 +114,7 @@ Values outputs_of(const Graph& graph, const Values& inputs) {
     for (std::size_t i = 0; i < node.outputs.size(); ++i) values[node.outputs[i]] = out.at(i);
   }
   Values outputs;
-  for (const auto& y : graph.outputs) outputs[y] = in_layout(values.at(y), Layout::row_major);
+  for (const auto& y : graph.outputs) outputs[y] = reordered(values.at(y), Layout::row_major);
   return outputs;
 }
 

@@ -1,6 +1,7 @@
 // Sessions: what they give for graphs of all kinds equals the portable kernels one after the other.
 #include <thread>
 
+#include "kernels/reorder.h"
 #include "net_run.h"
 
 using namespace d2deploy;
@@ -203,7 +204,7 @@ TEST(Inputs, ImagesMayBeBytes) {
 
 TEST(Inputs, MustBeRowMajor) {
   Session session(model_of("input x float32 1x2x2x2\ny = Relu(x)\noutput y"));
-  const Tensor x = in_layout(noise({1, 2, 2, 2}), Layout::channels_last);
+  const Tensor x = reordered(noise({1, 2, 2, 2}), Layout::channels_last);
   EXPECT_EQ(message_of<InvalidArgument>([&] { (void)session.run({{"x", x}}); }), "input 'x' must be row-major");
 }
 

@@ -6,10 +6,11 @@
 #include <map>
 #include <sstream>
 
+#include "case.h"
 #include "core/check.h"
 #include "core/element_type.h"
-#include "fuzz.h"
-#include "operators/case.h"
+#include "draw.h"
+#include "kernels/reorder.h"
 #include "operators/evaluate.h"
 
 using namespace d2deploy;
@@ -17,6 +18,8 @@ using namespace d2deploy;
 namespace {
 
 using fuzz::Choices;
+using fuzz::draw_arg;
+using fuzz::draw_dim;
 
 // What a call may cost here; what asks for more is left alone, since plans bound it by other means.
 constexpr std::int64_t kMostBytes = 1 << 20;
@@ -28,34 +31,6 @@ struct FuzzCall {
   std::vector<Tensor> inputs;
   std::vector<bool> constant;
 };
-
-Arg draw_arg(Choices& c, const std::string& type) {
-  static const std::vector<std::string> kStrings{"NCHW",      "NHWC",          "",     "linear", "gaussian", "float32",
-                                                 "row_major", "channels_last", "FLOAT"};
-  static const std::vector<std::string> kTypes{"int", "float", "string", "ints", "floats"};
-  constexpr std::size_t kWrong = 16;  // one in so many is of another type than the operator wants
-  const std::string& kind = c.below(kWrong) == 0 ? kTypes[c.below(kTypes.size())] : type;
-  if (kind == "float") return c.number();
-  if (kind == "string") return kStrings[c.below(kStrings.size())];
-  if (kind == "bool") return static_cast<std::int64_t>(c.below(2));
-  constexpr std::size_t kMostItems = 6;
-  if (kind == "ints") {
-    Ints list(c.below(kMostItems));
-    for (auto& v : list) v = c.integer();
-    return list;
-  }
-  if (kind == "floats") {
-    Floats list(c.below(kMostItems));
-    for (auto& v : list) v = c.number();
-    return list;
-  }
-  return c.integer();
-}
-
-std::int64_t draw_dim(Choices& c) {
-  constexpr std::int64_t kDims[] = {1, 2, 3, 4, 5, 0, 6, 8, 16, 33};
-  return kDims[c.below(std::size(kDims))];
-}
 
 // Mostly as the port wants it, equal letters equal; multiples of four where D stands, as the operators on boxes want.
 Tensor draw_input(Choices& c, const Port& port, std::map<std::string, std::int64_t>& symbols) {
@@ -130,7 +105,7 @@ void run_kernel(const FuzzCall& call, const Kernel& kernel, Layout layout) {
   std::vector<Tensor> inputs;
   for (std::size_t i = 0; i < call.inputs.size(); ++i) {
     const bool follows = !call.constant[i] || call.op->layout != LayoutRule::any;
-    inputs.push_back(in_layout(call.inputs[i], follows ? layout : Layout::row_major));
+    inputs.push_back(reordered(call.inputs[i], follows ? layout : Layout::row_major));
   }
   Evaluation evaluation(*call.op, call.args, inputs, call.constant);
   if (!evaluation.reject(kernel).empty()) return;

@@ -38,7 +38,7 @@ void fill(Tensor& tensor, const std::vector<std::string_view>& values) {
     } else {
       const std::int64_t value = parse_int(values[i]);
       tensor.data<T>()[i] = static_cast<T>(value);
-      check(static_cast<std::int64_t>(tensor.data<T>()[i]) == value, value, " is no ", tensor.dtype());
+      check(static_cast<std::int64_t>(tensor.data<T>()[i]) == value, value, " does not fit into ", tensor.dtype());
     }
   }
 }
@@ -47,7 +47,7 @@ void fill(Tensor& tensor, const std::vector<std::string_view>& values) {
 TensorType parse_type(std::span<const std::string_view> words) {
   check(words.size() >= 4, "wanted 'name dtype dims'");
   TensorType type;
-  check(parse(words[2], type.dtype), "'", words[2], "' is no element type");
+  check(parse(words[2], type.dtype), "'", words[2], "' is not an element type");
   type.shape = parse_dims(words[3]);
   if (words.size() == 4) return type;
   check(words.size() == 5 && words[4] == name(Layout::channels_last), "'", words.back(),
@@ -177,9 +177,9 @@ void verify(const Graph& graph) {
     check<InvalidModel>(known.insert(name).second, "'", name, "' is both an input and a constant");
   for (const auto& node : graph.nodes) {
     for (const auto& x : node.inputs)
-      check<InvalidModel>(known.contains(x), describe(node), ": input '", x, "' is used before it is assigned");
+      if (!known.contains(x)) fail<InvalidModel>(describe(node), ": input '", x, "' is used before it is assigned");
     for (const auto& y : node.outputs)
-      check<InvalidModel>(known.insert(y).second, describe(node), ": '", y, "' is assigned twice");
+      if (!known.insert(y).second) fail<InvalidModel>(describe(node), ": '", y, "' is assigned twice");
   }
   for (const auto& y : graph.outputs) check<InvalidModel>(known.contains(y), "output '", y, "' is never assigned");
 }
@@ -208,22 +208,18 @@ bool Uses::is_output(const std::string& value) const {
   return it != entries_.end() && it->second.output;
 }
 
-void replace_uses(Graph& graph, const std::string& from, const std::string& to) {
-  for (auto& node : graph.nodes) std::ranges::replace(node.inputs, from, to);
-  std::ranges::replace(graph.outputs, from, to);
-}
-
 UnusedNames::UnusedNames(const Graph& graph) : used_(graph.inputs.begin(), graph.inputs.end()) {
   for (const auto& [name, tensor] : graph.constants) used_.insert(name);
   for (const auto& node : graph.nodes) used_.insert(node.outputs.begin(), node.outputs.end());
 }
 
 std::string UnusedNames::make(const std::string& base) {
-  std::string name = base;
-  for (int i = 1; !used_.insert(name).second; ++i) name = base + '_' + std::to_string(i);
+  if (used_.insert(base).second) return base;
+  std::size_t& count = counts_[base];
+  std::string name;
+  do name = base + '_' + std::to_string(++count);
+  while (!used_.insert(name).second);
   return name;
 }
-
-std::string unused_name(const Graph& graph, const std::string& base) { return UnusedNames(graph).make(base); }
 
 }  // namespace d2deploy

@@ -66,9 +66,8 @@ class Uses {
   std::map<std::string, Entry> entries_;
 };
 
-/// Makes every reader of `from`, outputs included, read `to` instead.
-void replace_uses(Graph& graph, const std::string& from, const std::string& to);
-/// Makes value names that the graph does not use and that it has not made before.
+/// Makes value names that the graph does not use and that it has not made before. One for a whole pass: making it looks
+/// at the whole graph.
 class UnusedNames {
  public:
   explicit UnusedNames(const Graph& graph);
@@ -77,8 +76,7 @@ class UnusedNames {
 
  private:
   std::set<std::string> used_;
+  std::map<std::string, std::size_t> counts_;  // per base, how far it has been counted
 };
-/// One such name.
-std::string unused_name(const Graph& graph, const std::string& base);
 
 }  // namespace d2deploy

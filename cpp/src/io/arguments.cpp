@@ -1,5 +1,7 @@
 #include "io/arguments.h"
 
+#include <map>
+
 #include "core/log.h"
 #include "io/faults.h"
 
@@ -31,28 +33,27 @@ Arg read_value(const proto::Argument& a) {
 }
 
 // The first argument of a name decides; what follows must be the same.
-void check_repeated(const ArgumentList& list, const proto::Argument& again, const std::string& where, const Log& log) {
-  for (const proto::Argument& first : list) {
-    if (first.name() != again.name()) continue;
-    check<InvalidModel>(first.SerializeAsString() == again.SerializeAsString(),
-                        "is there twice with different values; wanted one");
-    d2deploy::log(log, LogLevel::warning, where, ": argument ", in_quotes(again.name()), " is there twice");
-    return;
-  }
+void check_repeated(const proto::Argument& first, const proto::Argument& again, const std::string& where,
+                    const Log& log) {
+  check<InvalidModel>(first.SerializeAsString() == again.SerializeAsString(),
+                      "is there twice with different values; wanted one");
+  if (log) d2deploy::log(log, LogLevel::warning, where, ": argument ", in_quotes(again.name()), " is there twice");
 }
 
 }  // namespace
 
 Args read_arguments(const ArgumentList& list, const std::string& where, const Log& log) {
   Args args;
+  std::map<std::string_view, const proto::Argument*> first;
   for (const proto::Argument& a : list) {
     check_name(a.name(), "an argument");
     with_context([&] { return "argument " + in_quotes(a.name()); },
                  [&] {
-                   if (args.contains(a.name()))
-                     check_repeated(list, a, where, log);
-                   else
+                   const auto [it, fresh] = first.emplace(a.name(), &a);
+                   if (fresh)
                      args.emplace(a.name(), read_value(a));
+                   else
+                     check_repeated(*it->second, a, where, log);
                  });
   }
   return args;
@@ -61,7 +62,7 @@ Args read_arguments(const ArgumentList& list, const std::string& where, const Lo
 void parse(google::protobuf::MessageLite& message, Bytes bytes) {
   // A message may be forty times as large in memory as in the file (a list of empty strings).
   constexpr std::size_t kMost = std::size_t{16} << 20;
-  check<Unsupported>(bytes.size() <= kMost, "takes ", bytes.size(), " bytes that are no plain list of floats, at most ",
+  check<Unsupported>(bytes.size() <= kMost, "takes ", bytes.size(), " bytes that are not a plain list of floats, at most ",
                      kMost, " are read");
   check<InvalidModel>(message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())),
                       "is damaged: its fields are not those of a Caffe2 net; copy the file again");

@@ -6,6 +6,8 @@ namespace d2deploy {
 
 namespace {
 
+constexpr std::size_t kLongestName = 1000;
+
 bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; }
 
 }  // namespace
@@ -38,13 +40,15 @@ std::string in_quotes(std::string_view text) {
   return out + (text.size() > kLongest ? "...'" : "'");
 }
 
-void check_name(std::string_view text, std::string_view what) {
-  constexpr std::size_t kLongest = 1000;
+bool is_name(std::string_view text) {
+  return !text.empty() && text.size() <= kLongestName && std::ranges::none_of(text, is_control);
+}
+
+void refuse_name(std::string_view text, const std::string& what) {
   check<InvalidModel>(!text.empty(), what, " has no name");
-  check<InvalidModel>(text.size() <= kLongest, what, ", ", in_quotes(text), ", has a name of ", text.size(),
-                      " bytes, at most ", kLongest, " are taken");
-  check<InvalidModel>(std::ranges::none_of(text, is_control), what, ", ", in_quotes(text),
-                      ", has control characters in its name");
+  check<InvalidModel>(text.size() <= kLongestName, what, ", ", in_quotes(text), ", has a name of ", text.size(),
+                      " bytes, at most ", kLongestName, " are taken");
+  fail<InvalidModel>(what, ", ", in_quotes(text), ", has control characters in its name");
 }
 
 }  // namespace d2deploy

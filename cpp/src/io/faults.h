@@ -36,8 +36,13 @@ std::string some_of(const std::vector<std::string>& names, std::size_t most = 20
 /// A string from a file as it may stand in a message: in quotes, control characters as \xNN, not too long.
 std::string in_quotes(std::string_view text);
 
-/// Throws InvalidModel unless `text` can be the name of a blob, operator or argument: not empty, no control characters,
-/// not absurdly long. `what` says which, as "output 0".
-void check_name(std::string_view text, std::string_view what);
+/// Whether `text` can be the name of a blob, operator or argument: not empty, no control characters, not absurdly long.
+bool is_name(std::string_view text);
+[[noreturn]] void refuse_name(std::string_view text, const std::string& what);
+/// Throws InvalidModel where it cannot. `what`, in parts, says which, as "output 0".
+template <class... Parts>
+void check_name(std::string_view text, const Parts&... what) {
+  if (!is_name(text)) refuse_name(text, join(what...));
+}
 
 }  // namespace d2deploy

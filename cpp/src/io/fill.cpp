@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
-#include <limits>
-#include <optional>
 
+#include "core/element_type.h"
+#include "core/fill.h"
 #include "io/arguments.h"
 #include "io/faults.h"
 #include "io/float_run.h"
@@ -14,13 +13,6 @@ namespace d2deploy {
 
 namespace {
 
-struct Fill {
-  std::string_view type;
-  DType dtype;
-};
-constexpr std::array kGiven{Fill{"GivenTensorFill", DType::float32}, Fill{"GivenTensorDoubleFill", DType::float32},
-                            Fill{"GivenTensorIntFill", DType::int32}, Fill{"GivenTensorInt64Fill", DType::int64},
-                            Fill{"GivenTensorBoolFill", DType::boolean}};
 constexpr std::array<std::string_view, 2> kCopies{"Copy", "CopyCPUToGPU"};
 
 const Arg* find(const Args& args, std::string_view name) {
@@ -37,35 +29,10 @@ const T* find_as(const Args& args, std::string_view name, std::string_view wante
   return value;
 }
 
-// Numbers of TensorProto.DataType, in which `dtype` is given.
-DType dtype_of(std::int64_t number) {
-  switch (number) {
-    case 1: return DType::float32;
-    case 2: return DType::int32;
-    case 3:
-    case 6: return DType::uint8;
-    case 5: return DType::boolean;
-    case 10: return DType::int64;
-    case 13: return DType::float32;  // float64: rounded
-    default:
-      fail<Unsupported>("dtype ", number, " is not supported; known: 1 float, 2 int32, 3 and 6 uint8, 5 bool, ",
-                        "10 int64, 13 double");
-  }
-}
-
-Shape shape_of(std::span<const std::int64_t> dims) {
-  check<InvalidModel>(dims.size() <= Shape::kMaxRank, "the shape has ", dims.size(), " dimensions, at most ",
-                      Shape::kMaxRank, " are supported");
-  for (const auto d : dims) check<InvalidModel>(d >= 0, "the shape has the dimension ", d, ", wanted 0 or more");
-  const Shape shape(dims);
-  (void)shape.size();  // overflow
-  return shape;
-}
-
 // No argument `shape`: a scalar.
-Shape shape_argument(const Args& args) {
+Shape shape_argument(const OperatorHead& op, const Args& args) {
   const Ints* dims = find_as<Ints>(args, "shape", "ints");
-  return dims == nullptr ? Shape() : shape_of(*dims);
+  return dims == nullptr ? Shape() : fill_shape<InvalidModel>(op.type, *dims);
 }
 
 void check_bytes(const TensorType& type, const Limits& limits) {
@@ -79,31 +46,6 @@ Tensor allocate(const TensorType& type, std::size_t values, const Limits& limits
                       type.shape.size(), " values, found ", values);
   check_bytes(type, limits);
   return Tensor::allocate(type);
-}
-
-template <class T>
-T narrow(std::int64_t value) {
-  if constexpr (std::is_same_v<T, bool>)
-    check<InvalidModel>(value == 0 || value == 1, "value ", value, " is no bool, wanted 0 or 1");
-  else
-    check<InvalidModel>(std::in_range<T>(value), "value ", value, " does not fit into ", kDType<T>);
-  return static_cast<T>(value);
-}
-
-// Calls f with a value of the C++ type of an integer element type.
-template <class F>
-void for_integer(DType dtype, F&& f) {
-  switch (dtype) {
-    case DType::int32: return f(std::int32_t{});
-    case DType::int64: return f(std::int64_t{});
-    case DType::uint8: return f(std::uint8_t{});
-    case DType::boolean: return f(bool{});
-    case DType::float32:
-    case DType::bfloat16:
-    case DType::float16:
-    case DType::int8: break;
-  }
-  fail<InternalError>("for_integer: ", dtype);
 }
 
 Tensor read_floats(const TensorType& type, const Args& args, const FloatRun& run, const Limits& limits) {
@@ -121,30 +63,30 @@ Tensor read_floats(const TensorType& type, const Args& args, const FloatRun& run
   return tensor;
 }
 
-Tensor read_ints(const TensorType& type, const Args& args, const FloatRun& run, const Limits& limits) {
+Tensor read_ints(const OperatorHead& op, const TensorType& type, const Args& args, const FloatRun& run,
+                 const Limits& limits) {
   const Ints* values = find_as<Ints>(args, "values", "ints");
   check<InvalidModel>(values != nullptr, "has no argument 'values'");
   check<InvalidModel>(run.size() == 0, "argument 'values' must hold ints");
   Tensor tensor = allocate(type, values->size(), limits);
-  for_integer(type.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    std::ranges::transform(*values, tensor.data<T>(), narrow<T>);
+  with_element_type(type.dtype, [&]<class T>(T) {
+    std::ranges::transform(*values, tensor.data<T>(), [&](std::int64_t v) { return to_element<T>(op.type, v); });
   });
   return tensor;
 }
 
 Tensor read_given(const OperatorHead& op, const Args& args, const FloatRun& run, const Limits& limits) {
   check<Unsupported>(op.inputs.empty(), "takes its shape from an input; write it as argument 'shape'");
-  TensorType type{std::ranges::find(kGiven, op.type, &Fill::type)->dtype, shape_argument(args), Layout::row_major};
+  TensorType type{given_tensor_dtype(op.type).value(), shape_argument(op, args), Layout::row_major};
   if (op.type == "GivenTensorFill")  // the others ignore it
-    if (const auto* dtype = find_as<std::int64_t>(args, "dtype", "an int")) type.dtype = dtype_of(*dtype);
-  return type.dtype == DType::float32 ? read_floats(type, args, run, limits) : read_ints(type, args, run, limits);
+    if (const auto* dtype = find_as<std::int64_t>(args, "dtype", "an int")) type.dtype = fill_dtype(op.type, *dtype);
+  return type.dtype == DType::float32 ? read_floats(type, args, run, limits) : read_ints(op, type, args, run, limits);
 }
 
 // ConstantFill's shape: argument `shape`, or the input's shape, or its values with `input_as_shape`; then
 // `extra_shape`.
 Shape constant_shape(const OperatorHead& op, const Args& args, const Lookup& lookup) {
-  if (op.inputs.empty()) return shape_argument(args);
+  if (op.inputs.empty()) return shape_argument(op, args);
   check<InvalidModel>(op.inputs.size() == 1, "has ", op.inputs.size(), " inputs, at most 1 wanted");
   const Tensor& input = lookup(op.inputs[0]);
   const auto* as_shape = find_as<std::int64_t>(args, "input_as_shape", "an int");
@@ -157,39 +99,29 @@ Shape constant_shape(const OperatorHead& op, const Args& args, const Lookup& loo
   }
   if (const auto* extra = find_as<Ints>(args, "extra_shape", "ints"))
     dims.insert(dims.end(), extra->begin(), extra->end());
-  return shape_of(dims);
+  return fill_shape<InvalidModel>(op.type, dims);
 }
 
 Tensor read_constant(const OperatorHead& op, const Args& args, const Lookup& lookup, Limits& limits) {
-  const Arg* value = find(args, "value");
-  const auto* integer = value ? std::get_if<std::int64_t>(value) : nullptr;
-  const auto* real = value ? std::get_if<float>(value) : nullptr;
-  check<InvalidModel>(value == nullptr || integer != nullptr || real != nullptr, "argument 'value' must be a number");
-  TensorType type{integer ? DType::int64 : DType::float32, constant_shape(op, args, lookup), Layout::row_major};
-  if (const auto* dtype = find_as<std::int64_t>(args, "dtype", "an int")) type.dtype = dtype_of(*dtype);
-  check<InvalidModel>(type.dtype == DType::float32 || real == nullptr, "argument 'value' must be an int for ",
-                      type.dtype);
+  const Arg* given = find(args, "value");
+  const Arg value = given == nullptr ? Arg(0.0F) : *given;
+  const auto* dtype = find_as<std::int64_t>(args, "dtype", "an int");
+  const TensorType type{constant_fill_dtype(value, dtype == nullptr ? 0 : *dtype), constant_shape(op, args, lookup),
+                        Layout::row_major};
   check_bytes(type, limits);
   check<InvalidModel>(type.bytes() <= limits.constant_fill_bytes,
                       "the ConstantFills take more bytes together than one tensor may (max_tensor_bytes)");
   limits.constant_fill_bytes -= type.bytes();
   Tensor tensor = Tensor::allocate(type);
-  if (type.dtype == DType::float32) {
-    const float v = real ? *real : integer ? static_cast<float>(*integer) : 0;
-    std::fill_n(tensor.data<float>(), tensor.size(), v);
-  } else {
-    for_integer(type.dtype, [&](auto zero) {
-      using T = decltype(zero);
-      std::fill_n(tensor.data<T>(), tensor.size(), narrow<T>(integer ? *integer : 0));
-    });
-  }
+  with_element_type(type.dtype,
+                    [&]<class T>(T) { std::fill_n(tensor.data<T>(), tensor.size(), constant_fill_element<T>(value)); });
   return tensor;
 }
 
 }  // namespace
 
 InitOperator init_operator(std::string_view type) {
-  if (std::ranges::find(kGiven, type, &Fill::type) != kGiven.end()) return InitOperator::given;
+  if (given_tensor_dtype(type)) return InitOperator::given;
   if (type == "ConstantFill") return InitOperator::constant;
   if (std::ranges::find(kCopies, type) != kCopies.end()) return InitOperator::copy;
   return InitOperator::unsupported;
@@ -197,7 +129,7 @@ InitOperator init_operator(std::string_view type) {
 
 std::string_view why_unsupported(std::string_view type) {
   if (type == "GivenTensorStringFill")
-    return "strings are no weights; exporters write them where the values of a uint8 parameter were lost";
+    return "strings are not weights; exporters write them where the values of a uint8 parameter were lost";
   if (type.starts_with("Int8")) return "quantised weights are not supported; export the float32 model";
   return {};
 }

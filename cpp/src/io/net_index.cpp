@@ -68,11 +68,11 @@ void read_field(NetIndex& net, const WireField& field) {
 void check_head(const OperatorHead& op) {
   check<InvalidModel>(!op.type.empty(), "the operator has no type");
   check_name(op.type, "the operator's type");
-  for (std::size_t i = 0; i < op.inputs.size(); ++i) check_name(op.inputs[i], join("input ", i));
+  for (std::size_t i = 0; i < op.inputs.size(); ++i) check_name(op.inputs[i], "input ", i);
   std::set<std::string_view> seen;
   for (std::size_t i = 0; i < op.outputs.size(); ++i) {
-    check_name(op.outputs[i], join("output ", i));
-    check<InvalidModel>(seen.insert(op.outputs[i]).second, "has output ", in_quotes(op.outputs[i]), " twice");
+    check_name(op.outputs[i], "output ", i);
+    if (!seen.insert(op.outputs[i]).second) fail<InvalidModel>("has output ", in_quotes(op.outputs[i]), " twice");
   }
 }
 
@@ -80,8 +80,8 @@ void check_externals(const std::vector<std::string_view>& names, const char* wha
   std::set<std::string_view> seen;
   for (std::size_t i = 0; i < names.size(); ++i) {
     try {
-      check_name(names[i], join(what, ' ', i));
-      check<InvalidModel>(seen.insert(names[i]).second, what, ' ', in_quotes(names[i]), " is listed twice");
+      check_name(names[i], what, ' ', i);
+      if (!seen.insert(names[i]).second) fail<InvalidModel>(what, ' ', in_quotes(names[i]), " is listed twice");
     } catch (const InvalidModel& e) {
       faults.add(e.what());
     }

@@ -101,4 +101,12 @@ void reorder(const TensorType& from, const void* x, Layout to, void* y) {
   with_element_bytes(from.dtype, [&]<class T>(T) { reorder_images<T>(images, x, to, y); });
 }
 
+Tensor reordered(const Tensor& tensor, Layout to) {
+  TensorType type = tensor.type();
+  if (type.shape.rank() == 4) type.layout = to;
+  Tensor out = Tensor::allocate(type);
+  reorder(tensor.type(), tensor.raw(), to, out.raw());
+  return out;
+}
+
 }  // namespace d2deploy

@@ -8,4 +8,7 @@ namespace d2deploy {
 /// ranks, and images that are in `to` already, are copied. x and y must not overlap.
 void reorder(const TensorType& from, const void* x, Layout to, void* y);
 
+/// A copy of the tensor in layout `to`, in memory of its own; other ranks than 4 stay row-major.
+Tensor reordered(const Tensor& tensor, Layout to);
+
 }  // namespace d2deploy

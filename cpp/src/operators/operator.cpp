@@ -51,9 +51,15 @@ Prepared Kernel::prepare(const Operator& op, const Parameters& params, const Cal
 const Operator* find_operator(std::string_view type) {
   const auto& all = operators();
   if (const auto it = all.find(type); it != all.end()) return &it->second;
-  for (const auto& [key, op] : all)
-    if (std::ranges::find(op.aliases, type) != op.aliases.end()) return &op;
-  return nullptr;
+  using Aliases = std::map<std::string_view, const Operator*>;
+  static const Aliases aliases = [&] {
+    Aliases made;
+    for (const auto& [key, op] : all)
+      for (const auto& alias : op.aliases) made.emplace(alias, &op);
+    return made;
+  }();
+  const auto it = aliases.find(type);
+  return it == aliases.end() ? nullptr : it->second;
 }
 
 Parameters Operator::parse(const Args& args) const {

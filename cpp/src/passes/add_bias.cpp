@@ -7,27 +7,39 @@ namespace d2deploy {
 
 namespace {
 
-// Channels of the output, from the shape of the weights; kUnknown where they are no constant.
+// Channels of the output, from the shape of the weights; kUnknown where they are not constant, or empty.
 std::int64_t output_channels(const Graph& graph, const Node& node) {
   const auto weights = graph.constants.find(node.inputs[1]);
-  if (weights == graph.constants.end() || weights->second.shape().rank() != 4) return kUnknown;
-  if (node.type == "Conv") return weights->second.dim(0);
+  if (weights == graph.constants.end()) return kUnknown;
+  const Tensor& w = weights->second;
+  if (w.shape().rank() != 4 || w.size() == 0) return kUnknown;
+  if (node.type == "Conv") return w.dim(0);
   const auto group = node.args.find("group");
-  return weights->second.dim(1) * (group == node.args.end() ? 1 : std::get<std::int64_t>(group->second));
+  return w.dim(1) * (group == node.args.end() ? 1 : std::get<std::int64_t>(group->second));
+}
+
+Tensor zeros(std::int64_t count) {
+  Tensor tensor = Tensor::allocate(f32({count}));
+  std::memset(tensor.raw(), 0, static_cast<std::size_t>(tensor.bytes()));
+  return tensor;
 }
 
 }  // namespace
 
 int add_bias(Graph& graph, const Log&) {
+  UnusedNames names(graph);
+  std::map<std::int64_t, std::string>
+      biases;  // by channels: however many read one set of weights, memory stays bounded
   int places = 0;
   for (auto& node : graph.nodes) {
     if ((node.type != "Conv" && node.type != "ConvTranspose") || node.inputs.size() != 2) continue;
     const auto channels = output_channels(graph, node);
     if (channels == kUnknown) continue;
-    Tensor zeros = Tensor::allocate(f32({channels}));
-    std::memset(zeros.raw(), 0, static_cast<std::size_t>(zeros.bytes()));
-    const auto name = unused_name(graph, node.outputs[0] + ".bias");
-    graph.constants[name] = zeros;
+    auto& name = biases[channels];
+    if (name.empty()) {
+      name = names.make(node.outputs[0] + ".bias");
+      graph.constants[name] = zeros(channels);
+    }
     node.inputs.push_back(name);
     ++places;
   }

@@ -11,6 +11,15 @@ std::string shown_type(const Node& node) {
   return it == node.args.end() ? node.type : node.type + " (operator=" + to_text(it->second) + ")";
 }
 
+// The first few, and how many more there are: a message must not be as long as a hostile net.
+std::string some_of(std::vector<std::string> texts) {
+  constexpr std::size_t kMost = 20;
+  if (texts.size() <= kMost) return list_of(texts);
+  const std::size_t more = texts.size() - kMost;
+  texts.resize(kMost);
+  return join(list_of(texts), " and ", more, " more");
+}
+
 }  // namespace
 
 int canonical_names(Graph& graph, const Log& sink) {
@@ -37,8 +46,8 @@ int canonical_names(Graph& graph, const Log& sink) {
       wrong.push_back(describe(node) + ": " + e.what());
     }
   }
-  check<Unsupported>(unsupported.empty(), "the net has operators that are not supported: ", list_of(unsupported));
-  check<InvalidModel>(wrong.empty(), list_of(wrong));
+  if (!unsupported.empty()) fail<Unsupported>("the net has operators that are not supported: ", some_of(unsupported));
+  if (!wrong.empty()) fail<InvalidModel>(some_of(wrong));
   return places;
 }
 

@@ -1,8 +1,9 @@
 // Feature maps are kept channels-last from the first operator that can take them so to the last. Reorder nodes stand
 // only where a row-major tensor comes in, where an operator needs one, and before outputs of the net.
 #include <algorithm>
+#include <set>
 
-#include "operators/case.h"
+#include "kernels/reorder.h"
 #include "passes/pass.h"
 
 namespace d2deploy {
@@ -11,40 +12,31 @@ namespace {
 
 class LayoutAssigner {
  public:
-  explicit LayoutAssigner(Graph& graph) : graph_(graph), names_(graph) {
-    for (const auto& [name, type] : graph.input_types) types_[name] = type;
-    for (const auto& [name, tensor] : graph.constants) types_[name] = tensor.type();
-  }
+  explicit LayoutAssigner(Graph& graph)
+      : graph_(graph),
+        names_(graph),
+        outputs_(graph.outputs.begin(), graph.outputs.end()),
+        types_(given_types(graph)) {}
 
   int run() {
     for (auto& node : graph_.nodes) {
-      with_context([&] { return describe(node); }, [&] { visit(node); });
+      choose_layouts(node);
+      infer_node(graph_, node, types_);
       nodes_.push_back(std::move(node));
       const std::size_t maker = nodes_.size() - 1;
-      const auto made = nodes_[maker].outputs;
-      for (const auto& y : made) restore_output(y, maker);
+      for (std::size_t i = 0; i < nodes_[maker].outputs.size(); ++i) restore_output(maker, i);
     }
     graph_.nodes = std::move(nodes_);
     return places_;
   }
 
  private:
-  void visit(Node& node) {
+  void choose_layouts(Node& node) {
     const Operator& op = *find_operator(node.type);
-    if (op.layout != LayoutRule::own) {
-      const Layout layout = wanted(op, node);
-      for (std::size_t i = 0; i < node.inputs.size(); ++i)
-        if (must_follow(op, node, i)) node.inputs[i] = in(layout, node.inputs[i]);
-    }
-    Types inputs;
-    std::vector<const Tensor*> values;
-    for (const auto& x : node.inputs) {
-      inputs.push_back(types_.at(x));
-      const auto constant = graph_.constants.find(x);
-      values.push_back(constant == graph_.constants.end() ? nullptr : &constant->second);
-    }
-    const auto out = infer(op, op.parse(node.args), {inputs, values}, node.outputs.size());
-    for (std::size_t i = 0; i < out.size(); ++i) types_[node.outputs[i]] = out[i];
+    if (op.layout == LayoutRule::own) return;
+    const Layout layout = wanted(op, node);
+    for (std::size_t i = 0; i < node.inputs.size(); ++i)
+      if (must_follow(op, node, i)) node.inputs[i] = in(layout, node.inputs[i]);
   }
 
   bool is_map(const std::string& value) const { return types_.at(value).shape.rank() == 4; }
@@ -70,7 +62,7 @@ class LayoutAssigner {
     if (const auto it = copies_.find(key); it != copies_.end()) return it->second;
     const auto name = names_.make(value + (layout == Layout::channels_last ? ".channels_last" : ".row_major"));
     if (const auto it = graph_.constants.find(value); it != graph_.constants.end()) {
-      graph_.constants[name] = in_layout(it->second, layout);
+      graph_.constants[name] = reordered(it->second, layout);
     } else {
       nodes_.push_back(Node{"Reorder", {{"to", std::string(d2deploy::name(layout))}}, {value}, {name}});
       ++places_;
@@ -81,12 +73,11 @@ class LayoutAssigner {
   }
 
   // An output of the net that came out channels-last: its maker writes another name, a Reorder the output.
-  void restore_output(const std::string& value, std::size_t maker) {
-    if (types_.at(value).layout == Layout::row_major ||
-        std::ranges::find(graph_.outputs, value) == graph_.outputs.end())
-      return;
+  void restore_output(std::size_t maker, std::size_t index) {
+    const std::string value = nodes_[maker].outputs[index];
+    if (types_.at(value).layout == Layout::row_major || !outputs_.contains(value)) return;
     const auto name = names_.make(value + ".channels_last");
-    std::ranges::replace(nodes_[maker].outputs, value, name);
+    nodes_[maker].outputs[index] = name;
     types_[name] = types_.at(value);
     nodes_.push_back(Node{"Reorder", {{"to", std::string("row_major")}}, {name}, {value}});
     types_[value].layout = Layout::row_major;
@@ -96,6 +87,7 @@ class LayoutAssigner {
 
   Graph& graph_;
   UnusedNames names_;
+  const std::set<std::string> outputs_;
   TypeMap types_;
   std::vector<Node> nodes_;
   std::map<std::pair<std::string, Layout>, std::string> copies_;

@@ -1,6 +1,4 @@
 // Copies between devices, aliases, and concatenations of one tensor change nothing: the device is the caller's choice.
-#include <algorithm>
-
 #include "passes/pass.h"
 
 namespace d2deploy {
@@ -8,40 +6,66 @@ namespace d2deploy {
 namespace {
 
 bool is_copy(const Node& node, const Uses& uses) {
-  if (node.inputs.size() != 1 || node.outputs.empty()) return false;  // types are not checked yet
-  if (node.type == "Copy") return true;
-  const bool sizes_unread =
-      node.outputs.size() < 2 || (uses.readers(node.outputs[1]).empty() && !uses.is_output(node.outputs[1]));
+  const std::size_t outputs = node.outputs.size();
+  if (node.inputs.size() != 1 || outputs == 0 || outputs > 2) return false;  // types are not checked yet
+  if (node.type == "Copy") return outputs == 1;
+  const bool sizes_unread = outputs == 1 || (uses.readers(node.outputs[1]).empty() && !uses.is_output(node.outputs[1]));
   return node.type == "Concat" && sizes_unread;
 }
 
-// The output must keep its name, so the value that is copied takes it, where it has no name to keep itself.
-void rename(Graph& graph, const std::string& from, const std::string& to) {
-  replace_uses(graph, from, to);
-  for (auto& node : graph.nodes) std::ranges::replace(node.outputs, from, to);
-}
+// What the values of a graph are called once its copies are gone.
+class Renaming {
+ public:
+  /// What `value` is a copy of, in the end; itself where it is not one.
+  const std::string& source(const std::string& value) const { return found(sources_, value); }
+  void add_copy(const std::string& copy, const std::string& source) { sources_[copy] = source; }
+
+  bool has_new_name(const std::string& source) const { return names_.contains(source); }
+  void set_name(const std::string& source, const std::string& name) { names_[source] = name; }
+
+  void apply(std::vector<std::string>& values) const {
+    for (auto& value : values) value = found(names_, source(value));
+  }
+
+ private:
+  using Names = std::map<std::string, std::string>;
+
+  static const std::string& found(const Names& names, const std::string& name) {
+    const auto it = names.find(name);
+    return it == names.end() ? name : it->second;
+  }
+
+  Names sources_, names_;
+};
 
 }  // namespace
 
 int drop_copies(Graph& graph, const Log&) {
-  int places = 0;
-  for (std::size_t i = 0; i < graph.nodes.size();) {
-    const Uses uses(graph);
-    const Node node = graph.nodes[i];
-    // An output stays where its source has a name to keep itself: as an input, a constant, or another output.
-    const bool must_stay =
-        !is_copy(node, uses) ||
-        (uses.is_output(node.outputs[0]) && (uses.producer(node.inputs[0]) < 0 || uses.is_output(node.inputs[0])));
-    if (must_stay) {
-      ++i;
+  const Uses uses(graph);
+  Renaming renaming;
+  std::vector<Node> kept;
+  for (auto& node : graph.nodes) {
+    if (!is_copy(node, uses)) {
+      kept.push_back(std::move(node));
       continue;
     }
-    graph.nodes.erase(graph.nodes.begin() + static_cast<std::ptrdiff_t>(i));
-    if (uses.is_output(node.outputs[0]))
-      rename(graph, node.inputs[0], node.outputs[0]);
-    else
-      replace_uses(graph, node.outputs[0], node.inputs[0]);
-    ++places;
+    const std::string source = renaming.source(node.inputs[0]), &copy = node.outputs[0];
+    // An output must keep its name, so the value that is copied takes it, where it has no name to keep itself: as an
+    // input, a constant, or another output.
+    const bool output = uses.is_output(copy);
+    if (output && (uses.producer(source) < 0 || uses.is_output(source) || renaming.has_new_name(source))) {
+      kept.push_back(std::move(node));
+      continue;
+    }
+    if (output) renaming.set_name(source, copy);
+    renaming.add_copy(copy, source);
+  }
+  const auto places = static_cast<int>(graph.nodes.size() - kept.size());
+  graph.nodes = std::move(kept);
+  if (places == 0) return 0;
+  for (auto& node : graph.nodes) {
+    renaming.apply(node.inputs);
+    renaming.apply(node.outputs);
   }
   return places;
 }

@@ -1,5 +1,8 @@
 // FC reads its input flat anyway, so Flatten before it is not needed, and the weights can follow the layout of the
 // feature maps instead of the maps being transposed.
+#include <algorithm>
+#include <optional>
+
 #include "operators/fc/fc.h"
 #include "operators/flatten/flatten.h"
 #include "passes/pass.h"
@@ -16,24 +19,36 @@ std::string flattened(const Graph& graph, const Uses& uses, const Node& fc) {
   return node.type == "Flatten" && params_of<Flatten>(node).axis == 1 ? node.inputs[0] : fc.inputs[0];
 }
 
+// The weights as they are read from `maps` of this shape; nothing where they are not constant or do not fit.
+std::optional<Tensor> weights_of_maps(const Graph& graph, const Node& fc, const Shape& maps) {
+  const auto weights = graph.constants.find(fc.inputs[1]);
+  if (weights == graph.constants.end() || weights->second.shape().rank() != 2) return std::nullopt;
+  if (maps.rank() != 4 || maps[1] == kUnknown || maps[2] == kUnknown || maps[3] == kUnknown) return std::nullopt;
+  TensorType type = weights->second.type();
+  if (maps.size(1, 4) != type.shape[1]) return std::nullopt;
+  type.shape = {type.shape[0], maps[1], maps[2], maps[3]};
+  return weights->second.with_type(type);
+}
+
 }  // namespace
 
 int flatten_into_fc(Graph& graph, const Log&) {
+  if (std::ranges::find(graph.nodes, "FC", &Node::type) == graph.nodes.end()) return 0;
   const auto types = infer_types(graph);
   const Uses uses(graph);
+  UnusedNames names(graph);
+  std::map<std::pair<std::string, std::string>, std::string> made;  // weights, shape -> their name
   int places = 0;
   for (auto& node : graph.nodes) {
     if (node.type != "FC" || params_of<FC>(node).axis != 1 || params_of<FC>(node).axis_w != 1) continue;
-    const auto weights = graph.constants.find(node.inputs[1]);
-    if (weights == graph.constants.end() || weights->second.shape().rank() != 2) continue;
     const std::string maps = flattened(graph, uses, node);
-    const Shape x = types.at(maps).shape;
-    if (x.rank() != 4 || x[1] == kUnknown || x[2] == kUnknown || x[3] == kUnknown) continue;
-    TensorType type = weights->second.type();
-    if (x.size(1, 4) != type.shape[1]) continue;
-    type.shape = {type.shape[0], x[1], x[2], x[3]};
-    const auto name = unused_name(graph, node.inputs[1] + ".maps");
-    graph.constants[name] = weights->second.with_type(type);
+    const auto weights = weights_of_maps(graph, node, types.at(maps).shape);
+    if (!weights) continue;
+    auto& name = made[{node.inputs[1], to_string(weights->shape())}];  // one for all readers: it is packed once
+    if (name.empty()) {
+      name = names.make(node.inputs[1] + ".maps");
+      graph.constants[name] = *weights;
+    }
     node.inputs[0] = maps;
     node.inputs[1] = name;
     ++places;

@@ -22,7 +22,7 @@ std::vector<const float*> channel_constants(const Graph& graph, const Node& node
   return values;
 }
 
-// What the node makes of each channel; nothing where that is not known, or where it is no such node.
+// What the node makes of each channel; nothing where that is not known, or where it is another node.
 std::optional<Lines> lines_of(const Graph& graph, const Node& node, std::int64_t channels) {
   const bool bn = node.type == "SpatialBN";
   if ((!bn && node.type != "AffineChannel") || node.outputs.size() != 1) return std::nullopt;
@@ -48,8 +48,20 @@ const Tensor* constant_filters(const Graph& graph, const Node& conv) {
   return fits ? &w : nullptr;
 }
 
+// `then` after `lines`: the line of each channel through both.
+void append(Lines& lines, const Lines& then) {
+  if (lines.empty()) {
+    lines = then;
+    return;
+  }
+  for (std::size_t c = 0; c < lines.size(); ++c) {
+    lines[c].shift = then[c].factor * lines[c].shift + then[c].shift;
+    lines[c].factor *= then[c].factor;
+  }
+}
+
 // Gives the convolution constants of its own: others may read the ones that it has.
-void fold(Graph& graph, Node& conv, const Lines& lines) {
+void fold(Graph& graph, UnusedNames& names, Node& conv, const Lines& lines) {
   Tensor weights = graph.constants.at(conv.inputs[1]).clone(), bias = graph.constants.at(conv.inputs[2]).clone();
   const std::int64_t filter = weights.size() / weights.dim(0);
   float *w = weights.data<float>(), *b = bias.data<float>();
@@ -59,7 +71,7 @@ void fold(Graph& graph, Node& conv, const Lines& lines) {
     ++b;
   }
   const auto add = [&](const char* what, const Tensor& tensor) {
-    const auto name = unused_name(graph, conv.outputs[0] + what);
+    const auto name = names.make(conv.outputs[0] + what);
     graph.constants[name] = tensor;
     return name;
   };
@@ -67,32 +79,60 @@ void fold(Graph& graph, Node& conv, const Lines& lines) {
   conv.inputs[2] = add(".bias", bias);
 }
 
+class Folder {
+ public:
+  explicit Folder(Graph& graph) : graph_(graph), uses_(graph) {}
+
+  int run() {
+    for (auto& node : graph_.nodes) {
+      if (fold_into_maker(node)) continue;
+      kept_.push_back(std::move(node));
+      for (const auto& y : kept_.back().outputs) makers_[y] = kept_.size() - 1;
+    }
+    const auto places = static_cast<int>(graph_.nodes.size() - kept_.size());
+    graph_.nodes = std::move(kept_);
+    if (places == 0) return 0;
+    UnusedNames names(graph_);
+    for (const auto& [conv, lines] : lines_) fold(graph_, names, graph_.nodes[conv], lines);
+    remove_dead(graph_);
+    return places;
+  }
+
+ private:
+  // A file can name one tensor in any number of nodes: the channels that are gone through, and the elements of filters
+  // that are copied since others read them, are bounded. No net comes near.
+  static constexpr std::int64_t kMostElements = 1 << 26;
+
+  bool fold_into_maker(const Node& node) {
+    const auto maker = node.inputs.empty() ? makers_.end() : makers_.find(node.inputs[0]);
+    if (maker == makers_.end() || uses_.readers(node.inputs[0]).size() != 1 || uses_.is_output(node.inputs[0]))
+      return false;
+    const std::size_t index = maker->second;
+    Node& conv = kept_[index];
+    const Tensor* filters = constant_filters(graph_, conv);
+    if (filters == nullptr) return false;
+    const bool copied = !lines_.contains(index) && uses_.readers(conv.inputs[1]).size() > 1;
+    const std::int64_t elements = filters->dim(0) + (copied ? filters->size() : 0);
+    if (elements > elements_left_) return false;
+    const auto lines = lines_of(graph_, node, filters->dim(0));
+    if (!lines) return false;
+    elements_left_ -= elements;
+    append(lines_[index], *lines);
+    conv.outputs = node.outputs;
+    makers_[node.outputs[0]] = index;
+    return true;
+  }
+
+  Graph& graph_;
+  const Uses uses_;
+  std::vector<Node> kept_;
+  std::map<std::string, std::size_t> makers_;  // value -> its node among those that are kept
+  std::map<std::size_t, Lines> lines_;         // convolution among them -> what its output goes through
+  std::int64_t elements_left_ = kMostElements;
+};
+
 }  // namespace
 
-int fold_scale(Graph& graph, const Log&) {
-  const Uses uses(graph);
-  std::map<std::string, std::size_t> makers;  // value -> its node among those that are kept
-  std::vector<Node> kept;
-  for (auto& node : graph.nodes) {
-    const auto maker = node.inputs.empty() ? makers.end() : makers.find(node.inputs[0]);
-    if (maker != makers.end() && uses.readers(node.inputs[0]).size() == 1 && !uses.is_output(node.inputs[0])) {
-      Node& conv = kept[maker->second];
-      const Tensor* filters = constant_filters(graph, conv);
-      const auto lines = filters == nullptr ? std::nullopt : lines_of(graph, node, filters->dim(0));
-      if (lines) {
-        conv.outputs = node.outputs;
-        fold(graph, conv, *lines);
-        makers[node.outputs[0]] = maker->second;
-        continue;
-      }
-    }
-    kept.push_back(std::move(node));
-    for (const auto& y : kept.back().outputs) makers[y] = kept.size() - 1;
-  }
-  const auto places = static_cast<int>(graph.nodes.size() - kept.size());
-  graph.nodes = std::move(kept);
-  if (places) remove_dead(graph);
-  return places;
-}
+int fold_scale(Graph& graph, const Log&) { return Folder(graph).run(); }
 
 }  // namespace d2deploy

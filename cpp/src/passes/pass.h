@@ -31,11 +31,15 @@ using TypeMap = std::map<std::string, TensorType>;
 /// The type of every value; dimensions that depend on the input's size or on data are kUnknown.
 /// Throws InvalidModel, with the node, where an operator does not fit its inputs.
 TypeMap infer_types(const Graph& graph);
+/// The same step by step, for passes that change what they go through: the types of inputs and constants, to which the
+/// outputs of one node after the other are added.
+TypeMap given_types(const Graph& graph);
+void infer_node(const Graph& graph, const Node& node, TypeMap& types);
 
 /// Removes nodes and constants that no output depends on; returns how many nodes.
 int remove_dead(Graph& graph);
 
-/// The node of this type that makes `value`, where only one node reads it and it is no output; else null.
+/// The node of this type that makes `value`, where only one node reads it and it is not an output; else null.
 const Node* sole_producer(const Graph& graph, const Uses& uses, const std::string& value, std::string_view type);
 /// Whether two nodes have the same arguments, apart from this one.
 bool equal_but(const Node& a, const Node& b, const std::string& argument);
@@ -46,15 +50,16 @@ typename Op::Params params_of(const Node& node) {
   return *static_cast<const typename Op::Params*>(find_operator(Op::signature.type)->parse(node.args).get());
 }
 
-// The hand-written passes; each stands in a file of its name.
+// The hand-written passes; each stands in a file of its name. None may take more than a few looks at a node: what a
+// file holds may be long (work_test counts).
 int canonical_names(Graph& graph, const Log& log);
 int drop_copies(Graph& graph, const Log& log);
 int fold_constants(Graph& graph, const Log& log);
 int add_bias(Graph& graph, const Log& log);
 int fold_scale(Graph& graph, const Log& log);
 int separate_images(Graph& graph, const Log& log);
-int pyramid_proposals(Graph& graph, const Log& log);
-int pyramid_roi_align(Graph& graph, const Log& log);
+int fuse_pyramid_proposals(Graph& graph, const Log& log);
+int fuse_pyramid_roi_align(Graph& graph, const Log& log);
 int flatten_into_fc(Graph& graph, const Log& log);
 int channels_last(Graph& graph, const Log& log);
 /// Lets nodes run in `real` where that pays; returns how many values got that type.

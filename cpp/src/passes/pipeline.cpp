@@ -20,8 +20,8 @@ std::vector<Pass> optimize_passes(DType real) {
       {"fold-constants", fold_constants},  // first: others look for constants
       {"add-bias", add_bias},
       {"fold-scale", fold_scale},
-      {"pyramid-proposals", pyramid_proposals},
-      {"pyramid-roi-align", pyramid_roi_align},
+      {"fuse-pyramid-proposals", fuse_pyramid_proposals},
+      {"fuse-pyramid-roi-align", fuse_pyramid_roi_align},
       {"flatten-into-fc", flatten_into_fc},
   };
   std::ranges::move(fusion_passes(), std::back_inserter(all));
@@ -45,6 +45,7 @@ void run_passes(Graph& graph, const std::vector<Pass>& passes, const Log& sink) 
     log(sink, LogLevel::debug, "pass ", pass.name, ": ", places, " places, ", nodes, " -> ", graph.nodes.size(),
         " nodes");
 #ifdef D2DEPLOY_VERIFY_PASSES
+    if (places == 0) continue;
     with_context([&] { return "after pass " + pass.name; },
                  [&] {
                    verify(graph);
@@ -54,26 +55,34 @@ void run_passes(Graph& graph, const std::vector<Pass>& passes, const Log& sink) 
   }
 }
 
-TypeMap infer_types(const Graph& graph) {
+void infer_node(const Graph& graph, const Node& node, TypeMap& types) {
+  with_context([&] { return describe(node); },
+               [&] {
+                 const Operator* op = find_operator(node.type);
+                 check<Unsupported>(op != nullptr, "there is no operator '", node.type, "'");
+                 Types in;
+                 std::vector<const Tensor*> values;
+                 for (const auto& x : node.inputs) {
+                   const auto it = types.find(x);
+                   check<InvalidModel>(it != types.end(), "input '", x, "' is used before it is assigned");
+                   in.push_back(it->second);
+                   const auto constant = graph.constants.find(x);
+                   values.push_back(constant == graph.constants.end() ? nullptr : &constant->second);
+                 }
+                 const auto out = infer(*op, op->parse(node.args), {in, values}, node.outputs.size());
+                 for (std::size_t i = 0; i < node.outputs.size(); ++i) types[node.outputs[i]] = out[i];
+               });
+}
+
+TypeMap given_types(const Graph& graph) {
   TypeMap types = graph.input_types;
   for (const auto& [name, tensor] : graph.constants) types[name] = tensor.type();
-  for (const auto& node : graph.nodes)
-    with_context([&] { return describe(node); },
-                 [&] {
-                   const Operator* op = find_operator(node.type);
-                   check<Unsupported>(op != nullptr, "there is no operator '", node.type, "'");
-                   Types in;
-                   std::vector<const Tensor*> values;
-                   for (const auto& x : node.inputs) {
-                     const auto it = types.find(x);
-                     check<InvalidModel>(it != types.end(), "input '", x, "' is used before it is assigned");
-                     in.push_back(it->second);
-                     const auto constant = graph.constants.find(x);
-                     values.push_back(constant == graph.constants.end() ? nullptr : &constant->second);
-                   }
-                   const auto out = infer(*op, op->parse(node.args), {in, values}, node.outputs.size());
-                   for (std::size_t i = 0; i < node.outputs.size(); ++i) types[node.outputs[i]] = out[i];
-                 });
+  return types;
+}
+
+TypeMap infer_types(const Graph& graph) {
+  TypeMap types = given_types(graph);
+  for (const auto& node : graph.nodes) infer_node(graph, node, types);
   return types;
 }
 

@@ -1,23 +1,18 @@
 // A pass written as two pictures of the graph, in the graph's own text form.
-//   x, y, z   values        #w  a value that must be constant        {*}  any arguments, carried over
-// A value inside the picture must have no other reader and be no output of the graph: the engine sees to that.
+//   x, y, z   values        {*}  any arguments, carried over
+// Every node has one output.
+// A value inside the picture must have no other reader and not be an output of the graph: the engine sees to that.
 #pragma once
 #include "passes/pass.h"
 
 namespace d2deploy {
 
-struct Match {
-  std::map<std::string, std::string> values;  ///< picture name -> graph name
-  std::map<std::string, Tensor> constants;    ///< picture name -> data; `compute` adds the new ones
-  Args carried;                               ///< the arguments behind {*}
-};
-
 struct Rewrite {
   std::string name, before, after;
-  std::function<bool(Match&)> compute = nullptr;  ///< makes new constants; false: leave this place alone
 };
 
-/// Rewrites every place that matches and whose new nodes fit the types found there. Returns their number.
+/// Rewrites every place that matches and whose new nodes fit the types found there, also those that only come about
+/// by that. Returns their number.
 int apply(const Rewrite& rewrite, Graph& graph);
 
 Pass to_pass(Rewrite rewrite);

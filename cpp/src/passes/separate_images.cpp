@@ -15,37 +15,43 @@ bool pools_boxes(const Node& node) { return node.type == "RoIAlign" || node.type
 
 // Makes the node's batch_splits an output of the net. Outputs are positional: those up to there are added.
 // Returns whether it was none before.
-bool publish_splits(Graph& graph, Node& node) {
-  while (node.outputs.size() <= kSplits) node.outputs.push_back(unused_name(graph, node.outputs[0] + ".batch_splits"));
+bool publish_splits(Graph& graph, const Uses& uses, UnusedNames& names, Node& node) {
+  while (node.outputs.size() <= kSplits) node.outputs.push_back(names.make(node.outputs[0] + ".batch_splits"));
   const std::string& splits = node.outputs[kSplits];
   graph.attributes["batch_splits_output"] = splits;
-  if (std::ranges::find(graph.outputs, splits) != graph.outputs.end()) return false;
+  if (uses.is_output(splits)) return false;
   graph.outputs.push_back(splits);
   return true;
+}
+
+bool keeps_boxes_of_images(const Node& node) {
+  return node.type == "BoxWithNMSLimit" && node.outputs.size() > kBoxes && node.inputs.size() >= 3;
 }
 
 }  // namespace
 
 int separate_images(Graph& graph, const Log&) {
+  const Uses uses(graph);
+  UnusedNames names(graph);
+  std::map<std::string, std::string> rois;  // boxes -> the same with their image number
+  std::vector<Node> nodes;
   int places = 0;
-  for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
-    if (graph.nodes[i].type != "BoxWithNMSLimit" || graph.nodes[i].outputs.size() <= kBoxes ||
-        graph.nodes[i].inputs.size() < 3)
-      continue;
-    const std::string boxes = graph.nodes[i].outputs[kBoxes];
-    std::vector<std::pair<std::size_t, std::size_t>> readings;  // node, input
-    for (std::size_t n = i + 1; n < graph.nodes.size(); ++n)
-      for (std::size_t k = 0; pools_boxes(graph.nodes[n]) && k < graph.nodes[n].inputs.size(); ++k)
-        if (graph.nodes[n].inputs[k] == boxes) readings.emplace_back(n, k);
-    if (publish_splits(graph, graph.nodes[i])) ++places;
-    const std::string splits = graph.nodes[i].outputs[kSplits];
-    if (readings.empty()) continue;
-    const std::string rois = unused_name(graph, boxes + ".rois");
-    for (const auto& [n, k] : readings) graph.nodes[n].inputs[k] = rois;
-    graph.nodes.insert(graph.nodes.begin() + static_cast<std::ptrdiff_t>(i) + 1,
-                       Node{"BatchBoxes", {}, {boxes, splits}, {rois}, graph.nodes[i].origin});
+  for (auto& node : graph.nodes) {
+    if (pools_boxes(node))
+      for (auto& x : node.inputs)
+        if (const auto it = rois.find(x); it != rois.end()) x = it->second;
+    nodes.push_back(std::move(node));
+    if (!keeps_boxes_of_images(nodes.back())) continue;
+    Node& keeper = nodes.back();
+    if (publish_splits(graph, uses, names, keeper)) ++places;
+    const std::string& boxes = keeper.outputs[kBoxes];
+    // Readers stand behind: none of them has been moved yet.
+    if (std::ranges::none_of(uses.readers(boxes), [&](std::size_t n) { return pools_boxes(graph.nodes[n]); })) continue;
+    rois[boxes] = names.make(boxes + ".rois");
+    nodes.push_back(Node{"BatchBoxes", {}, {boxes, keeper.outputs[kSplits]}, {rois[boxes]}, keeper.origin});
     ++places;
   }
+  graph.nodes = std::move(nodes);
   return places;
 }
 

@@ -12,7 +12,8 @@ struct Block {
 };
 
 /// Sets every offset so that blocks in use at the same time do not overlap; returns the bytes needed.
-/// Largest first, each at the lowest place that is free: within a few percent of the best for nets.
+/// Largest first, each at the lowest place that is free: within a few percent of the best for nets. Beyond the 4096
+/// largest, which no net has, in the order of time into what becomes free.
 std::size_t place(std::vector<Block>& blocks);
 
 }  // namespace d2deploy

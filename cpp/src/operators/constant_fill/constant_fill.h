@@ -1,6 +1,8 @@
 #pragma once
+#include "core/element_type.h"
+#include "core/fill.h"
 #include "operators/dims.h"
-#include "operators/fill.h"
+#include "operators/operator.h"
 
 namespace d2deploy {
 
@@ -23,29 +25,9 @@ struct ConstantFill {
       field<&Params::input_as_shape>("input_as_shape", Bound::any, "1: the input's values are the shape, not its own")};
   static constexpr Signature signature{"ConstantFill", "like?: any any", "Y: any any", LayoutRule::follow};
 
-  static DType dtype(const Params& p) {
-    const bool whole = std::holds_alternative<std::int64_t>(p.value);
-    check<InvalidModel>(whole || std::holds_alternative<float>(p.value), "ConstantFill: value is ", to_text(p.value),
-                        ", must be a number");
-    if (p.dtype == 0) return whole ? DType::int64 : DType::float32;
-    return fill_dtype("ConstantFill", p.dtype);
-  }
-
-  /// The value as an element. A float without fraction may stand for an integer.
-  template <class T>
-  static T value(const Params& p) {
-    const auto* real = std::get_if<float>(&p.value);
-    if (real == nullptr) return to_element<T>("ConstantFill", std::get<std::int64_t>(p.value));
-    if constexpr (kReal<T>) return static_cast<T>(*real);
-    const bool whole =
-        *real >= -0x1p+53F && *real <= 0x1p+53F && static_cast<float>(static_cast<std::int64_t>(*real)) == *real;
-    check<InvalidModel>(whole, "ConstantFill: value is ", *real, ", must be an integer for ", kDType<T>);
-    return to_element<T>("ConstantFill", static_cast<std::int64_t>(*real));
-  }
-
   static Types infer(const Params& p, const Inputs& in) {
-    const DType type = dtype(p);
-    with_element_type(type, [&]<class T>(T) { (void)value<T>(p); });
+    const DType type = constant_fill_dtype(p.value, p.dtype);
+    with_element_type(type, [&]<class T>(T) { (void)constant_fill_element<T>(p.value); });
     return {{type, shape(p, in), Layout::row_major}};
   }
 
@@ -54,7 +36,7 @@ struct ConstantFill {
     if (in.size() == 0) {
       check<InvalidModel>(p.extra_shape.empty() && !p.input_as_shape,
                           "ConstantFill: extra_shape and input_as_shape want an input");
-      return fill_shape("ConstantFill", p.shape);
+      return fill_shape<InvalidModel>("ConstantFill", p.shape);
     }
     check<InvalidModel>(p.shape.empty(), "ConstantFill: got shape both as an input and as an argument");
     Ints dims(in[0].begin(), in[0].end());
@@ -64,7 +46,7 @@ struct ConstantFill {
       check<Unsupported>(in.value(0) != nullptr || dims[0] != kUnknown,
                          "ConstantFill: how many dimensions Y has must be known before the run");
       dims = in.value(0) == nullptr ? Ints(static_cast<std::size_t>(dims[0]), kUnknown) : int_values(*in.value(0));
-      if (in.value(0) != nullptr) (void)fill_shape("ConstantFill", dims);
+      if (in.value(0) != nullptr) (void)fill_shape<InvalidArgument>("ConstantFill", dims);
     }
     Shape y(dims);
     for (const auto d : p.extra_shape) y.push_back(d);

@@ -8,7 +8,7 @@ struct GivenTensorBoolFill {
   using Params = GivenTensorParams;
   static constexpr auto fields = kGivenTensorFields;
   static constexpr Signature signature{"GivenTensorBoolFill", "", "Y: bool any"};
-  static Types infer(const Params& p, const Inputs&) { return infer_given_tensor(signature.type, p, DType::boolean); }
+  static Types infer(const Params& p, const Inputs&) { return infer_given_tensor(signature.type, p); }
 };
 
 }  // namespace d2deploy

@@ -1,5 +1,7 @@
 #pragma once
-#include "operators/fill.h"
+#include "core/element_type.h"
+#include "core/fill.h"
+#include "operators/operator.h"
 
 namespace d2deploy {
 
@@ -15,6 +17,9 @@ inline constexpr auto kGivenTensorFields =
 
 /// Types of Y; checks that the values are as many as the shape wants.
 Types infer_given_tensor(const char* type, const GivenTensorParams& p, DType dtype);
+inline Types infer_given_tensor(const char* type, const GivenTensorParams& p) {
+  return infer_given_tensor(type, p, given_tensor_dtype(type).value());
+}
 
 /// Y = the values that stand in the net itself; float64 ones come rounded to float32.
 struct GivenTensorFill {

@@ -19,7 +19,7 @@ Types infer_given_tensor(const char* type, const GivenTensorParams& p, DType dty
   const auto* ints = std::get_if<Ints>(&p.values);
   check<InvalidModel>(ints != nullptr || (floats != nullptr && dtype == DType::float32), type,
                       ": values must be a list of ", dtype == DType::float32 ? "numbers" : "integers");
-  const TensorType y{dtype, fill_shape(type, p.shape), Layout::row_major};
+  const TensorType y{dtype, fill_shape<InvalidModel>(type, p.shape), Layout::row_major};
   const auto count = static_cast<std::int64_t>(floats != nullptr ? floats->size() : ints->size());
   check<InvalidModel>(y.shape.size() == count, type, ": shape ", y.shape, " needs ", y.shape.size(), " values, got ",
                       count);

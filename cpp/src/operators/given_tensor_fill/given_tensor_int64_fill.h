@@ -8,7 +8,7 @@ struct GivenTensorInt64Fill {
   using Params = GivenTensorParams;
   static constexpr auto fields = kGivenTensorFields;
   static constexpr Signature signature{"GivenTensorInt64Fill", "", "Y: int64 any"};
-  static Types infer(const Params& p, const Inputs&) { return infer_given_tensor(signature.type, p, DType::int64); }
+  static Types infer(const Params& p, const Inputs&) { return infer_given_tensor(signature.type, p); }
 };
 
 }  // namespace d2deploy

@@ -8,7 +8,7 @@ struct GivenTensorIntFill {
   using Params = GivenTensorParams;
   static constexpr auto fields = kGivenTensorFields;
   static constexpr Signature signature{"GivenTensorIntFill", "", "Y: int32 any"};
-  static Types infer(const Params& p, const Inputs&) { return infer_given_tensor(signature.type, p, DType::int32); }
+  static Types infer(const Params& p, const Inputs&) { return infer_given_tensor(signature.type, p); }
 };
 
 }  // namespace d2deploy

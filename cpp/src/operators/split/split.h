@@ -54,10 +54,11 @@ struct Split {
           " are made");
     std::int64_t sum = 0;
     for (const auto s : sizes) {
-      check(s >= 0 && s <= INT32_MAX, "Split: the sizes ", to_text(Arg(sizes)), " hold ", s);
+      if (s < 0 || s > INT32_MAX) fail<InvalidArgument>("Split: the sizes ", to_text(Arg(sizes)), " hold ", s);
       sum += s;
     }
-    check(may_equal(size, sum), "Split: the sizes ", to_text(Arg(sizes)), " add up to ", sum, ", X has ", size);
+    if (!may_equal(size, sum))
+      fail<InvalidArgument>("Split: the sizes ", to_text(Arg(sizes)), " add up to ", sum, ", X has ", size);
     return sizes;
   }
 

@@ -34,7 +34,4 @@ Case parse_case(std::string_view line);
 /// The cases of a file's text; empty lines and those that start with '#' are skipped.
 std::vector<Case> parse_cases(std::string_view text);
 
-/// The tensor in another layout, with memory of its own; other ranks than 4 are copied.
-Tensor in_layout(const Tensor& tensor, Layout layout);
-
 }  // namespace d2deploy

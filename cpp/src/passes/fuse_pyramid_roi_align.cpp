@@ -48,7 +48,7 @@ Node fuse(const Node& permutation, const Node& distribute, const std::vector<con
 
 }  // namespace
 
-int pyramid_roi_align(Graph& graph, const Log&) {
+int fuse_pyramid_roi_align(Graph& graph, const Log&) {
   const Uses uses(graph);
   int places = 0;
   for (auto& node : graph.nodes) {

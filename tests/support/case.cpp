@@ -1,7 +1,6 @@
-#include "operators/case.h"
+#include "case.h"
 
 #include <algorithm>
-#include <cstring>
 #include <numeric>
 #include <sstream>
 
@@ -171,25 +170,6 @@ std::vector<Case> parse_cases(std::string_view text) {
   for (std::string line; std::getline(in, line);)
     if (!strip(line).empty() && strip(line).front() != '#') cases.push_back(parse_case(line));
   return cases;
-}
-
-Tensor in_layout(const Tensor& tensor, Layout layout) {
-  if (tensor.shape().rank() != 4 || tensor.layout() == layout) return tensor.clone();
-  TensorType type = tensor.type();
-  type.layout = layout;
-  Tensor out = Tensor::allocate(type);
-  const Strides4 from = strides4(tensor.type()), to = strides4(type);
-  const auto bytes = size_of(type.dtype);
-  const auto* source = static_cast<const std::byte*>(tensor.raw());
-  auto* target = static_cast<std::byte*>(out.raw());
-  for (std::int64_t n = 0; n < type.shape[0]; ++n)
-    for (std::int64_t c = 0; c < type.shape[1]; ++c)
-      for (std::int64_t h = 0; h < type.shape[2]; ++h)
-        for (std::int64_t w = 0; w < type.shape[3]; ++w)
-          std::memcpy(target + static_cast<std::size_t>(n * to.n + c * to.c + h * to.h + w * to.w) * bytes,
-                      source + static_cast<std::size_t>(n * from.n + c * from.c + h * from.h + w * from.w) * bytes,
-                      bytes);
-  return out;
 }
 
 }  // namespace d2deploy

@@ -45,7 +45,8 @@ Node fuse(const Node& collect, const std::vector<const Node*>& levels) {
 
 }  // namespace
 
-int pyramid_proposals(Graph& graph, const Log&) {
+int fuse_pyramid_proposals(Graph& graph, const Log&) {
+  if (std::ranges::find(graph.nodes, "CollectRpnProposals", &Node::type) == graph.nodes.end()) return 0;
   const Uses uses(graph);
   const TypeMap types = infer_types(graph);
   int places = 0;
