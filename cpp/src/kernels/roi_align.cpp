@@ -1,7 +1,6 @@
 #include "kernels/roi_align.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "core/threads.h"
 #include "kernels/bilinear.h"
@@ -11,50 +10,22 @@ namespace d2deploy {
 
 namespace {
 
-// Where the samples lie along one axis, in cells of the map.
+// One axis of a RoI and of the map that it is pooled from.
 struct Axis {
-  float start = 0, bin = 0;  // of the RoI; of one bin
-  std::int64_t grid = 0;     // samples per bin
-  std::int64_t size = 0;     // cells of the map
+  SampleLine line;
+  std::int64_t size = 0;  // cells of the map
 
-  float position(std::int64_t in_bin, std::int64_t sample) const {
-    return start + static_cast<float>(in_bin) * bin +
-           (static_cast<float>(sample) + 0.5F) * bin / static_cast<float>(grid);
+  SampleRange samples_near_map(std::int64_t in_bin) const {
+    return size == 0 ? SampleRange{0, 0} : line.within(in_bin, -1, static_cast<double>(size));
   }
 };
 
-struct Range {
-  std::int64_t begin, end;
-};
-
-// A superset of the samples that count, small whatever the RoI is.
-Range samples_near_map(const Axis& axis, std::int64_t in_bin) {
-  constexpr double kMargin = 2;  // for rounding
-  const double base = static_cast<double>(axis.start) + static_cast<double>(in_bin) * axis.bin;
-  const double step = static_cast<double>(axis.bin) / static_cast<double>(axis.grid);
-  if (axis.grid == 0 || axis.size == 0 || !std::isfinite(base) || !std::isfinite(step)) return {0, 0};
-  if (step == 0) return {0, axis.grid};
-  const auto clamp = [&](double sample) { return std::clamp(sample, 0.0, static_cast<double>(axis.grid)); };
-  const double first = std::floor((-1 - base) / step - 0.5) - kMargin;
-  const double last = std::ceil((static_cast<double>(axis.size) - base) / step - 0.5) + kMargin;
-  return {static_cast<std::int64_t>(clamp(first)), static_cast<std::int64_t>(clamp(last + 1))};
-}
-
-Axis make_axis(const RoiAlignJob& job, std::int64_t row, float from, float to, float scale, std::int64_t pooled,
-               std::int64_t size) {
-  const float offset = job.grid.aligned ? 0.5F : 0.0F;
+Axis make_axis(const RoiGrid& grid, float from, float to, float scale, std::int64_t pooled, std::int64_t size) {
+  const float offset = grid.aligned ? 0.5F : 0.0F;
   const float start = from * scale - offset;
   float length = to * scale - offset - start;
-  if (!job.grid.aligned) length = std::max(length, 1.0F);
-  check(!(length < 0), job.op, ": row ", row, " of rois runs from ", from, " to ", to,
-        ", must not end before it starts when aligned=1");
-  Axis axis{start, length / static_cast<float>(pooled), job.grid.sampling_ratio, size};
-  if (job.grid.sampling_ratio <= 0) {
-    constexpr float kMostSamples = 0x1p24F;  // counted exactly in float32; far more than any map has cells
-    const float wanted = std::ceil(axis.bin);
-    axis.grid = wanted > 0 ? static_cast<std::int64_t>(std::min(wanted, kMostSamples)) : 0;
-  }
-  return axis;
+  if (!grid.aligned) length = std::max(length, 1.0F);
+  return {SampleLine::of(start, length, pooled, grid.sampling_ratio), size};
 }
 
 // One RoI, ready to be pooled.
@@ -68,11 +39,11 @@ Target make_target(const RoiAlignJob& job, std::int64_t row) {
   const float* p = job.rois + row * job.columns;
   const Box box = load_box(p + job.columns - 4);
   const bool pyramid = job.maps.size() > 1;
-  const FeatureMap& map = job.maps[pyramid ? static_cast<std::size_t>(job.levels.index(job.op, row, box)) : 0];
+  const FeatureMap& map = job.maps[pyramid ? static_cast<std::size_t>(job.levels.index(box)) : 0];
   const std::int64_t image = image_index(job.op, row, job.columns == 5 ? p[0] : 0.0F, map.images);
   return {&map, map.data + image * map.stride_n,
-          make_axis(job, row, box.y1, box.y2, map.scale, job.grid.pooled_h, map.height),
-          make_axis(job, row, box.x1, box.x2, map.scale, job.grid.pooled_w, map.width)};
+          make_axis(job.grid, box.y1, box.y2, map.scale, job.grid.pooled_h, map.height),
+          make_axis(job.grid, box.x1, box.x2, map.scale, job.grid.pooled_w, map.width)};
 }
 
 float* bin_output(const RoiAlignJob& job, std::int64_t row, std::int64_t ph, std::int64_t pw) {
@@ -95,22 +66,23 @@ void add_sample(const Target& t, const Sample& v, const Sample& h, float* y, std
 void sample_bin(const Target& t, std::int64_t ph, std::int64_t pw, float* y, std::int64_t y_stride_c) {
   const std::int64_t channels = t.map->channels;
   for (std::int64_t c = 0; c < channels; ++c) y[c * y_stride_c] = 0;
-  if (t.vertical.grid == 0 || t.horizontal.grid == 0) return;
-  const Range rows = samples_near_map(t.vertical, ph), columns = samples_near_map(t.horizontal, pw);
+  const SampleLine &down = t.vertical.line, &across = t.horizontal.line;
+  if (down.grid == 0 || across.grid == 0) return;
+  const SampleRange rows = t.vertical.samples_near_map(ph), columns = t.horizontal.samples_near_map(pw);
   Sample v{}, h{};
   for (std::int64_t i = rows.begin; i < rows.end; ++i) {
-    if (!locate(t.vertical.position(ph, i), t.vertical.size, v)) continue;
+    if (!locate(down.position(ph, i), t.vertical.size, v)) continue;
     for (std::int64_t j = columns.begin; j < columns.end; ++j)
-      if (locate(t.horizontal.position(pw, j), t.horizontal.size, h)) add_sample(t, v, h, y, y_stride_c);
+      if (locate(across.position(pw, j), t.horizontal.size, h)) add_sample(t, v, h, y, y_stride_c);
   }
-  const float count = static_cast<float>(t.vertical.grid) * static_cast<float>(t.horizontal.grid);
+  const float count = static_cast<float>(down.grid) * static_cast<float>(across.grid);
   for (std::int64_t c = 0; c < channels; ++c) y[c * y_stride_c] /= count;
 }
 
 // The weights of one bin along one axis, their sum 1 where all samples count. `weights` has room for the axis.
 Taps make_taps(const Axis& axis, std::int64_t in_bin, float* weights) {
   Taps taps{weights, 0, 0};
-  const Range samples = samples_near_map(axis, in_bin);
+  const SampleRange samples = axis.samples_near_map(in_bin);
   const auto add = [&](std::int64_t cell, float weight) {
     if (taps.count == 0) taps.first = cell;
     while (taps.first + taps.count <= cell) weights[taps.count++] = 0;
@@ -118,11 +90,11 @@ Taps make_taps(const Axis& axis, std::int64_t in_bin, float* weights) {
   };
   Sample s{};
   for (std::int64_t i = samples.begin; i < samples.end; ++i) {
-    if (!locate(axis.position(in_bin, i), axis.size, s)) continue;
+    if (!locate(axis.line.position(in_bin, i), axis.size, s)) continue;
     add(s.low, 1 - s.fraction);  // positions ascend, and so do cells
     add(s.high, s.fraction);
   }
-  for (std::int64_t k = 0; k < taps.count; ++k) weights[k] /= static_cast<float>(axis.grid);
+  for (std::int64_t k = 0; k < taps.count; ++k) weights[k] /= static_cast<float>(axis.line.grid);
   return taps;
 }
 
@@ -134,8 +106,8 @@ struct Workspace {
   Workspace(Scratch& scratch, const RoiGrid& grid, std::int64_t height, std::int64_t width)
       : rows(scratch.take<Taps>(grid.pooled_h)),
         columns(scratch.take<Taps>(grid.pooled_w)),
-        row_weights(scratch.take<float>(grid.pooled_h * height)),
-        column_weights(scratch.take<float>(grid.pooled_w * width)) {}
+        row_weights(scratch.take<float>(checked_product(grid.pooled_h, height))),
+        column_weights(scratch.take<float>(checked_product(grid.pooled_w, width))) {}
 };
 
 void pool_row(const RoiAlignJob& job, std::int64_t row, PoolBin pool_bin, const Workspace& work) {
@@ -154,21 +126,6 @@ void pool_row(const RoiAlignJob& job, std::int64_t row, PoolBin pool_bin, const 
 std::int64_t task_count(std::int64_t rows) { return std::min<std::int64_t>(rows, 64); }
 
 }  // namespace
-
-void pool_bin_any_layout(const FeatureMap& map, const float* image, const Taps& rows, const Taps& columns, float* y,
-                         std::int64_t y_stride_c) {
-  const float* corner = image + rows.first * map.stride_h + columns.first * map.stride_w;
-  for (std::int64_t c = 0; c < map.channels; ++c) {
-    float sum = 0;
-    for (std::int64_t r = 0; r < rows.count; ++r) {
-      const float* x = corner + c * map.stride_c + r * map.stride_h;
-      float row_sum = 0;
-      for (std::int64_t k = 0; k < columns.count; ++k) row_sum += columns.weights[k] * x[k * map.stride_w];
-      sum += rows.weights[r] * row_sum;
-    }
-    y[c * y_stride_c] = sum;
-  }
-}
 
 void roi_align_direct(const RoiAlignJob& job) {
   parallel_for(job.rows, 1, [&](std::int64_t begin, std::int64_t end) {
@@ -202,7 +159,7 @@ void roi_align_separable(const RoiAlignJob& job, PoolBin pool_bin, void* scratch
 std::size_t roi_align_scratch(const RoiGrid& grid, std::int64_t rows, std::int64_t height, std::int64_t width) {
   Scratch scratch;
   const Workspace work(scratch, grid, height, width);
-  return scratch.bytes() * static_cast<std::size_t>(task_count(rows));
+  return static_cast<std::size_t>(checked_product(static_cast<std::int64_t>(scratch.bytes()), task_count(rows)));
 }
 
 }  // namespace d2deploy
