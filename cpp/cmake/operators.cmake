@@ -105,8 +105,6 @@ ${definitions_${instances}}
     list(REMOVE_DUPLICATES sources_${backend})
     target_sources(${target} PRIVATE ${sources_${backend}})
   endforeach()
-  set_source_files_properties(${sources_avx512} TARGET_DIRECTORY ${target} PROPERTIES
-    COMPILE_OPTIONS "-O3;-mavx512f;-mavx512vl;-mavx512bw;-mavx512dq;-mfma;-mprefer-vector-width=512")
   d2deploy_cuda_sources(${target} ${sources_cuda})
 
   file(CONFIGURE OUTPUT "${CMAKE_CURRENT_BINARY_DIR}/registry.cpp" CONTENT

@@ -42,6 +42,11 @@ TEST(PyramidProposals, InfersWithSizesThatAreNotKnownYet) {
   EXPECT_EQ(rows("", 1, 8, U), U);
 }
 
+TEST(PyramidProposals, OfMoreThanCanBeCountedAreAnError) {
+  constexpr std::int64_t kLarge = std::int64_t{1} << 40;
+  EXPECT_THROW((void)rows("pre_nms_topN=0 post_nms_topN=0", kLarge, kLarge), Error);
+}
+
 // A small trained Mask R-CNN with a feature pyramid of five levels, and at most 1000 proposals per image.
 std::shared_ptr<const Model> example() {
   const std::filesystem::path folder = D2DEPLOY_EXAMPLES;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import re
 import subprocess
 import sys
@@ -114,3 +115,47 @@ def test_importing_the_package_needs_numpy_alone() -> None:
     command = f"import sys; sys.path.insert(0, {str(ROOT / 'python')!r}); {code}"
     result = run(sys.executable, "-c", command)
     assert (result.returncode, result.stdout) == (0, "\n"), result.stderr
+
+
+SHARED = "#include <vector>\nstd::vector<int> numbers{avx512}() {{ return std::vector<int>(3); }}\n"
+FUSED = "float area_of(float w, float h, float other) { return w * h + other; }\n"
+
+
+def objects_fault(folder: Path, source: str, text: str, *options: str) -> str:
+    """What check_objects says about the object of one source."""
+    (folder / source).parent.mkdir()
+    (folder / source).write_text(text)
+    target = f"{folder}/{source}.o"
+    compiled = run("c++", "-c", *options, folder / source, "-o", target)
+    assert compiled.returncode == 0, compiled.stderr
+    result = run(sys.executable, ROOT / "scripts/check_objects", target)
+    assert result.returncode == (1 if result.stdout else 0), result.stderr
+    return result.stdout
+
+
+@pytest.mark.parametrize(
+    ("source", "text", "message"),
+    [
+        ("kernels/sum_avx512.cpp", SHARED.format(avx512="_avx512"), "is weak: the linker may take it"),
+        ("kernels/sum_avx512.cpp", "int sum(int a, int b) { return a + b; }\n", "'sum(int, int)' must have avx512"),
+        ("kernels/sum_avx512.cpp", "int sum_avx512(int a, int b) { return a + b; }\n", ""),
+        ("kernels/sum.cpp", SHARED.format(avx512=""), ""),
+    ],
+)
+def test_check_objects_finds_what_is_shared(tmp_path: Path, source: str, text: str, message: str) -> None:
+    found = objects_fault(tmp_path, source, text, "-O0")
+    assert message in found
+    assert bool(message) == bool(found)
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="the options are for x86-64")
+def test_check_objects_finds_what_is_fused(tmp_path: Path) -> None:
+    found = objects_fault(tmp_path, "kernels/boxes.cpp", FUSED, "-O2", "-mfma", "-ffp-contract=fast")
+    assert re.search(r"boxes\.cpp\.o: holds vfmadd\d+ss, which rounds", found)
+    target = str(tmp_path / "kernels/boxes.cpp.o")
+    allowed = run(sys.executable, ROOT / "scripts/check_objects", "--contracted", "kernels/boxes.cpp", target)
+    assert (allowed.returncode, allowed.stdout) == (0, "")
+
+
+def test_check_objects_passes_what_is_not_fused(tmp_path: Path) -> None:
+    assert objects_fault(tmp_path, "kernels/boxes.cpp", FUSED, "-O2", "-ffp-contract=off") == ""

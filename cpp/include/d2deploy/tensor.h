@@ -36,8 +36,8 @@ class Shape {
 
   /// Whether no dimension is kUnknown.
   bool known() const;
-  /// Number of elements; 1 for a scalar. Throws InvalidModel where the product overflows 63 bits
-  /// or a dimension is negative.
+  /// Number of elements; 1 for a scalar. Throws InvalidModel where the product overflows 63 bits, where a dimension
+  /// is 0 that of the others, or a dimension is negative.
   std::int64_t size() const;
   /// Product of the dimensions [first, last), with the same checks.
   std::int64_t size(std::size_t first, std::size_t last) const;

@@ -9,6 +9,23 @@
 
 namespace d2deploy {
 
+namespace {
+
+// The product of dimensions, where those of size 0 count as 1: in a tensor without elements too, the steps from one
+// element to the next fit into 64 bits.
+std::int64_t extent(const Shape& shape, std::size_t first, std::size_t last) {
+  std::int64_t product = 1;
+  bool overflow = false;
+  for (std::size_t i = first; i < last; ++i) {
+    check<InvalidModel>(shape[i] >= 0, "shape ", shape, " has a negative or unknown dimension");
+    overflow = __builtin_mul_overflow(product, std::max<std::int64_t>(shape[i], 1), &product) || overflow;
+  }
+  check<InvalidModel>(!overflow, "shape ", shape, " has more than 2^63 elements");
+  return product;
+}
+
+}  // namespace
+
 std::string to_string(Device device) {
   return device.kind == Device::cpu ? "cpu" : "cuda:" + std::to_string(device.index);
 }
@@ -31,16 +48,8 @@ bool Shape::known() const { return std::find(begin(), end(), kUnknown) == end();
 std::int64_t Shape::size() const { return size(0, rank_); }
 
 std::int64_t Shape::size(std::size_t first, std::size_t last) const {
-  std::int64_t product = 1;
-  bool overflow = false, zero = false;
-  for (std::size_t i = first; i < last; ++i) {
-    check<InvalidModel>(dims_[i] >= 0, "shape ", *this, " has a negative or unknown dimension");
-    zero = zero || dims_[i] == 0;
-    if (dims_[i] != 0) overflow = __builtin_mul_overflow(product, dims_[i], &product) || overflow;
-  }
-  if (zero) return 0;
-  check<InvalidModel>(!overflow, "shape ", *this, " has more than 2^63 elements");
-  return product;
+  const std::int64_t product = extent(*this, first, last);
+  return std::find(begin() + first, begin() + last, 0) == begin() + last ? product : 0;
 }
 
 bool operator==(const Shape& a, const Shape& b) { return std::ranges::equal(a, b); }
@@ -58,9 +67,10 @@ std::ostream& operator<<(std::ostream& os, Layout layout) { return os << name(la
 
 std::int64_t TensorType::bytes() const {
   std::int64_t total = 0;
-  check<InvalidModel>(!__builtin_mul_overflow(shape.size(), static_cast<std::int64_t>(size_of(dtype)), &total),
-                      "shape ", shape, " takes more than 2^63 bytes");
-  return total;
+  const std::int64_t elements = extent(shape, 0, shape.rank());
+  check<InvalidModel>(!__builtin_mul_overflow(elements, static_cast<std::int64_t>(size_of(dtype)), &total), "shape ",
+                      shape, " takes more than 2^63 bytes");
+  return shape.size() == 0 ? 0 : total;
 }
 
 Tensor Tensor::allocate(const TensorType& type) {

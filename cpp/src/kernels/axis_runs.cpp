@@ -4,31 +4,39 @@
 #include <cstring>
 
 #include "core/threads.h"
+#include "kernels/loops.h"
 
 namespace d2deploy {
 
 AxisRuns axis_runs(const TensorType& type, std::size_t axis) {
-  const Shape& s = type.shape;
-  Shape memory = s;
-  if (type.layout == Layout::channels_last) {
-    memory = {s[0], s[2], s[3], s[1]};
-    constexpr std::size_t kPlace[] = {0, 3, 1, 2};
-    axis = kPlace[axis];
+  const auto order = memory_order(type);
+  AxisRuns runs{1, type.shape[axis], static_cast<std::int64_t>(size_of(type.dtype))};
+  bool inside = false;
+  for (std::size_t i = 0; i < type.shape.rank(); ++i) {
+    if (order[i] == axis) {
+      inside = true;
+      continue;
+    }
+    (inside ? runs.run_bytes : runs.outer) *= type.shape[order[i]];
   }
-  const auto element = static_cast<std::int64_t>(size_of(type.dtype));
-  return {memory.size(0, axis), memory[axis], memory.size(axis + 1, memory.rank()) * element};
+  return runs;
 }
 
 void copy_chunks(const std::byte* x, std::int64_t x_stride, std::byte* y, std::int64_t y_stride,
                  std::int64_t chunk_bytes, std::int64_t count) {
   if (chunk_bytes == 0) return;
+  if (x_stride == chunk_bytes && y_stride == chunk_bytes) {  // all of it is one
+    chunk_bytes *= count;
+    count = 1;
+  }
   constexpr std::int64_t kGrainBytes = 1 << 17;
   parallel_for(chunk_bytes * count, kGrainBytes, [&](std::int64_t begin, std::int64_t end) {
-    while (begin < end) {  // a part may begin and end inside of a chunk
-      const std::int64_t chunk = begin / chunk_bytes, at = begin % chunk_bytes;
-      const std::int64_t bytes = std::min(chunk_bytes - at, end - begin);
+    // A part may begin and end inside of a chunk.
+    std::int64_t chunk = begin / chunk_bytes, at = begin % chunk_bytes;
+    for (std::int64_t left = end - begin; left > 0; ++chunk, at = 0) {
+      const std::int64_t bytes = std::min(chunk_bytes - at, left);
       std::memcpy(y + chunk * y_stride + at, x + chunk * x_stride + at, static_cast<std::size_t>(bytes));
-      begin += bytes;
+      left -= bytes;
     }
   });
 }

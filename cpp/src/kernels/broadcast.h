@@ -7,19 +7,14 @@
 
 #include "core/threads.h"
 #include "d2deploy/tensor.h"
+#include "kernels/loops.h"
 
 namespace d2deploy {
 
-/// The loops of one call, outermost first, in the order in which the output lies in memory. Loops that
-/// walk all three tensors evenly are one loop, so equal types give one and a scalar operand gives one.
-struct Broadcast {
-  std::size_t rank = 0;                                        ///< at least 1
-  std::array<std::int64_t, Shape::kMaxRank> dims{}, a{}, b{};  ///< size, and steps in elements; 0: read again
-
-  /// `a_offset`, `b_offset`: the output's dimension that the operand's first one belongs to.
-  static Broadcast of(const TensorType& out, const TensorType& a, std::size_t a_offset, const TensorType& b,
-                      std::size_t b_offset);
-};
+/// The loops of one call, at least one, in the order in which the output lies in memory: equal types give one, and so
+/// does a scalar operand. `a_offset`, `b_offset`: the output's dimension that the operand's first one belongs to.
+Loops broadcast(const TensorType& out, const TensorType& a, std::size_t a_offset, const TensorType& b,
+                std::size_t b_offset);
 
 namespace detail {
 
@@ -62,26 +57,21 @@ void broadcast_short_row(const T* a, const T* row, T* c, std::int64_t rows, std:
 
 /// c = f(a, b), element by element. c may be the memory of an operand of exactly its type.
 template <class T, class F>
-void for_each_pair(const Broadcast& loops, const T* a, const T* b, T* c, F f) {
-  const std::size_t last = loops.rank - 1;
-  const std::int64_t inner = loops.dims[last], a_step = loops.a[last], b_step = loops.b[last];
-  std::int64_t total = 1;
-  for (std::size_t d = 0; d < loops.rank; ++d) total *= loops.dims[d];
+void for_each_pair(const Loops& loops, const T* a, const T* b, T* c, F f) {
+  const std::size_t last = loops.count - 1;
+  const std::int64_t inner = loops.size[last], a_step = loops.a[last], b_step = loops.b[last];
+  const std::int64_t total = loops.total();
   if (total == 0) return;
-  if (loops.rank == 2 && inner <= detail::kTile / 8 && a_step == 1 && b_step == 1) {
-    if (loops.a[0] == inner && loops.b[0] == 0) return detail::broadcast_short_row(a, b, c, loops.dims[0], inner, f);
+  if (loops.count == 2 && inner <= detail::kTile / 8 && a_step == 1 && b_step == 1) {
+    if (loops.a[0] == inner && loops.b[0] == 0) return detail::broadcast_short_row(a, b, c, loops.size[0], inner, f);
     if (loops.b[0] == inner && loops.a[0] == 0)
-      return detail::broadcast_short_row(b, a, c, loops.dims[0], inner, [f](T y, T x) { return f(x, y); });
+      return detail::broadcast_short_row(b, a, c, loops.size[0], inner, [f](T y, T x) { return f(x, y); });
   }
   parallel_for(total, detail::kBroadcastGrain, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end;) {
       const std::int64_t start = i % inner, n = std::min(inner - start, end - i);
-      std::int64_t a_at = start * a_step, b_at = start * b_step, rest = i / inner;
-      for (std::size_t d = last; d-- > 0; rest /= loops.dims[d]) {
-        a_at += rest % loops.dims[d] * loops.a[d];
-        b_at += rest % loops.dims[d] * loops.b[d];
-      }
-      detail::broadcast_row(a + a_at, a_step, b + b_at, b_step, c + i, n, f);
+      const Loops::Offsets at = loops.at(i / inner, last);
+      detail::broadcast_row(a + at.a + start * a_step, a_step, b + at.b + start * b_step, b_step, c + i, n, f);
       i += n;
     }
   });

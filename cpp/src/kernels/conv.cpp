@@ -1,7 +1,6 @@
 #include "kernels/conv.h"
 
 #include <algorithm>
-#include <vector>
 
 #include "core/threads.h"
 
@@ -14,9 +13,12 @@ inline void add_scaled(float x, const float* filters, float* sums, std::int64_t 
   for (std::int64_t m = 0; m < count; ++m) sums[m] += x * filters[m];
 }
 
-// One output cell: all channels of one group.
+// Output channels that are summed at a time.
+constexpr std::int64_t kTile = 512;
+
+// One output cell: `tile` channels of one group, which has m_count of them.
 void cell(const Window& w, std::int64_t k_count, std::int64_t m_count, const MapView& x, const float* image,
-          std::int64_t oy, std::int64_t ox, const float* packed, float* sums) {
+          std::int64_t oy, std::int64_t ox, const float* packed, std::int64_t tile, float* sums) {
   for (std::int64_t i = 0; i < w.kernel_h; ++i) {
     const std::int64_t iy = oy * w.stride_h - w.pad_t + i * w.dilation_h;
     if (iy < 0 || iy >= x.height) continue;
@@ -25,7 +27,7 @@ void cell(const Window& w, std::int64_t k_count, std::int64_t m_count, const Map
       if (ix < 0 || ix >= x.width) continue;
       const float* at = image + iy * x.stride_h + ix * x.stride_w;
       const float* filters = packed + (i * w.kernel_w + j) * k_count * m_count;
-      for (std::int64_t k = 0; k < k_count; ++k) add_scaled(at[k * x.stride_c], filters + k * m_count, sums, m_count);
+      for (std::int64_t k = 0; k < k_count; ++k) add_scaled(at[k * x.stride_c], filters + k * m_count, sums, tile);
     }
   }
 }
@@ -48,23 +50,23 @@ void convolve(const Window& window, std::int64_t group, std::int64_t images, con
   const std::int64_t k_count = x.channels / group, m_count = y.channels / group;
   const std::int64_t group_size = window.kernel_h * window.kernel_w * k_count * m_count;
   parallel_for(images * y.height, 1, [&](std::int64_t begin, std::int64_t end) {
-    std::vector<float> sums(static_cast<std::size_t>(m_count));
+    float sums[kTile];
     for (std::int64_t row = begin; row < end; ++row) {
       const std::int64_t n = row / y.height, oy = row % y.height;
       for (std::int64_t ox = 0; ox < y.width; ++ox)
-        for (std::int64_t g = 0; g < group; ++g) {
-          const std::int64_t m0 = g * m_count;
-          for (std::int64_t m = 0; m < m_count; ++m)
-            sums[static_cast<std::size_t>(m)] = epilogue.bias ? epilogue.bias[m0 + m] : 0.0F;
-          cell(window, k_count, m_count, x, x.data + n * x.stride_n + g * k_count * x.stride_c, oy, ox,
-               packed + g * group_size, sums.data());
-          const std::int64_t at = n * y.stride_n + oy * y.stride_h + ox * y.stride_w + m0 * y.stride_c;
-          for (std::int64_t m = 0; m < m_count; ++m) {
-            float value = sums[static_cast<std::size_t>(m)];
-            if (epilogue.addend) value += epilogue.addend[at + m * y.stride_c];
-            y.data[at + m * y.stride_c] = epilogue.relu && value < 0.0F ? 0.0F : value;
+        for (std::int64_t g = 0; g < group; ++g)
+          for (std::int64_t first = 0; first < m_count; first += kTile) {
+            const std::int64_t m0 = g * m_count + first, tile = std::min(kTile, m_count - first);
+            for (std::int64_t m = 0; m < tile; ++m) sums[m] = epilogue.bias ? epilogue.bias[m0 + m] : 0.0F;
+            cell(window, k_count, m_count, x, x.data + n * x.stride_n + g * k_count * x.stride_c, oy, ox,
+                 packed + g * group_size + first, tile, sums);
+            const std::int64_t at = n * y.stride_n + oy * y.stride_h + ox * y.stride_w + m0 * y.stride_c;
+            for (std::int64_t m = 0; m < tile; ++m) {
+              float value = sums[m];
+              if (epilogue.addend) value += epilogue.addend[at + m * y.stride_c];
+              y.data[at + m * y.stride_c] = epilogue.relu && value < 0.0F ? 0.0F : value;
+            }
           }
-        }
     }
   });
 }

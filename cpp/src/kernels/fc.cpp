@@ -60,6 +60,7 @@ void tiles(const Problem& p, std::int64_t m, std::int64_t n, std::int64_t n_end)
 
 void fully_connected(const float* x, const float* w, const float* b, std::int64_t rows, std::int64_t columns,
                      std::int64_t depth, bool relu, float* y) {
+  if (rows == 0 || columns == 0) return;
   const Problem p{x, w, b, rows, columns, depth, relu, y};
   // A block of columns, whose weights stay in the cache, meets all rows before the next one comes.
   constexpr std::int64_t kColumns = 16, kRows = 32;

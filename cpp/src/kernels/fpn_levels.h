@@ -15,14 +15,15 @@ struct FpnLevels {
   float plus_one = 1;
 
   /// floor(canonical_level + log2(sqrt(area) / canonical_scale)), within [min_level, max_level], as an offset from
-  /// min_level. Throws InvalidArgument where the area is negative or NaN. `op` and `row` are for the message.
-  std::int64_t index(const char* op, std::int64_t row, const Box& b) const {
+  /// min_level. 0, the finest level, where the area is negative or NaN.
+  std::int64_t index(const Box& b) const {
     const float box_area = area(b, plus_one);
-    check(box_area >= 0, op, ": row ", row, " of rois has area ", box_area, ", must not be negative");
+    if (!(box_area >= 0)) return 0;
     const float scale = std::sqrt(box_area) / canonical_scale + 1e-6F;
     const float level = std::floor(canonical_level + std::log(scale) / 0.6931471805599453F);
-    const auto lo = static_cast<float>(min_level), hi = static_cast<float>(max_level);
-    return static_cast<std::int64_t>(std::clamp(level, lo, hi)) - min_level;
+    // In float64: float32 does not hold all levels that may be asked for.
+    const auto lo = static_cast<double>(min_level), hi = static_cast<double>(max_level);
+    return static_cast<std::int64_t>(std::clamp(static_cast<double>(level), lo, hi)) - min_level;
   }
 };
 

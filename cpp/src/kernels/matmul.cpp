@@ -47,6 +47,7 @@ void multiply_block(const MatmulShape& s, const MatmulData& data, const float* b
 }  // namespace
 
 void multiply(const MatmulShape& s, std::span<const MatmulData> products, const float* bias) {
+  if (products.empty() || s.m == 0 || s.n == 0) return;
   const std::int64_t down = (s.m + kRows - 1) / kRows, across = (s.n + kColumns - 1) / kColumns;
   const auto count = static_cast<std::int64_t>(products.size());
   const std::int64_t work = std::min(s.m, kRows) * kColumns * (s.k + 1);  // multiplications in a block

@@ -6,6 +6,7 @@
 #include "core/check.h"
 #include "core/element_type.h"
 #include "core/threads.h"
+#include "kernels/axis_runs.h"
 
 namespace d2deploy {
 
@@ -82,13 +83,6 @@ void reorder_images(const Images& s, const void* from, Layout to, void* out) {
   });
 }
 
-void copy(const void* x, void* y, std::int64_t bytes) {
-  parallel_for(bytes, 1 << 17, [&](std::int64_t begin, std::int64_t end) {
-    std::memcpy(static_cast<std::byte*>(y) + begin, static_cast<const std::byte*>(x) + begin,
-                static_cast<std::size_t>(end - begin));
-  });
-}
-
 }  // namespace
 
 void reorder(const TensorType& from, const void* x, Layout to, void* y) {
@@ -96,7 +90,7 @@ void reorder(const TensorType& from, const void* x, Layout to, void* y) {
   if (bytes == 0) return;
   const Shape& s = from.shape;
   const bool same = s.rank() != 4 || from.layout == to || s[1] == 1 || s[2] * s[3] == 1;
-  if (same) return copy(x, y, bytes);
+  if (same) return copy_chunks(static_cast<const std::byte*>(x), 0, static_cast<std::byte*>(y), 0, bytes, 1);
   const Images images{s[0], s[1], s[2] * s[3]};
   with_element_bytes(from.dtype, [&]<class T>(T) { reorder_images<T>(images, x, to, y); });
 }

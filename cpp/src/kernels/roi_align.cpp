@@ -10,14 +10,6 @@ namespace d2deploy {
 
 namespace {
 
-RoiAxis make_axis(const RoiAlignJob& job, std::int64_t row, float from, float to, float scale, std::int64_t pooled,
-                  std::int64_t size) {
-  const RoiAxis axis = roi_axis(job.grid, from, to, scale, pooled, size);
-  check(!(axis.bin < 0), job.op, ": row ", row, " of rois runs from ", from, " to ", to,
-        ", must not end before it starts when aligned=1");
-  return axis;
-}
-
 // One RoI, ready to be pooled.
 struct Target {
   const FeatureMap* map;
@@ -29,11 +21,11 @@ Target make_target(const RoiAlignJob& job, std::int64_t row) {
   const float* p = job.rois + row * job.columns;
   const Box box = load_box(p + job.columns - 4);
   const bool pyramid = job.maps.size() > 1;
-  const FeatureMap& map = job.maps[pyramid ? static_cast<std::size_t>(job.levels.index(job.op, row, box)) : 0];
+  const FeatureMap& map = job.maps[pyramid ? static_cast<std::size_t>(job.levels.index(box)) : 0];
   const std::int64_t image = image_index(job.op, row, job.columns == 5 ? p[0] : 0.0F, map.images);
   return {&map, map.data + image * map.stride_n,
-          make_axis(job, row, box.y1, box.y2, map.scale, job.grid.pooled_h, map.height),
-          make_axis(job, row, box.x1, box.x2, map.scale, job.grid.pooled_w, map.width)};
+          roi_axis(job.grid, box.y1, box.y2, map.scale, job.grid.pooled_h, map.height),
+          roi_axis(job.grid, box.x1, box.x2, map.scale, job.grid.pooled_w, map.width)};
 }
 
 float* bin_output(const RoiAlignJob& job, std::int64_t row, std::int64_t ph, std::int64_t pw) {
@@ -56,22 +48,23 @@ void add_sample(const Target& t, const Sample& v, const Sample& h, float* y, std
 void sample_bin(const Target& t, std::int64_t ph, std::int64_t pw, float* y, std::int64_t y_stride_c) {
   const std::int64_t channels = t.map->channels;
   for (std::int64_t c = 0; c < channels; ++c) y[c * y_stride_c] = 0;
-  if (t.vertical.grid == 0 || t.horizontal.grid == 0) return;
-  const RoiSamples rows = samples_near_map(t.vertical, ph), columns = samples_near_map(t.horizontal, pw);
+  const SampleLine &down = t.vertical.line, &across = t.horizontal.line;
+  if (down.grid == 0 || across.grid == 0) return;
+  const SampleRange rows = t.vertical.samples_near_map(ph), columns = t.horizontal.samples_near_map(pw);
   Sample v{}, h{};
   for (std::int64_t i = rows.begin; i < rows.end; ++i) {
-    if (!locate(t.vertical.position(ph, i), t.vertical.size, v)) continue;
+    if (!locate(down.position(ph, i), t.vertical.size, v)) continue;
     for (std::int64_t j = columns.begin; j < columns.end; ++j)
-      if (locate(t.horizontal.position(pw, j), t.horizontal.size, h)) add_sample(t, v, h, y, y_stride_c);
+      if (locate(across.position(pw, j), t.horizontal.size, h)) add_sample(t, v, h, y, y_stride_c);
   }
-  const float count = static_cast<float>(t.vertical.grid) * static_cast<float>(t.horizontal.grid);
+  const float count = static_cast<float>(down.grid) * static_cast<float>(across.grid);
   for (std::int64_t c = 0; c < channels; ++c) y[c * y_stride_c] /= count;
 }
 
 // The weights of one bin along one axis, their sum 1 where all samples count. `weights` has room for the axis.
 Taps make_taps(const RoiAxis& axis, std::int64_t in_bin, float* weights) {
   Taps taps{weights, 0, 0};
-  const RoiSamples samples = samples_near_map(axis, in_bin);
+  const SampleRange samples = axis.samples_near_map(in_bin);
   const auto add = [&](std::int64_t cell, float weight) {
     if (taps.count == 0) taps.first = cell;
     while (taps.first + taps.count <= cell) weights[taps.count++] = 0;
@@ -79,11 +72,11 @@ Taps make_taps(const RoiAxis& axis, std::int64_t in_bin, float* weights) {
   };
   Sample s{};
   for (std::int64_t i = samples.begin; i < samples.end; ++i) {
-    if (!locate(axis.position(in_bin, i), axis.size, s)) continue;
+    if (!locate(axis.line.position(in_bin, i), axis.size, s)) continue;
     add(s.low, 1 - s.fraction);  // positions ascend, and so do cells
     add(s.high, s.fraction);
   }
-  for (std::int64_t k = 0; k < taps.count; ++k) weights[k] /= static_cast<float>(axis.grid);
+  for (std::int64_t k = 0; k < taps.count; ++k) weights[k] /= static_cast<float>(axis.line.grid);
   return taps;
 }
 
@@ -95,8 +88,8 @@ struct Workspace {
   Workspace(Scratch& scratch, const RoiGrid& grid, std::int64_t height, std::int64_t width)
       : rows(scratch.take<Taps>(grid.pooled_h)),
         columns(scratch.take<Taps>(grid.pooled_w)),
-        row_weights(scratch.take<float>(grid.pooled_h * height)),
-        column_weights(scratch.take<float>(grid.pooled_w * width)) {}
+        row_weights(scratch.take<float>(checked_product(grid.pooled_h, height))),
+        column_weights(scratch.take<float>(checked_product(grid.pooled_w, width))) {}
 };
 
 void pool_row(const RoiAlignJob& job, std::int64_t row, PoolBin pool_bin, const Workspace& work) {
@@ -115,21 +108,6 @@ void pool_row(const RoiAlignJob& job, std::int64_t row, PoolBin pool_bin, const 
 std::int64_t task_count(std::int64_t rows) { return std::min<std::int64_t>(rows, 64); }
 
 }  // namespace
-
-void pool_bin_any_layout(const FeatureMap& map, const float* image, const Taps& rows, const Taps& columns, float* y,
-                         std::int64_t y_stride_c) {
-  const float* corner = image + rows.first * map.stride_h + columns.first * map.stride_w;
-  for (std::int64_t c = 0; c < map.channels; ++c) {
-    float sum = 0;
-    for (std::int64_t r = 0; r < rows.count; ++r) {
-      const float* x = corner + c * map.stride_c + r * map.stride_h;
-      float row_sum = 0;
-      for (std::int64_t k = 0; k < columns.count; ++k) row_sum += columns.weights[k] * x[k * map.stride_w];
-      sum += rows.weights[r] * row_sum;
-    }
-    y[c * y_stride_c] = sum;
-  }
-}
 
 void roi_align_direct(const RoiAlignJob& job) {
   parallel_for(job.rows, 1, [&](std::int64_t begin, std::int64_t end) {
@@ -163,7 +141,7 @@ void roi_align_separable(const RoiAlignJob& job, PoolBin pool_bin, void* scratch
 std::size_t roi_align_scratch(const RoiGrid& grid, std::int64_t rows, std::int64_t height, std::int64_t width) {
   Scratch scratch;
   const Workspace work(scratch, grid, height, width);
-  return scratch.bytes() * static_cast<std::size_t>(task_count(rows));
+  return static_cast<std::size_t>(checked_product(static_cast<std::int64_t>(scratch.bytes()), task_count(rows)));
 }
 
 }  // namespace d2deploy

@@ -10,17 +10,10 @@
 #include <span>
 
 #include "kernels/fpn_levels.h"
+#include "kernels/pool_bin.h"
 #include "kernels/roi_axis.h"
 
 namespace d2deploy {
-
-/// Feature maps of all images at one scale; strides in elements.
-struct FeatureMap {
-  const float* data;
-  std::int64_t images, channels, height, width;
-  std::int64_t stride_n, stride_c, stride_h, stride_w;
-  float scale;  ///< map cells per image pixel
-};
 
 struct RoiAlignJob {
   const char* op;  ///< for messages
@@ -33,21 +26,8 @@ struct RoiAlignJob {
   std::int64_t y_stride_n, y_stride_c, y_stride_h, y_stride_w;
 };
 
-/// Weights of the cells [first, first + count) of one bin along one axis.
-struct Taps {
-  const float* weights;
-  std::int64_t first, count;
-};
-
-/// All channels of one bin. `image` is the map of the RoI's image.
-using PoolBin = void (*)(const FeatureMap& map, const float* image, const Taps& rows, const Taps& columns, float* y,
-                         std::int64_t y_stride_c);
-void pool_bin_any_layout(const FeatureMap& map, const float* image, const Taps& rows, const Taps& columns, float* y,
-                         std::int64_t y_stride_c);
-
-/// Both throw InvalidArgument, with the row, where an image index is out of range, the area of a box to be given
-/// a level is negative, or, if aligned, a side is. RoIs of size zero or with coordinates that are not finite get
-/// zeros, and samples beyond the map cost nothing.
+/// Both throw InvalidArgument, with the row, where an image index is out of range. RoIs of size zero, of a negative
+/// one if aligned, or with coordinates that are not finite get zeros, and samples beyond the map cost nothing.
 void roi_align_direct(const RoiAlignJob& job);
 void roi_align_separable(const RoiAlignJob& job, PoolBin pool_bin, void* scratch);
 

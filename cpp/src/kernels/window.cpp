@@ -81,13 +81,11 @@ void place(const char* type, std::int64_t legacy_pad, Side s) {
 
 }  // namespace
 
-Window resolve(const char* type, const WindowParams& p) {
+Window resolve_without_kernel(const char* type, const WindowParams& p) {
   check<Unsupported>(p.order == "NCHW", type, ": order '", p.order, "' is not available, wanted NCHW");
   Window w;
-  const Pair kernel = pair(type, "kernel", p.kernels, p.kernel, p.kernel_h, p.kernel_w, 0);
   const Pair stride = pair(type, "stride", p.strides, p.stride, p.stride_h, p.stride_w, 1);
   const Pair dilation = pair(type, "dilation", p.dilations, p.dilation, p.dilation_h, p.dilation_w, 1);
-  w.kernel_h = kernel.h, w.kernel_w = kernel.w;
   w.stride_h = stride.h, w.stride_w = stride.w;
   w.dilation_h = dilation.h, w.dilation_w = dilation.w;
   set_pads(type, p, w);
@@ -95,11 +93,18 @@ Window resolve(const char* type, const WindowParams& p) {
     const bool plain = stride.h == 1 && stride.w == 1 && dilation.h == 1 && dilation.w == 1 && w.pad_t == 0 &&
                        w.pad_l == 0 && w.pad_b == 0 && w.pad_r == 0;
     check<InvalidModel>(plain, type, ": global_pooling goes with no strides, pads or dilations");
-  } else {
-    check<InvalidModel>(kernel.h > 0 && kernel.w > 0, type, ": the kernel's size is not given, wanted kernels=[h,w]");
   }
   check<InvalidModel>(stride.h > 0 && stride.w > 0 && dilation.h > 0 && dilation.w > 0, type,
                       ": strides and dilations must be positive");
+  return w;
+}
+
+Window resolve(const char* type, const WindowParams& p) {
+  Window w = resolve_without_kernel(type, p);
+  const Pair kernel = pair(type, "kernel", p.kernels, p.kernel, p.kernel_h, p.kernel_w, 0);
+  w.kernel_h = kernel.h, w.kernel_w = kernel.w;
+  check<InvalidModel>(p.global_pooling || (w.kernel_h > 0 && w.kernel_w > 0), type,
+                      ": the kernel's size is not given, wanted kernels=[h,w]");
   return w;
 }
 

@@ -34,6 +34,8 @@ struct Window {
 /// `type` is the operator's, for messages. Throws InvalidModel where they contradict each other, and
 /// Unsupported for windows that are not two-dimensional.
 Window resolve(const char* type, const WindowParams& params);
+/// The same for a window whose kernel does not matter and is not looked at.
+Window resolve_without_kernel(const char* type, const WindowParams& params);
 
 /// The window on images of `height` x `width`; an unknown side leaves its pads as given and its output
 /// unknown. Throws InvalidArgument, with the numbers, where the window is longer than the padded image.

@@ -39,7 +39,7 @@ void run_binary(const char* type, const BinaryParams& params, const Call& call) 
   const BinaryShape shape = BinaryShape::of(type, params, call.input(0).shape(), call.input(1).shape());
   TensorType b = call.input(1).type();
   if (shape.b_is_scalar) b = {b.dtype, {}, Layout::row_major};
-  const auto loops = Broadcast::of(call.output(0).type(), call.input(0).type(), shape.a_offset, b, shape.b_offset);
+  const auto loops = broadcast(call.output(0).type(), call.input(0).type(), shape.a_offset, b, shape.b_offset);
   const auto run = [&]<class T>(T) { for_each_pair(loops, call.in<T>(0), call.in<T>(1), call.out<T>(0), F()); };
   switch (call.output(0).dtype()) {
     case DType::float32: return run(float());

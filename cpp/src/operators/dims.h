@@ -18,10 +18,15 @@ inline std::int64_t known_size(const Shape& x) { return known_size(x, 0, x.rank(
 /// Whether two sizes may be the same, as far as they are known.
 inline bool may_equal(std::int64_t a, std::int64_t b) { return a == b || a == kUnknown || b == kUnknown; }
 
-/// The elements of an int32 or int64 tensor.
+/// Element i of an int32 or int64 tensor.
+inline std::int64_t int_value(const Tensor& t, std::size_t i) {
+  return t.dtype() == DType::int64 ? t.data<std::int64_t>()[i] : t.data<std::int32_t>()[i];
+}
+/// All of them.
 inline Ints int_values(const Tensor& t) {
-  if (t.dtype() == DType::int64) return Ints(t.values<std::int64_t>().begin(), t.values<std::int64_t>().end());
-  return Ints(t.values<std::int32_t>().begin(), t.values<std::int32_t>().end());
+  Ints values(static_cast<std::size_t>(t.size()));
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = int_value(t, i);
+  return values;
 }
 
 }  // namespace d2deploy

@@ -36,7 +36,7 @@ struct ResizeScale {
 inline std::int64_t resized(const char* type, std::int64_t size, float scale) {
   if (size == kUnknown) return kUnknown;
   const float out = static_cast<float>(size) * scale;
-  check(out < 0x1p+31F, type, ": ", size, " times ", scale, " is above 2^31");
+  check(size <= INT32_MAX && out < 0x1p+31F, type, ": ", size, " times ", scale, " is above 2^31");
   return static_cast<std::int64_t>(out);
 }
 

@@ -117,8 +117,12 @@ def box_with_nms_limit(args: Arguments, inputs: list[Array]) -> list[Array]:
     sizes = np.zeros((len(splits), scores.shape[1]), np.int32)
     start = 0
     for image, count in enumerate(splits):
-        rows = slice(start, start + int(count))
+        rows = np.arange(start, start + int(count))
         start += int(count)
+        places = np.arange(len(rows))  # in the image
+        if args.flag("detectron2_order", False):  # as Detectron2, rows that are not finite are not looked at
+            finite = np.isfinite(scores[rows]).all(axis=1) & np.isfinite(boxes[rows]).all(axis=1)
+            rows, places = rows[finite], places[finite]
         kept_classes = []
         for c in range(1, scores.shape[1]):
             column = c if with_background else c - 1
@@ -130,7 +134,7 @@ def box_with_nms_limit(args: Arguments, inputs: list[Array]) -> list[Array]:
             out_scores += kept.scores
             out_boxes += [block[row] for row in kept.rows]
             out_classes += [c - shift] * len(kept.rows)
-            keeps += kept.rows
+            keeps += [int(places[row]) for row in kept.rows]
             sizes[image, c] = len(kept.rows)
     return [
         np.array(out_scores, np.float32),

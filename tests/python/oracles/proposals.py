@@ -36,18 +36,20 @@ def _proposals(args: Arguments, scores: Array, deltas: Array, info: Array, ancho
     shift[:, :2] = np.stack([column, row], axis=1) * stride
     if d == 4:
         shift[:, 2:] = shift[:, :2]
-        boxes = decode(anchors[anchor] + shift, moves, (1, 1, 1, 1), plus_one)
-        boxes = float32(clip(boxes, int(info[0]), int(info[1]), plus_one))
+        decoded = decode(anchors[anchor] + shift, moves, (1, 1, 1, 1), plus_one)
+        boxes = float32(clip(decoded, int(info[0]), int(info[1]), plus_one))
         sides = boxes[:, 2:] - boxes[:, :2] + np.float32(plus_one)
         centres = boxes[:, :2] + sides / np.float32(2)
     else:
-        boxes = decode_rotated(args, anchors[anchor] + shift, moves, (1, 1, 1, 1))
-        boxes = float32(clip_rotated(args, boxes, int(info[0]), int(info[1]), plus_one))
+        decoded = decode_rotated(args, anchors[anchor] + shift, moves, (1, 1, 1, 1))
+        boxes = float32(clip_rotated(args, decoded, int(info[0]), int(info[1]), plus_one))
         centres, sides = boxes[:, :2], boxes[:, 2:4]
     # Finite; not too small at the scale of the input; with the centre inside, where a box on the far border is not.
     smallest = np.float32(args.number("min_size", 16)) * np.float32(info[2])
     good = (sides >= smallest).all(axis=1) & (centres[:, 0] < info[1]) & (centres[:, 1] < info[0])
     good &= np.isfinite(boxes).all(axis=1)
+    if args.flag("detectron2_order", False):  # Detectron2 looks before it clips, and at the scores too
+        good &= np.isfinite(float32(decoded)).all(axis=1) & np.isfinite(flat[chosen])
     boxes, chosen = boxes[good], chosen[good]
     threshold, limit = args.number("nms_thresh", 0.7), args.integer("post_nms_topN", 300)
     kept = nms(boxes, range(len(boxes)), threshold, limit, upright(plus_one) if d == 4 else rotated_iou)
@@ -111,18 +113,20 @@ def pyramid_proposals(args: Arguments, inputs: list[Array]) -> list[Array]:
 
 
 def fpn_levels(args: Arguments, boxes: Array) -> Array:
-    """Pyramid level of each box (n, 4), by its size against the canonical one (Lin et al., FPN, equation 1)."""
+    """Pyramid level of each box (n, 4), by its size against the canonical one (Lin et al., FPN, equation 1).
+
+    A negative area, or none, is an error in Caffe2; here such a box belongs to the finest level.
+    """
     plus_one = np.float32(args.flag("legacy_plus_one", True))
     boxes = boxes.astype(np.float32)
     with np.errstate(over="ignore"):  # an infinite area belongs to the coarsest level
         area = (boxes[:, 2] - boxes[:, 0] + plus_one) * (boxes[:, 3] - boxes[:, 1] + plus_one)
-    if not (area >= 0).all():
-        raise ValueError("a box has a negative area")
+    area = np.where(area >= 0, area, np.float32(0))
     size = np.sqrt(area) / np.float32(args.integer("roi_canonical_scale", 224))
     octaves = np.log(size + np.float32(1e-6)) / np.float32(np.log(2))
     level = np.floor(np.float32(args.integer("roi_canonical_level", 4)) + octaves)
     lowest, highest = args.integer("roi_min_level", 2), args.integer("roi_max_level", 5)
-    return np.clip(level, lowest, highest).astype(np.int64)
+    return np.clip(level.astype(np.float64), lowest, highest).astype(np.int64)
 
 
 def distribute_fpn_proposals(args: Arguments, inputs: list[Array]) -> list[Array]:

@@ -49,8 +49,8 @@ def _pool(args: Arguments, feature: Array, box: Array, scale: float) -> Array:
         start, length = edges[axis], edges[axis + 2] - edges[axis]
         if not aligned:
             length = np.maximum(length, np.float32(1))
-        if length < 0:
-            raise ValueError(f"box {box} ends before it begins")
+        if length < 0:  # an error in Caffe2; here there are no samples
+            return np.zeros((feature.shape[0], *pooled))
         grid = ratio if ratio > 0 else math.ceil(length / np.float32(bins))
         axes.append((_weights(start, float(length) / bins, bins, grid, feature.shape[2 - axis]), grid))
     (rows, grid_h), (columns, grid_w) = axes
@@ -124,6 +124,8 @@ def _pool_rotated(args: Arguments, feature: Array, box: Array) -> Array:
     offsets = []  # of all samples of each bin from the centre, down and across
     for side, bins in ((box[3] * scale, pooled[0]), (box[2] * scale, pooled[1])):
         length = side if aligned else np.maximum(side, np.float32(1))
+        if length < 0:  # an error in Caffe2; here there are no samples
+            return y
         grid = ratio if ratio > 0 else math.ceil(length / np.float32(bins))
         if grid > 10**6:  # so few of the samples of a bin fall on the map that their mean is 0
             return y

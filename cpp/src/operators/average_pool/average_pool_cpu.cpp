@@ -8,19 +8,9 @@ namespace d2deploy {
 
 namespace {
 
-constexpr std::int64_t kGrain = 1 << 15;  // values read per part of a parallel loop
-constexpr std::int64_t kTile = 64;        // channels that are summed side by side
+constexpr std::int64_t kTile = 64;  // channels that are summed side by side
 
-struct Range {
-  std::int64_t begin, end;
-  std::int64_t size() const { return std::max<std::int64_t>(end - begin, 0); }
-};
-
-// The cells of window number i that lie in the image, as image coordinates.
-Range cells(std::int64_t i, std::int64_t pad, std::int64_t stride, std::int64_t kernel, std::int64_t size) {
-  const std::int64_t begin = i * stride - pad;
-  return {std::max<std::int64_t>(0, begin), std::min(size, begin + kernel)};
-}
+std::int64_t count(CellRange cells) { return std::max<std::int64_t>(cells.end - cells.begin, 0); }
 
 // Sums are kept in float64: global pooling adds up whole maps.
 struct Pool {
@@ -28,20 +18,20 @@ struct Pool {
   bool include_pad;
   std::int64_t channels, height, width;
 
-  Range rows(std::int64_t oh) const { return cells(oh, w.pad_t, w.stride_h, w.kernel_h, height); }
-  Range columns(std::int64_t ow) const { return cells(ow, w.pad_l, w.stride_w, w.kernel_w, width); }
+  CellRange rows(std::int64_t oh) const { return window_cells(oh, w.pad_t, w.stride_h, w.kernel_h, height); }
+  CellRange columns(std::int64_t ow) const { return window_cells(ow, w.pad_l, w.stride_w, w.kernel_w, width); }
 
   // Deliberately 0 for a window in the padding alone (legacy_pad=3 makes such), where Caffe2's answer is undefined.
-  double factor(Range h, Range v) const {
-    const std::int64_t count = include_pad ? w.kernel_h * w.kernel_w : h.size() * v.size();
-    return count == 0 ? 0.0 : 1.0 / static_cast<double>(count);
+  double factor(CellRange h, CellRange v) const {
+    const std::int64_t size = include_pad ? w.kernel_h * w.kernel_w : count(h) * count(v);
+    return size == 0 ? 0.0 : 1.0 / static_cast<double>(size);
   }
 
   void plane(const float* x, float* y) const {
     for (std::int64_t oh = 0; oh < w.out_h; ++oh) {
-      const Range h = rows(oh);
+      const CellRange h = rows(oh);
       for (std::int64_t ow = 0; ow < w.out_w; ++ow) {
-        const Range v = columns(ow);
+        const CellRange v = columns(ow);
         double sum = 0;
         for (std::int64_t i = h.begin; i < h.end; ++i)
           for (std::int64_t j = v.begin; j < v.end; ++j) sum += static_cast<double>(x[i * width + j]);
@@ -52,9 +42,9 @@ struct Pool {
 
   // One row of windows, for n channels that lie together; x and y start at the first of them.
   void row(const float* x, std::int64_t oh, std::int64_t n, float* y) const {
-    const Range h = rows(oh);
+    const CellRange h = rows(oh);
     for (std::int64_t ow = 0; ow < w.out_w; ++ow, y += channels) {
-      const Range v = columns(ow);
+      const CellRange v = columns(ow);
       double sum[kTile] = {};
       for (std::int64_t i = h.begin; i < h.end; ++i)
         for (std::int64_t j = v.begin; j < v.end; ++j) {
@@ -75,23 +65,20 @@ void run(const AveragePool::Params& p, const Call& call) {
   const Pool pool{w, p.count_include_pad, channels, height, width};
   const float* x = call.in<float>(0);
   float* y = call.out<float>(0);
-  const std::int64_t reads_per_row = w.out_w * w.kernel_h * w.kernel_w;
   if (in.layout == Layout::row_major) {
-    const std::int64_t grain = 1 + kGrain / (w.out_h * reads_per_row);
-    parallel_for(images * channels, grain, [&](std::int64_t begin, std::int64_t end) {
+    parallel_for(images * channels, pool_grain(w, in.shape, w.out_h), [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) pool.plane(x + i * height * width, y + i * w.out_h * w.out_w);
     });
     return;
   }
   const std::int64_t tiles = (channels + kTile - 1) / kTile;
-  parallel_for(images * w.out_h * tiles, 1 + kGrain / (kTile * reads_per_row),
-               [&](std::int64_t begin, std::int64_t end) {
-                 for (std::int64_t i = begin; i < end; ++i) {
-                   const std::int64_t first = i % tiles * kTile, row = i / tiles;
-                   pool.row(x + row / w.out_h * height * width * channels + first, row % w.out_h,
-                            std::min(kTile, channels - first), y + row * w.out_w * channels + first);
-                 }
-               });
+  parallel_for(images * w.out_h * tiles, pool_grain(w, in.shape, kTile), [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const std::int64_t first = i % tiles * kTile, row = i / tiles;
+      pool.row(x + row / w.out_h * height * width * channels + first, row % w.out_h, std::min(kTile, channels - first),
+               y + row * w.out_w * channels + first);
+    }
+  });
 }
 
 }  // namespace

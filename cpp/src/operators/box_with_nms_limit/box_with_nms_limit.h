@@ -8,7 +8,8 @@ namespace d2deploy {
 /// suppression; then the detections_per_im with the highest scores of all classes. Rows are grouped by image, then by
 /// class (not by score over all classes), then by descending score. Equal scores come in the order that libstdc++'s
 /// std::sort leaves them in, as in Caffe2; with another standard library that order may differ. With detectron2_order
-/// they come by row, then by class.
+/// they come by row, then by class, and rows that are not finite, in the scores or boxes of any class, are left out;
+/// else, as in Caffe2, a box with NaN suppresses all others of its class that score lower.
 struct BoxWithNMSLimit {
   struct Params {
     float score_thresh = 0.05F, nms = 0.3F;
@@ -39,8 +40,9 @@ struct BoxWithNMSLimit {
       field<&Params::output_classes_include_bg_cls>("output_classes_include_bg_cls", Bound::any,
                                                     "classes are numbered from 1; 0: from 0"),
       field<&Params::legacy_plus_one>("legacy_plus_one", Bound::any, "boxes include their end"),
-      field<&Params::detectron2_order>("detectron2_order", Bound::any,
-                                       "equal scores come as in Detectron2; our exporter sets it, Caffe2 ignores it"),
+      field<&Params::detectron2_order>(
+          "detectron2_order", Bound::any,
+          "equal scores come, and NaN goes, as in Detectron2; our exporter sets it, Caffe2 ignores it"),
   };
   static constexpr Signature signature{
       "BoxWithNMSLimit",

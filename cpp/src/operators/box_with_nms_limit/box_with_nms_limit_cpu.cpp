@@ -1,6 +1,7 @@
 #include "operators/box_with_nms_limit/box_with_nms_limit.h"
 
 #include <algorithm>
+#include <bit>
 #include <tuple>
 
 #include "core/threads.h"
@@ -24,6 +25,7 @@ constexpr std::int64_t kTasks = 16;  // classes differ much in cost; each task h
 
 // Class by class, `rows` entries each. One image at a time uses it.
 struct Workspace {
+  bool* usable;          // per row: not left out, whatever its scores
   std::int32_t* kept;    // rows, best first
   float* scores;         // of those
   std::int64_t* counts;  // how many of each class
@@ -31,7 +33,8 @@ struct Workspace {
   float* nms;            // kTasks parts
 
   Workspace(Scratch& scratch, std::int64_t rows, std::int64_t classes, bool rotated)
-      : kept(scratch.take<std::int32_t>(rows * classes)),
+      : usable(scratch.take<bool>(rows)),
+        kept(scratch.take<std::int32_t>(rows * classes)),
         scores(scratch.take<float>(rows * classes)),
         counts(scratch.take<std::int64_t>(classes)),
         all(scratch.take<Detection>(rows * classes)),
@@ -49,6 +52,25 @@ struct Image {
   const float* class_boxes(std::int64_t f) const { return boxes + p.columns() * BoxWithNMSLimit::box_block(p, f + 1); }
 };
 
+bool all_finite(const float* x, std::int64_t n) {
+  constexpr std::int32_t kMagnitude = 0x7FFFFFFF, kInfinity = 0x7F800000;
+  std::int32_t most = 0;
+  for (std::int64_t i = 0; i < n; ++i) most = std::max(most, std::bit_cast<std::int32_t>(x[i]) & kMagnitude);
+  return most < kInfinity;
+}
+
+void mark_usable(const Image& im, const Workspace& work) {
+  if (!im.p.detectron2_order) {
+    std::fill_n(work.usable, im.rows, true);
+    return;
+  }
+  parallel_for(im.rows, 64, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t row = begin; row < end; ++row)
+      work.usable[row] = all_finite(im.scores + row * im.score_columns, im.score_columns) &&
+                         all_finite(im.boxes + row * im.box_columns, im.box_columns);
+  });
+}
+
 // Suppression within class f; returns how many boxes are kept.
 std::int64_t detect_class(const Image& im, std::int64_t f, const Workspace& work, float* nms) {
   std::int32_t* order = work.kept + f * im.rows;
@@ -57,7 +79,8 @@ std::int64_t detect_class(const Image& im, std::int64_t f, const Workspace& work
   const auto score_of = [&](std::int32_t row) { return column[row * im.score_columns]; };
   std::int64_t count = 0;
   for (std::int64_t row = 0; row < im.rows; ++row)
-    if (column[row * im.score_columns] > im.p.score_thresh) order[count++] = static_cast<std::int32_t>(row);
+    if (work.usable[row] && column[row * im.score_columns] > im.p.score_thresh)
+      order[count++] = static_cast<std::int32_t>(row);
   if (im.p.soft_nms_enabled) {
     std::transform(order, order + count, scores, score_of);
     const SoftNms rule{im.p.soft_nms_method == "gaussian", im.p.nms, im.p.soft_nms_sigma,
@@ -113,6 +136,7 @@ std::int64_t write_detections(const Image& im, const Workspace& work, const Call
 }
 
 void detect(const Image& im, const Workspace& work) {
+  mark_usable(im, work);
   const std::int64_t classes = im.foreground(), tasks = std::min(kTasks, classes);
   parallel_for(tasks, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t task = begin; task < end; ++task)

@@ -1,6 +1,5 @@
 #include "operators/collect_and_distribute_fpn_rpn_proposals/collect_and_distribute_fpn_rpn_proposals.h"
 
-#include "kernels/scratch.h"
 #include "operators/collect_rpn_proposals/collect.h"
 #include "operators/distribute_fpn_proposals/distribute.h"
 
@@ -20,20 +19,15 @@ void run(const Params& p, const Call& call) {
   const std::int64_t rows = collect(candidates, count, p.rpn_post_nms_topN, call.out<float>(0));
   call.set_rows(0, rows);
   call.set_rows(levels + 1, rows);
-  distribute(type, p, call.output(0), call, 1);
+  distribute(p, call.output(0), call, 1);
 }
 
 }  // namespace
 
 template <>
 Kernels<CollectAndDistributeFpnRpnProposals> kernels<CollectAndDistributeFpnRpnProposals, Backend::cpu>() {
-  return {{"sort_f32", accepts_all<CollectAndDistributeFpnRpnProposals>, run, [](const Params&, const CallSite& site) {
-             Scratch scratch;
-             scratch.take<RpnCandidate>(site.outputs[0].shape[0]);
-             Prepared prepared;
-             prepared.scratch_bytes = scratch.bytes();
-             return prepared;
-           }}};
+  return {{"sort_f32", accepts_all<CollectAndDistributeFpnRpnProposals>, run,
+           [](const Params&, const CallSite& site) { return prepare_candidates(site); }}};
 }
 
 }  // namespace d2deploy

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <span>
 
-#include "d2deploy/tensor.h"
+#include "operators/operator.h"
 
 namespace d2deploy {
 
@@ -13,6 +13,9 @@ struct RpnCandidate {
   float score;
   std::int32_t image, place;  ///< place: in the order of levels, which decides between equal scores
 };
+
+/// Scratch memory for the candidates of a call whose output 0 has all of them, or fewer.
+Prepared prepare_candidates(const CallSite& site);
 
 /// All rows of the inputs of CollectRpnProposals. Throws InvalidArgument, with the row, where an image index is
 /// negative or not a number. Returns: how many there are.

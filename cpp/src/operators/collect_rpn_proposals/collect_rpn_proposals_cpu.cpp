@@ -26,6 +26,14 @@ void run(const CollectRpnProposals::Params& p, const Call& call) {
 
 }  // namespace
 
+Prepared prepare_candidates(const CallSite& site) {
+  Scratch scratch;
+  scratch.take<RpnCandidate>(site.outputs[0].shape[0]);
+  Prepared prepared;
+  prepared.scratch_bytes = scratch.bytes();
+  return prepared;
+}
+
 std::int64_t gather(const char* op, std::span<const Tensor* const> inputs, RpnCandidate* candidates) {
   const std::size_t levels = inputs.size() / 2;
   std::int32_t count = 0;
@@ -57,14 +65,8 @@ std::int64_t collect(RpnCandidate* candidates, std::int64_t count, std::int64_t 
 
 template <>
 Kernels<CollectRpnProposals> kernels<CollectRpnProposals, Backend::cpu>() {
-  return {
-      {"sort_f32", accepts_all<CollectRpnProposals>, run, [](const CollectRpnProposals::Params&, const CallSite& site) {
-         Scratch scratch;
-         scratch.take<RpnCandidate>(site.outputs[0].shape[0]);
-         Prepared prepared;
-         prepared.scratch_bytes = scratch.bytes();
-         return prepared;
-       }}};
+  return {{"sort_f32", accepts_all<CollectRpnProposals>, run,
+           [](const CollectRpnProposals::Params&, const CallSite& site) { return prepare_candidates(site); }}};
 }
 
 }  // namespace d2deploy

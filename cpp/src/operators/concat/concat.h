@@ -1,5 +1,6 @@
 #pragma once
 #include "operators/axis.h"
+#include "operators/most_rows.h"
 #include "operators/operator.h"
 
 namespace d2deploy {
@@ -40,19 +41,12 @@ struct Concat {
       check(x.shape.rank() == y.shape.rank(), "Concat: input ", i, " is ", x.shape, ", the first is ", in[0]);
       check<InternalError>(x.layout == y.layout, "Concat: input ", i, " is ", x.layout, ", the first is ", y.layout);
       for (std::size_t d = 0; d < y.shape.rank(); ++d)
-        y.shape[d] = d == joined ? add(y.shape[d], x.shape[d]) : equal(i, x.shape, in[0], y.shape[d], d);
+        y.shape[d] = d == joined ? plus(y.shape[d], x.shape[d]) : equal(i, x.shape, in[0], y.shape[d], d);
     }
     return {y, i32({static_cast<std::int64_t>(in.size())})};
   }
 
  private:
-  static std::int64_t add(std::int64_t a, std::int64_t b) {
-    if (a == kUnknown || b == kUnknown) return kUnknown;
-    std::int64_t sum = 0;
-    check(!__builtin_add_overflow(a, b, &sum), "Concat: the sizes ", a, " and ", b, " overflow");
-    return sum;
-  }
-
   static std::int64_t equal(std::size_t i, const Shape& x, const Shape& first, std::int64_t have, std::size_t d) {
     if (have == kUnknown || x[d] == kUnknown) return have == kUnknown ? x[d] : have;
     check(x[d] == have, "Concat: input ", i, " is ", x, ", which differs from ", first, " in dimension ", d);

@@ -5,7 +5,8 @@ namespace d2deploy {
 
 /// Sorts RoIs by the level of the feature pyramid that fits their size: one output per level, finest first, each in
 /// the order of rois, then `rois_idx_restore`: roi i is row rois_idx_restore[i] of all levels one after the other.
-/// The level is floor(roi_canonical_level + log2(sqrt(area) / roi_canonical_scale)), within the limits.
+/// The level is floor(roi_canonical_level + log2(sqrt(area) / roi_canonical_scale)), within the limits. Where the area
+/// is negative or NaN, an error in Caffe2, it is the finest one.
 struct DistributeFpnProposals {
   struct Params {
     std::int64_t roi_canonical_scale = 224, roi_canonical_level = 4;

@@ -7,7 +7,7 @@
 
 namespace d2deploy {
 
-void distribute(const char* op, const DistributeFpnProposals::Params& p, const Tensor& rois, const Call& call,
+void distribute(const DistributeFpnProposals::Params& p, const Tensor& rois, const Call& call,
                 std::size_t first_output) {
   const FpnLevels fpn{static_cast<float>(p.roi_canonical_scale), static_cast<float>(p.roi_canonical_level),
                       p.roi_min_level, p.roi_max_level, p.legacy_plus_one ? 1.0F : 0.0F};
@@ -18,7 +18,7 @@ void distribute(const char* op, const DistributeFpnProposals::Params& p, const T
 
   std::array<std::int32_t, 16> count{};  // as many as infer allows
   const auto level_of = [&](std::int64_t r) {
-    return static_cast<std::size_t>(fpn.index(op, r, load_box(x + (r + 1) * columns - 4)));
+    return static_cast<std::size_t>(fpn.index(load_box(x + (r + 1) * columns - 4)));
   };
   for (std::int64_t r = 0; r < rows; ++r) {
     const std::size_t level = level_of(r);
@@ -39,7 +39,7 @@ void run(const DistributeFpnProposals::Params& p, const Call& call) {
   const auto levels = static_cast<std::size_t>(p.roi_max_level - p.roi_min_level + 1);
   check(call.outputs.size() == levels + 1, "DistributeFpnProposals: got ", call.outputs.size(),
         " outputs, wanted one for each of ", levels, " levels and rois_idx_restore");
-  distribute("DistributeFpnProposals", p, call.input(0), call, 0);
+  distribute(p, call.input(0), call, 0);
 }
 
 }  // namespace

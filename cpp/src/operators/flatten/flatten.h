@@ -1,4 +1,5 @@
 #pragma once
+#include "operators/dims.h"
 #include "operators/operator.h"
 
 namespace d2deploy {
@@ -16,13 +17,7 @@ struct Flatten {
     const Shape& x = in[0];
     const auto axis = static_cast<std::size_t>(p.axis);
     check(axis <= x.rank(), "Flatten: axis is ", axis, ", must be at most ", x.rank(), " for ", x);
-    return {{in.types[0].dtype, {product(x, 0, axis), product(x, axis, x.rank())}, Layout::row_major}};
-  }
-
- private:
-  static std::int64_t product(const Shape& x, std::size_t first, std::size_t last) {
-    const bool unknown = std::find(x.begin() + first, x.begin() + last, kUnknown) != x.begin() + last;
-    return unknown ? kUnknown : x.size(first, last);
+    return {{in.types[0].dtype, {known_size(x, 0, axis), known_size(x, axis, x.rank())}, Layout::row_major}};
   }
 };
 

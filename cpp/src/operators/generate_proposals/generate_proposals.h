@@ -9,7 +9,9 @@ namespace d2deploy {
 /// by their deltas, clipped to the image, filtered by size, and thinned by non-maximum suppression to post_nms_topN.
 /// Equal scores come in the order that libstdc++'s std::sort or std::partial_sort leaves them in, as in Caffe2; with
 /// another standard library that order may differ. So it is with detectron2_order: then they come as from PyTorch's
-/// topk, which Detectron2 calls, on the CPU. A NaN score ranks last. Boxes with a NaN corner are dropped.
+/// topk, which Detectron2 calls, on the CPU. A NaN score ranks last. Boxes with a NaN corner are dropped; with
+/// detectron2_order all boxes that are not finite before they are clipped, and all scores that are not, among which NaN
+/// ranks first, as in Detectron2.
 /// Anchors of five columns are rotated boxes x, y, w, h, angle: centre, size, and degrees counter-clockwise. Of those
 /// only the (almost) upright ones are clipped, and all that are not finite are dropped.
 struct GenerateProposals {
@@ -37,8 +39,9 @@ struct GenerateProposals {
       field<&Params::clip_angle_thresh>("clip_angle_thresh", Bound::any,
                                         "rotated boxes are clipped up to this angle, degrees"),
       field<&Params::correct_transform_coords>("correct_transform_coords", Bound::any, "ignored; old files have it"),
-      field<&Params::detectron2_order>("detectron2_order", Bound::any,
-                                       "equal scores come as in Detectron2; our exporter sets it, Caffe2 ignores it")};
+      field<&Params::detectron2_order>(
+          "detectron2_order", Bound::any,
+          "equal scores come, and NaN goes, as in Detectron2; our exporter sets it, Caffe2 ignores it")};
   static constexpr auto fields = joined(
       std::array{field<&Params::spatial_scale>("spatial_scale", Bound::positive, "feature map cells per image pixel")},
       shared_fields);

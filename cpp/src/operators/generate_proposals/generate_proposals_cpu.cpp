@@ -17,6 +17,7 @@ namespace d2deploy {
 namespace {
 
 using Params = GenerateProposals::Params;
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 // What the work on one image needs.
 struct Workspace {
@@ -41,17 +42,19 @@ struct Grid {
 };
 Grid grid_of(const Shape& scores) { return {scores[1], scores[2], scores[3]}; }
 
-// Fills `ranks`, and `order` with all cells in the order in which they are handed to the sorting functions.
+// Fills `ranks`, and `order` with all cells in the order in which they are handed to the sorting functions. To these
+// NaN must be a number; PyTorch takes it for the highest.
 void list_cells(const Params& p, const Tensor& scores, std::int64_t image, const Workspace& work) {
   const Strides4 s = strides4(scores.type());
   const Grid grid = grid_of(scores.shape());
   const float* x = scores.data<float>() + image * s.n;
   float* out = work.ranks;
+  const float rank_of_nan = p.detectron2_order ? kInfinity : -kInfinity;
   for (std::int64_t a = 0; a < grid.anchors; ++a)
     for (std::int64_t h = 0; h < grid.height; ++h)
       for (std::int64_t w = 0; w < grid.width; ++w) {
         const float score = x[a * s.c + h * s.h + w * s.w];
-        *out++ = std::isnan(score) ? -std::numeric_limits<float>::infinity() : score;
+        *out++ = std::isnan(score) ? rank_of_nan : score;
       }
   std::iota(work.order, work.order + grid.count(), 0);
   if (!p.detectron2_order) return;
@@ -91,14 +94,15 @@ struct Limits {
 };
 
 // The box that deltas make of an anchor moved by (dx, dy), in `out`; false where it is to be dropped.
-bool decode_upright(const Limits& limits, const float* anchor, float dx, float dy, const float* deltas, float* out) {
+bool decode_upright(const Params& params, const Limits& limits, const float* anchor, float dx, float dy,
+                    const float* deltas, float* out) {
   const float p = limits.plus_one;
   const Box a = load_box(anchor);
   const Box decoded = decode_box({a.x1 + dx, a.y1 + dy, a.x2 + dx, a.y2 + dy}, deltas, {}, p);
   const Box box = clip_box(decoded, limits.whole_width(), limits.whole_height(), p);
   store_box(box, out);
   const float w = width(box, p), h = height(box, p);
-  return limits.keep(box.x1 + w / 2, box.y1 + h / 2, w, h);
+  return limits.keep(box.x1 + w / 2, box.y1 + h / 2, w, h) && (!params.detectron2_order || is_finite(decoded));
 }
 
 bool decode_rotated(const Params& p, const Limits& limits, const float* anchor, float dx, float dy, const float* deltas,
@@ -109,7 +113,7 @@ bool decode_rotated(const Params& p, const Limits& limits, const float* anchor, 
   const RotatedBox box =
       clip_rotated_box(decoded, limits.whole_width(), limits.whole_height(), p.clip_angle_thresh, limits.plus_one);
   store_rotated_box(box, out);
-  return is_finite(box) && limits.keep(box.x, box.y, box.w, box.h);
+  return is_finite(p.detectron2_order ? decoded : box) && limits.keep(box.x, box.y, box.w, box.h);
 }
 
 // Decodes, clips and filters the candidates; returns how many are left.
@@ -124,6 +128,7 @@ std::int64_t decode(const Params& p, const RpnLevel& level, std::int64_t image, 
   std::int64_t left = 0;
   for (std::int64_t i = 0; i < candidates; ++i) {
     const std::int64_t flat = work.order[i];
+    if (p.detectron2_order && !std::isfinite(work.ranks[flat])) continue;
     const std::int64_t w = flat % grid.width, h = flat / grid.width % grid.height, a = flat / grid.width / grid.height;
     const float dx = static_cast<float>(w) * cell, dy = static_cast<float>(h) * cell;
     const float* anchor = level.anchors.data<float>() + a * columns;
@@ -132,7 +137,7 @@ std::int64_t decode(const Params& p, const RpnLevel& level, std::int64_t image, 
     for (std::size_t k = 0; k < static_cast<std::size_t>(columns); ++k)
       deltas[k] = d[static_cast<std::int64_t>(k) * s.c];
     float* box = work.boxes + left * columns;
-    const bool keep = columns == 4 ? decode_upright(limits, anchor, dx, dy, deltas.data(), box)
+    const bool keep = columns == 4 ? decode_upright(p, limits, anchor, dx, dy, deltas.data(), box)
                                    : decode_rotated(p, limits, anchor, dx, dy, deltas.data(), box);
     if (keep) work.source[left++] = work.order[i];
   }
@@ -182,7 +187,7 @@ struct Memory {
   std::byte* work;     // a part for each image
   Memory(Scratch& scratch, std::int64_t images, std::size_t bytes)
       : kept(scratch.take<std::int64_t>(images)),
-        work(scratch.take<std::byte>(images * static_cast<std::int64_t>(bytes))) {}
+        work(scratch.take<std::byte>(checked_product(images, static_cast<std::int64_t>(bytes)))) {}
 };
 
 void run(const Params& p, const Call& call) {

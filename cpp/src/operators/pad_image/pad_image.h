@@ -27,10 +27,8 @@ struct PadImage {
   }
 
   /// Only the pads of the window are of use.
-  static Window pads(Params p) {
-    p.kernels = {1, 1};
-    p.kernel = p.kernel_h = p.kernel_w = 0;
-    const Window w = resolve("PadImage", p);
+  static Window pads(const Params& p) {
+    const Window w = resolve_without_kernel("PadImage", p);
     const bool plain = w.stride_h == 1 && w.stride_w == 1 && w.dilation_h == 1 && w.dilation_w == 1 &&
                        p.legacy_pad == 0 && !p.global_pooling;
     check<Unsupported>(plain, "PadImage: strides and dilations must be 1, legacy_pad and global_pooling 0");

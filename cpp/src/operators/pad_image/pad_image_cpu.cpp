@@ -38,7 +38,6 @@ struct Row {
     std::copy_n(x, width * cell, y + before * cell);
     pad(x, width, width + after, y + (before + width) * cell);
   }
-  std::int64_t out_floats() const { return (before + width + after) * cell; }
 };
 
 void run(const PadImage::Params& p, const Call& call) {
@@ -50,7 +49,7 @@ void run(const PadImage::Params& p, const Call& call) {
   const Row row{PadImage::mode(p), p.value, w.pad_l, in.shape[3], w.pad_r, last ? in.shape[1] : 1};
   const float* x = call.in<float>(0);
   float* y = call.out<float>(0);
-  const std::int64_t in_row = row.width * row.cell, out_row = row.out_floats(), out_h = out.shape[2];
+  const std::int64_t in_row = row.width * row.cell, out_row = out.shape[3] * row.cell, out_h = out.shape[2];
   parallel_for(planes * out_h, 1 + (1 << 15) / out_row, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       const std::int64_t from = source(row.mode, i % out_h - w.pad_t, height);

@@ -15,7 +15,7 @@ void run(const Pow::Params& p, const Call& call) {
   const BinaryShape shape = BinaryShape::of("Pow", p, call.input(0).shape(), call.input(1).shape());
   TensorType e = call.input(1).type();
   if (shape.b_is_scalar) e = {e.dtype, {}, Layout::row_major};
-  const auto loops = Broadcast::of(call.output(0).type(), call.input(0).type(), shape.a_offset, e, shape.b_offset);
+  const auto loops = broadcast(call.output(0).type(), call.input(0).type(), shape.a_offset, e, shape.b_offset);
   for_each_pair(loops, call.in<float>(0), call.in<float>(1), call.out<float>(0),
                 [](float x, float power) { return std::pow(x, power); });
 }

@@ -28,23 +28,27 @@ LevelMemory take_level(Scratch& scratch, const GenerateProposals::Params& p, con
           scratch.take<std::int64_t>(images),
           scratch.take<float>(images * most * 5),
           scratch.take<float>(images * most),
-          scratch.take<std::byte>(images * static_cast<std::int64_t>(bytes))};
+          scratch.take<std::byte>(checked_product(images, static_cast<std::int64_t>(bytes)))};
 }
 
 struct Memory {
-  std::vector<LevelMemory> levels;
+  std::span<LevelMemory> levels;  // without elements where the scratch memory only counts
   RpnCandidate* candidates;
 
   /// `scores_of(i)` is the shape of the scores of level i.
   template <class F>
   Memory(Scratch& scratch, const Params& p, const F& scores_of) {
-    std::int64_t count = 0;
-    for (std::size_t i = 0; i < p.spatial_scales.size(); ++i) {
+    const std::size_t count = p.spatial_scales.size();
+    auto* list = scratch.take<LevelMemory>(static_cast<std::int64_t>(count));
+    if (list != nullptr) levels = {list, count};
+    std::int64_t most = 0;
+    for (std::size_t i = 0; i < count; ++i) {
       const Shape& scores = scores_of(i);
-      levels.push_back(take_level(scratch, p.level(i), scores));
-      count += scores[0] * levels.back().most;
+      const LevelMemory level = take_level(scratch, p.level(i), scores);
+      if (list != nullptr) list[i] = level;
+      most = checked_sum(most, checked_product(scores[0], level.most));
     }
-    candidates = scratch.take<RpnCandidate>(count);
+    candidates = scratch.take<RpnCandidate>(most);
   }
 };
 
@@ -72,7 +76,7 @@ void run(const Params& p, const Call& call) {
   Scratch scratch(call.scratch);
   const Memory memory(scratch, p, [&](std::size_t i) -> const Shape& { return call.input(1 + i).shape(); });
   const std::int64_t images = call.input(0).dim(0);
-  const auto tasks = static_cast<std::int64_t>(memory.levels.size()) * images;
+  const std::int64_t tasks = std::ssize(memory.levels) * images;
   // The finest level, by far the largest, comes first, so that no thread starts on it last.
   parallel_for(tasks, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t t = begin; t < end; ++t) {

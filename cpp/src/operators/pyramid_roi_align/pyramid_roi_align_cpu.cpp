@@ -11,6 +11,7 @@ namespace {
 // `f` gets the job; it holds pointers into this frame.
 template <class F>
 void with_job(const PyramidRoIAlign::Params& p, const Call& call, const F& f) {
+  if (call.output(0).size() == 0) return;
   constexpr std::size_t kMostLevels = 16;
   std::array<FeatureMap, kMostLevels> maps{};
   const std::size_t levels = p.spatial_scales.size();
@@ -26,19 +27,14 @@ void with_job(const PyramidRoIAlign::Params& p, const Call& call, const F& f) {
   f(job);
 }
 
-Prepared prepare(const PyramidRoIAlign::Params& p, const CallSite& site) {
+}  // namespace
+
+Prepared prepare_separable(const PyramidRoIAlign::Params& p, const CallSite& site) {
   return prepare_separable(p.grid(), site.inputs[0].shape[0], site.inputs);
 }
 
-}  // namespace
-
 void run_separable(const PyramidRoIAlign::Params& p, const Call& call, PoolBin pool_bin) {
   with_job(p, call, [&](const RoiAlignJob& job) { roi_align_separable(job, pool_bin, call.scratch); });
-}
-
-Kernels<PyramidRoIAlign> pyramid_roi_align_avx512_kernels(RunPyramidRoIAlign run) {
-  return {{"separable_f32_avx512",
-           [](const PyramidRoIAlign::Params&, const CallSite& site) { return reject_avx512(site); }, run, prepare}};
 }
 
 template <>
@@ -47,7 +43,7 @@ Kernels<PyramidRoIAlign> kernels<PyramidRoIAlign, Backend::cpu>() {
            [](const PyramidRoIAlign::Params& p, const Call& call) {
              with_job(p, call, [&](const RoiAlignJob& job) { run_separable_portable(job, call.scratch); });
            },
-           prepare},
+           prepare_separable},
           {"direct_f32", accepts_all<PyramidRoIAlign>,
            [](const PyramidRoIAlign::Params& p, const Call& call) { with_job(p, call, roi_align_direct); }}};
 }

@@ -24,7 +24,7 @@ struct ReduceMean {
     if (p.axes.empty()) mask.fill(true);
     for (const auto a : p.axes) {
       bool& is_reduced = mask[canonical_axis("ReduceMean", a, rank)];
-      check<InvalidModel>(!is_reduced, "ReduceMean: axes ", to_text(Arg(p.axes)), " name a dimension twice");
+      if (is_reduced) fail<InvalidModel>("ReduceMean: axes ", to_text(Arg(p.axes)), " name a dimension twice");
       is_reduced = true;
     }
     return mask;

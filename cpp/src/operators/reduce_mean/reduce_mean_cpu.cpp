@@ -1,51 +1,11 @@
 #include "operators/reduce_mean/reduce_mean.h"
 
 #include "core/threads.h"
+#include "kernels/loops.h"
 
 namespace d2deploy {
 
 namespace {
-
-using Steps = std::array<std::int64_t, Shape::kMaxRank>;
-
-// Nested loops over some of X's dimensions, outermost first. Loops that walk X and Y evenly are one loop.
-struct Loops {
-  std::size_t count = 0;
-  Steps size{}, x{}, y{};  // y: steps in the output, 0 for reduced dimensions
-
-  void add(std::int64_t n, std::int64_t x_step, std::int64_t y_step) {
-    if (n == 1) return;
-    if (count > 0 && x[count - 1] == x_step * n && y[count - 1] == y_step * n)
-      size[count - 1] *= n;
-    else
-      size[count++] = n;
-    x[count - 1] = x_step;
-    y[count - 1] = y_step;
-  }
-  std::int64_t total() const {
-    std::int64_t product = 1;
-    for (std::size_t i = 0; i < count; ++i) product *= size[i];
-    return product;
-  }
-};
-
-Steps steps(const TensorType& type) {
-  if (type.layout == Layout::channels_last) {
-    const Strides4 s = strides4(type);
-    return {s.n, s.c, s.h, s.w};
-  }
-  Steps out{};
-  std::int64_t step = 1;
-  for (std::size_t d = type.shape.rank(); d-- > 0; step *= type.shape[d]) out[d] = step;
-  return out;
-}
-
-// Offset in X of element `index` of the loops.
-std::int64_t x_offset(const Loops& loops, std::int64_t index) {
-  std::int64_t at = 0;
-  for (std::size_t d = loops.count; d-- > 0; index /= loops.size[d]) at += index % loops.size[d] * loops.x[d];
-  return at;
-}
 
 // Sums are kept in float64: float32 would lose digits over large maps. The order does not depend on the threads.
 double sum_row(const float* x, std::int64_t n) {
@@ -63,13 +23,13 @@ constexpr std::int64_t kBlock = 256;  // outputs that are summed side by side
 void mean_block(const Loops& reduced, const float* x, std::int64_t x_step, std::int64_t n, float* y,
                 std::int64_t y_step) {
   const std::int64_t terms = reduced.total();
-  const bool row = reduced.count == 1 && reduced.x[0] == 1;
+  const bool row = reduced.count == 1 && reduced.a[0] == 1;
   double sums[kBlock] = {};
   if (row) {
     for (std::int64_t i = 0; i < n; ++i) sums[i] = sum_row(x + i * x_step, terms);
   } else {
     for (std::int64_t k = 0; k < terms; ++k) {
-      const float* at = x + x_offset(reduced, k);
+      const float* at = x + reduced.at(k, reduced.count).a;
       if (x_step == 1)
         for (std::int64_t i = 0; i < n; ++i) sums[i] += static_cast<double>(at[i]);
       else
@@ -83,7 +43,7 @@ void run(const ReduceMean::Params& p, const Call& call) {
   const TensorType& in = call.input(0).type();
   const auto mask = ReduceMean::reduced(p, in.shape.rank());
   const Steps x_steps = steps(in), y_steps = steps(call.output(0).type());
-  Loops kept, reduced;
+  Loops kept, reduced;  // a: steps in X, b: in Y
   for (std::size_t d = 0, k = 0; d < in.shape.rank(); ++d) {
     if (mask[d])
       reduced.add(in.shape[d], x_steps[d], 0);
@@ -101,12 +61,9 @@ void run(const ReduceMean::Params& p, const Call& call) {
   parallel_for(kept.total() * blocks, grain, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       const std::int64_t first = i % blocks * kBlock, n = std::min(kBlock, inner - first);
-      std::int64_t x_at = first * kept.x[last], y_at = first * kept.y[last], rest = i / blocks;
-      for (std::size_t d = last; d-- > 0; rest /= kept.size[d]) {
-        x_at += rest % kept.size[d] * kept.x[d];
-        y_at += rest % kept.size[d] * kept.y[d];
-      }
-      mean_block(reduced, x + x_at, kept.x[last], n, y + y_at, kept.y[last]);
+      const Loops::Offsets at = kept.at(i / blocks, last);
+      mean_block(reduced, x + at.a + first * kept.a[last], kept.a[last], n, y + at.b + first * kept.b[last],
+                 kept.b[last]);
     }
   });
 }

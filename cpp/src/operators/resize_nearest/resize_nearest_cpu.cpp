@@ -17,7 +17,7 @@ std::int64_t source(std::int64_t i, float scale, std::int64_t size) {
 struct Sizes {
   std::int64_t h, w, out_h, out_w, cell;  // cell: floats that lie together at one place
   const std::int32_t* columns;            // source column of each output column
-  bool doubles;                           // width is exactly doubled
+  bool doubles = false;                   // every column stands twice
 };
 
 void copy_cell(const float* x, std::int64_t n, float* y) { std::memcpy(y, x, static_cast<std::size_t>(n) * sizeof *x); }
@@ -49,8 +49,13 @@ void run(const ResizeNearest::Params& p, const Call& call) {
   if (out.shape.size() == 0) return;
   const CallScratch scratch(call, scratch_bytes(out.shape[3]));
   auto* columns = static_cast<std::int32_t*>(scratch.get());
-  Sizes s{in.shape[2], in.shape[3], out.shape[2], out.shape[3], 1, columns, scale.w == 2.0F};
-  for (std::int64_t i = 0; i < s.out_w; ++i) columns[i] = static_cast<std::int32_t>(source(i, scale.w, s.w));
+  Sizes s{in.shape[2], in.shape[3], out.shape[2], out.shape[3], 1, columns};
+  // Told by the columns and not by the scale: the output is not twice as wide where float32 rounds its width.
+  s.doubles = s.out_w == 2 * s.w;
+  for (std::int64_t i = 0; i < s.out_w; ++i) {
+    columns[i] = static_cast<std::int32_t>(source(i, scale.w, s.w));
+    s.doubles = s.doubles && columns[i] == i / 2;
+  }
   std::int64_t planes = in.shape[0] * in.shape[1];
   if (in.layout == Layout::channels_last) {
     s.cell = in.shape[1];

@@ -1,5 +1,4 @@
-// What the kernels of RoIAlign and PyramidRoIAlign share. Declared here and defined in roi_align_cpu.cpp: nothing
-// may be inline, since files compiled for AVX-512 include this and must not emit code that others would call.
+// What the kernels of RoIAlign and PyramidRoIAlign share. Defined in roi_align_cpu.cpp.
 #pragma once
 #include "kernels/roi_align.h"
 #include "operators/roi_align/roi_align.h"
@@ -13,11 +12,10 @@ void set_rois_and_output(RoiAlignJob& job, const Tensor& rois, Tensor& y);
 void run_separable_portable(const RoiAlignJob& job, void* scratch);
 /// Scratch memory for the separable loop over these maps.
 Prepared prepare_separable(const RoiGrid& grid, std::int64_t rows, std::span<const TensorType> inputs);
+Prepared prepare_separable(const RoIAlign::Params& p, const CallSite& site);
 /// Why the AVX-512 loop does not take the call: another CPU, or a map that is not channels-last.
 std::string reject_avx512(const CallSite& site);
 
-using RunRoIAlign = void (*)(const RoIAlign::Params&, const Call&);
-Kernels<RoIAlign> roi_align_avx512_kernels(RunRoIAlign run);
 void run_separable(const RoIAlign::Params& p, const Call& call, PoolBin pool_bin);
 
 }  // namespace d2deploy

@@ -5,9 +5,9 @@
 namespace d2deploy {
 
 /// Features of each RoI, resampled to pooled_h x pooled_w bins; a bin is the mean of bilinear samples.
-/// Differs from Caffe2 where that gives NaN or is undefined: a RoI of size zero with sampling_ratio <= 0, or with
-/// coordinates that are not finite, gets zeros; a negative size with aligned=1 and an image index that is out of
-/// range are errors.
+/// Differs from Caffe2 where that gives NaN, is undefined or ends the process: a RoI of size zero with
+/// sampling_ratio <= 0, of a negative size with aligned=1, or with coordinates that are not finite gets zeros; an image
+/// index that is out of range is an error.
 struct RoIAlign {
   struct Params {
     std::string order = "NCHW";

@@ -1,6 +1,6 @@
 #include "operators/roi_align/roi_align.h"
 
-#include "kernels/roi_align_simd.h"
+#include "kernels/instruction_sets.h"
 #include "operators/roi_align/pooling.h"
 
 namespace d2deploy {
@@ -25,8 +25,7 @@ void set_rois_and_output(RoiAlignJob& job, const Tensor& rois, Tensor& y) {
 void run_separable_portable(const RoiAlignJob& job, void* scratch) {
   bool channels_last = job.y_stride_c == 1;
   for (const FeatureMap& map : job.maps) channels_last = channels_last && map.stride_c == 1;
-  constexpr int kBytes = 16;  // what every CPU of the kind has
-  roi_align_separable(job, channels_last ? pool_bin_channels_last<kBytes> : pool_bin_any_layout, scratch);
+  roi_align_separable(job, channels_last ? pool_bin_channels_last : pool_bin_any_layout, scratch);
 }
 
 Prepared prepare_separable(const RoiGrid& grid, std::int64_t rows, std::span<const TensorType> inputs) {
@@ -42,14 +41,7 @@ Prepared prepare_separable(const RoiGrid& grid, std::int64_t rows, std::span<con
 }
 
 std::string reject_avx512(const CallSite& site) {
-#if defined(__x86_64__)
-  const bool supported = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-                         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-                         __builtin_cpu_supports("fma");
-#else
-  const bool supported = false;
-#endif
-  if (!supported) return "the CPU has no AVX-512";
+  if (!has_avx512()) return refuse_without_avx512();
   for (const auto types : {site.inputs, site.outputs})
     for (const TensorType& t : types)
       if (t.shape.rank() == 4 && t.layout != Layout::channels_last) return "takes channels-last maps only";
@@ -61,6 +53,7 @@ namespace {
 // `f` gets the job; it holds pointers into this frame.
 template <class F>
 void with_job(const RoIAlign::Params& p, const Call& call, const F& f) {
+  if (call.output(0).size() == 0) return;
   const FeatureMap map = feature_map(call.input(0), p.spatial_scale);
   RoiAlignJob job{};
   job.op = RoIAlign::signature.type;
@@ -70,19 +63,14 @@ void with_job(const RoIAlign::Params& p, const Call& call, const F& f) {
   f(job);
 }
 
-Prepared prepare(const RoIAlign::Params& p, const CallSite& site) {
+}  // namespace
+
+Prepared prepare_separable(const RoIAlign::Params& p, const CallSite& site) {
   return prepare_separable(p.grid(), site.inputs[1].shape[0], site.inputs);
 }
 
-}  // namespace
-
 void run_separable(const RoIAlign::Params& p, const Call& call, PoolBin pool_bin) {
   with_job(p, call, [&](const RoiAlignJob& job) { roi_align_separable(job, pool_bin, call.scratch); });
-}
-
-Kernels<RoIAlign> roi_align_avx512_kernels(RunRoIAlign run) {
-  return {{"separable_f32_avx512", [](const RoIAlign::Params&, const CallSite& site) { return reject_avx512(site); },
-           run, prepare}};
 }
 
 template <>
@@ -91,7 +79,7 @@ Kernels<RoIAlign> kernels<RoIAlign, Backend::cpu>() {
            [](const RoIAlign::Params& p, const Call& call) {
              with_job(p, call, [&](const RoiAlignJob& job) { run_separable_portable(job, call.scratch); });
            },
-           prepare},
+           prepare_separable},
           {"direct_f32", accepts_all<RoIAlign>,
            [](const RoIAlign::Params& p, const Call& call) { with_job(p, call, roi_align_direct); }}};
 }

@@ -41,22 +41,23 @@ SIMT_KERNEL find_fault(Job job, DeviceFault* fault) {
 // The mean of the samples of bin (ph, pw) in channel c.
 SIMT_DEVICE float pooled(const FeatureMap& map, const float* x, const RoiAxis& vertical, const RoiAxis& horizontal,
                          std::int64_t ph, std::int64_t pw) {
-  if (vertical.grid == 0 || horizontal.grid == 0) return 0;
-  const RoiSamples rows = samples_near_map(vertical, ph), columns = samples_near_map(horizontal, pw);
+  const SampleLine &down = vertical.line, &across = horizontal.line;
+  if (down.grid == 0 || across.grid == 0) return 0;
+  const SampleRange rows = vertical.samples_near_map(ph), columns = horizontal.samples_near_map(pw);
   float sum = 0;
   Sample v{}, h{};
   for (std::int64_t i = rows.begin; i < rows.end; ++i) {
-    if (!locate(vertical.position(ph, i), vertical.size, v)) continue;
+    if (!locate(down.position(ph, i), vertical.size, v)) continue;
     const float *low = x + v.low * map.stride_h, *high = x + v.high * map.stride_h;
     for (std::int64_t j = columns.begin; j < columns.end; ++j) {
-      if (!locate(horizontal.position(pw, j), horizontal.size, h)) continue;
+      if (!locate(across.position(pw, j), horizontal.size, h)) continue;
       const float w1 = (1 - v.fraction) * (1 - h.fraction), w2 = (1 - v.fraction) * h.fraction,
                   w3 = v.fraction * (1 - h.fraction), w4 = v.fraction * h.fraction;
       const std::int64_t left = h.low * map.stride_w, right = h.high * map.stride_w;
       sum += w1 * low[left] + w2 * low[right] + w3 * high[left] + w4 * high[right];
     }
   }
-  return sum / (static_cast<float>(vertical.grid) * static_cast<float>(horizontal.grid));
+  return sum / (static_cast<float>(down.grid) * static_cast<float>(across.grid));
 }
 
 // A block takes one bin after the other, its threads the channels: neighbours read neighbours where these come last.

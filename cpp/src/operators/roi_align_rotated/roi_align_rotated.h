@@ -5,8 +5,8 @@ namespace d2deploy {
 
 /// Features of each rotated RoI, resampled in its own frame to pooled_h x pooled_w bins; a bin is the mean of bilinear
 /// samples. Angles are in degrees, counter-clockwise. Takes RoIAlign's arguments, and differs from Caffe2 where
-/// RoIAlign does: zeros, not NaN, for a RoI of size zero with sampling_ratio <= 0 or with values that are not finite;
-/// errors for negative sizes with aligned=1 and for image indices that are out of range.
+/// RoIAlign does: zeros for a RoI of size zero with sampling_ratio <= 0, of a negative size with aligned=1, or with
+/// values that are not finite; errors for image indices that are out of range.
 struct RoIAlignRotated {
   using Params = RoIAlign::Params;
   static constexpr auto fields = RoIAlign::fields;

@@ -15,36 +15,17 @@ namespace {
 
 using Params = RoIAlignRotated::Params;
 
-// Samples along one side of a RoI, in cells of the map, from the RoI's centre.
-struct Side {
-  float start = 0, bin = 0;
-  std::int64_t grid = 0;  // samples per bin
-
-  float position(std::int64_t in_bin, std::int64_t sample) const {
-    return start + static_cast<float>(in_bin) * bin +
-           (static_cast<float>(sample) + 0.5F) * bin / static_cast<float>(grid);
-  }
-};
-
 // One RoI, ready to be pooled. Offset (u, v) from its centre is (u cos + v sin + x, v cos - u sin + y) in the map.
 struct Target {
   const float* image;
-  Side across, down;
+  SampleLine across, down;  // from the RoI's centre
   float x, y, cos, sin;
 };
 
-Side make_side(const Params& p, std::int64_t row, float size, std::int64_t pooled) {
+SampleLine make_side(const Params& p, float size, std::int64_t pooled) {
   float length = size * p.spatial_scale;
   if (!p.aligned) length = std::max(length, 1.0F);
-  check(!(length < 0), "RoIAlignRotated: row ", row, " of rois has a side of ", size,
-        ", must not be negative when aligned=1");
-  Side side{-length / 2, length / static_cast<float>(pooled), p.sampling_ratio};
-  if (p.sampling_ratio <= 0) {
-    constexpr float kMostSamples = 0x1p24F;  // counted exactly in float32; far more than any map has cells
-    const float wanted = std::ceil(side.bin);
-    side.grid = wanted > 0 ? static_cast<std::int64_t>(std::min(wanted, kMostSamples)) : 0;
-  }
-  return side;
+  return SampleLine::of(-length / 2, length, pooled, p.sampling_ratio);
 }
 
 Target make_target(const Params& p, const Call& call, std::int64_t row) {
@@ -56,8 +37,8 @@ Target make_target(const Params& p, const Call& call, std::int64_t row) {
   const float offset = p.aligned ? 0.5F : 0.0F;
   const double theta = static_cast<double>(box.angle) * (std::numbers::pi / 180);
   return {x.data<float>() + image * strides4(x.type()).n,
-          make_side(p, row, box.w, p.pooled_w),
-          make_side(p, row, box.h, p.pooled_h),
+          make_side(p, box.w, p.pooled_w),
+          make_side(p, box.h, p.pooled_h),
           box.x * p.spatial_scale - offset,
           box.y * p.spatial_scale - offset,
           static_cast<float>(std::cos(theta)),
@@ -75,23 +56,6 @@ struct Interval {
     high = std::min(high, std::max(a, b));
   }
 };
-
-struct Range {
-  std::int64_t begin, end;
-};
-
-// A superset of the samples of a bin whose position is in the interval, small whatever the RoI is.
-Range samples_within(const Side& side, std::int64_t in_bin, const Interval& interval) {
-  constexpr double kMargin = 2;  // for rounding
-  const double base = static_cast<double>(side.start) + static_cast<double>(in_bin) * side.bin;
-  const double step = static_cast<double>(side.bin) / static_cast<double>(side.grid);
-  if (side.grid == 0 || !std::isfinite(base) || !std::isfinite(step)) return {0, 0};
-  if (step == 0) return {0, side.grid};
-  const auto clamp = [&](double sample) { return std::clamp(sample, 0.0, static_cast<double>(side.grid)); };
-  const double first = clamp(std::floor((interval.low - base) / step - 0.5) - kMargin);
-  const double end = clamp(std::ceil((interval.high - base) / step - 0.5) + kMargin + 1);
-  return {static_cast<std::int64_t>(first), static_cast<std::int64_t>(end)};
-}
 
 // The samples of a bin that wait to be added, many at once so that each channel is visited seldom.
 class Taps {
@@ -153,14 +117,14 @@ void pool_bin(const Target& t, const Shape& x, std::int64_t ph, std::int64_t pw,
       reach.low = std::min(reach.low, v);
       reach.high = std::max(reach.high, v);
     }
-  const Range rows = samples_within(t.down, ph, reach);
+  const SampleRange rows = t.down.within(ph, reach.low, reach.high);
   for (std::int64_t i = rows.begin; i < rows.end; ++i) {
     const float v = t.down.position(ph, i);
     if (!std::isfinite(v)) continue;  // it would not limit the columns
     Interval inside;
     inside.limit(static_cast<double>(v * t.sin) + t.x, t.cos, -1, width);
     inside.limit(static_cast<double>(v * t.cos) + t.y, -t.sin, -1, height);
-    const Range columns = samples_within(t.across, pw, inside);
+    const SampleRange columns = t.across.within(pw, inside.low, inside.high);
     for (std::int64_t j = columns.begin; j < columns.end; ++j) {
       const float u = t.across.position(pw, j);
       Sample vertical{}, horizontal{};
@@ -188,6 +152,7 @@ void pool_row(const Params& p, const Call& call, std::int64_t row) {
 }
 
 void run(const Params& p, const Call& call) {
+  if (call.output(0).size() == 0) return;
   parallel_for(call.input(1).dim(0), 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t row = begin; row < end; ++row) pool_row(p, call, row);
   });

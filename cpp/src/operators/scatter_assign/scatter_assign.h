@@ -1,5 +1,6 @@
 #pragma once
 #include "operators/dims.h"
+#include "operators/most_rows.h"
 #include "operators/operator.h"
 
 namespace d2deploy {
@@ -13,7 +14,8 @@ struct ScatterAssign {
   static void check_slices(const Shape& x, const Shape& indices, const Shape& slices) {
     const auto row = known_size(x, 1, x.rank()), count = known_size(indices), have = known_size(slices);
     const bool known = row != kUnknown && count != kUnknown && have != kUnknown;
-    check(!known || have == count * row, "ScatterAssign: slices ", slices, " must hold ", count, " rows of X ", x);
+    check(!known || have == times(count, row), "ScatterAssign: slices ", slices, " must hold ", count, " rows of X ",
+          x);
   }
 
   static Types infer(const Params&, const Inputs& in) {

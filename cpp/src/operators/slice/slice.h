@@ -20,20 +20,27 @@ struct Slice {
   struct Range {
     std::int64_t start, end;
   };
-  /// What is taken of dimension d of size `size`.
-  static Range range(const Params& p, std::size_t d, std::int64_t size) {
-    if (d >= p.starts.size() || size == 0) return {0, size};
-    const auto bound = [size](std::int64_t v) { return std::min(v < 0 ? size + 1 + v : v, size); };
-    const Range r{bound(p.starts[d]), bound(p.ends[d])};
-    check(r.start >= 0 && r.start <= r.end, "Slice: dimension ", d, " of size ", size, " cannot be cut from ",
-          p.starts[d], " to ", p.ends[d]);
-    return r;
-  }
 
-  /// The bounds of a call: the inputs' where there are some, else the arguments'.
-  static Params bounds(const Params& p, const Tensor* starts, const Tensor* ends) {
-    return starts != nullptr && ends != nullptr ? Params{int_values(*starts), int_values(*ends)} : p;
-  }
+  /// The bounds of a call: the inputs' where there are some, else the arguments'. Both are referred to.
+  struct Bounds {
+    const Params& p;
+    const Tensor *starts = nullptr, *ends = nullptr;
+
+    std::size_t cuts() const { return starts != nullptr ? static_cast<std::size_t>(starts->size()) : p.starts.size(); }
+    std::size_t other_cuts() const { return ends != nullptr ? static_cast<std::size_t>(ends->size()) : p.ends.size(); }
+    std::int64_t start(std::size_t d) const { return starts != nullptr ? int_value(*starts, d) : p.starts[d]; }
+    std::int64_t end(std::size_t d) const { return ends != nullptr ? int_value(*ends, d) : p.ends[d]; }
+
+    /// What is taken of dimension d of size `size`.
+    Range range(std::size_t d, std::int64_t size) const {
+      if (d >= cuts() || size == 0) return {0, size};
+      const auto bound = [size](std::int64_t v) { return std::min(v < 0 ? size + (v + 1) : v, size); };
+      const Range r{bound(start(d)), bound(end(d))};
+      check(r.start >= 0 && r.start <= r.end, "Slice: dimension ", d, " of size ", size, " cannot be cut from ",
+            start(d), " to ", end(d));
+      return r;
+    }
+  };
 
   static Types infer(const Params& p, const Inputs& in) {
     check(in.size() != 2, "Slice: got starts as an input without ends");
@@ -43,19 +50,20 @@ struct Slice {
       for (std::size_t d = 0; d < std::min(cut, y.shape.rank()); ++d) y.shape[d] = kUnknown;
       return {y};
     }
-    y.shape = sliced(bounds(p, in.value(1), in.value(2)), in[0]);
+    y.shape = sliced({p, in.size() == 3 ? in.value(1) : nullptr, in.size() == 3 ? in.value(2) : nullptr}, in[0]);
     return {y};
   }
 
  private:
-  static Shape sliced(const Params& p, const Shape& x) {
-    check(p.starts.size() == p.ends.size(), "Slice: got ", p.starts.size(), " starts and ", p.ends.size(), " ends");
-    check(p.starts.size() <= x.rank(), "Slice: got ", p.starts.size(), " starts, X is ", x);
+  static Shape sliced(const Bounds& bounds, const Shape& x) {
+    check(bounds.cuts() == bounds.other_cuts(), "Slice: got ", bounds.cuts(), " starts and ", bounds.other_cuts(),
+          " ends");
+    check(bounds.cuts() <= x.rank(), "Slice: got ", bounds.cuts(), " starts, X is ", x);
     Shape y = x;
     int cuts = 0;
-    for (std::size_t d = 0; d < p.starts.size(); ++d) {
+    for (std::size_t d = 0; d < bounds.cuts(); ++d) {
       if (x[d] == kUnknown) continue;
-      const Range r = range(p, d, x[d]);
+      const Range r = bounds.range(d, x[d]);
       y[d] = r.end - r.start;
       if (y[d] != x[d]) ++cuts;
     }

@@ -24,10 +24,11 @@ struct Transpose {
       return out;
     }
     std::array<bool, Shape::kMaxRank> used{};
-    check(p.axes.size() == rank, "Transpose: axes ", to_text(Arg(p.axes)), " must name all ", rank, " dimensions of X");
+    if (p.axes.size() != rank)
+      fail<InvalidArgument>("Transpose: axes ", to_text(Arg(p.axes)), " must name all ", rank, " dimensions of X");
     for (std::size_t i = 0; i < rank; ++i) {
       out[i] = canonical_axis("Transpose", p.axes[i], rank);
-      check<InvalidModel>(!used[out[i]], "Transpose: axes ", to_text(Arg(p.axes)), " name a dimension twice");
+      if (used[out[i]]) fail<InvalidModel>("Transpose: axes ", to_text(Arg(p.axes)), " name a dimension twice");
       used[out[i]] = true;
     }
     return out;

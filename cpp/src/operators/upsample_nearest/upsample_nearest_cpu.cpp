@@ -20,11 +20,11 @@ void stretch_row(const float* x, std::int64_t width, std::int64_t cell, std::int
 }
 
 void run(const UpsampleNearest::Params& p, const Call& call) {
-  const TensorType& in = call.input(0).type();
-  if (call.output(0).size() == 0) return;
+  const TensorType &in = call.input(0).type(), &out = call.output(0).type();
+  if (out.shape.size() == 0) return;
   const bool last = in.layout == Layout::channels_last;
   const std::int64_t planes = last ? in.shape[0] : in.shape[0] * in.shape[1], cell = last ? in.shape[1] : 1;
-  const std::int64_t in_row = in.shape[3] * cell, out_row = in_row * p.scale;
+  const std::int64_t in_row = in.shape[3] * cell, out_row = out.shape[3] * cell;
   const float* x = call.in<float>(0);
   float* y = call.out<float>(0);
   parallel_for(planes * in.shape[2], 1 + (1 << 15) / (out_row * p.scale), [&](std::int64_t begin, std::int64_t end) {

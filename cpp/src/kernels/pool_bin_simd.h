@@ -2,7 +2,7 @@
 // namespace, deliberately: files compiled for different instruction sets include it, and each must keep its own
 // code. For the same reason nothing of the standard library is used.
 #pragma once
-#include "kernels/roi_align.h"
+#include "kernels/pool_bin.h"
 
 namespace d2deploy {
 namespace {
@@ -28,10 +28,9 @@ inline void pool_channels(const FeatureMap& map, const float* corner, const Taps
   __builtin_memcpy(y, sum, sizeof sum);
 }
 
-/// A PoolBin for stride_c = y_stride_c = 1.
 template <int bytes>
-void pool_bin_channels_last(const FeatureMap& map, const float* image, const Taps& rows, const Taps& columns, float* y,
-                            std::int64_t /*y_stride_c*/) {
+inline void pool_bin_in_vectors(const FeatureMap& map, const float* image, const Taps& rows, const Taps& columns,
+                                float* y) {
   constexpr int lanes = bytes / 4;
   constexpr int most = bytes >= 64 ? 16 : 8;  // sums that stay in registers: AVX-512 has 32 of them
   const float* corner = image + rows.first * map.stride_h + columns.first * map.stride_w;

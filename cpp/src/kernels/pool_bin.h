@@ -1,0 +1,34 @@
+// The inner loop of RoIAlign: one bin of one RoI, as a weighted sum over a rectangle of cells.
+// Files for one instruction set include this: plain data and plain declarations only.
+#pragma once
+#include <cstdint>
+
+namespace d2deploy {
+
+/// Feature maps of all images at one scale; strides in elements.
+struct FeatureMap {
+  const float* data;
+  std::int64_t images, channels, height, width;
+  std::int64_t stride_n, stride_c, stride_h, stride_w;
+  float scale;  ///< map cells per image pixel
+};
+
+/// Weights of the cells [first, first + count) of one bin along one axis.
+struct Taps {
+  const float* weights;
+  std::int64_t first, count;
+};
+
+/// All channels of one bin. `image` is the map of the RoI's image.
+using PoolBin = void (*)(const FeatureMap& map, const float* image, const Taps& rows, const Taps& columns, float* y,
+                         std::int64_t y_stride_c);
+
+void pool_bin_any_layout(const FeatureMap& map, const float* image, const Taps& rows, const Taps& columns, float* y,
+                         std::int64_t y_stride_c);
+/// Both for stride_c = y_stride_c = 1; the second one where has_avx512() is.
+void pool_bin_channels_last(const FeatureMap& map, const float* image, const Taps& rows, const Taps& columns, float* y,
+                            std::int64_t y_stride_c);
+void pool_bin_channels_last_avx512(const FeatureMap& map, const float* image, const Taps& rows, const Taps& columns,
+                                   float* y, std::int64_t y_stride_c);
+
+}  // namespace d2deploy
