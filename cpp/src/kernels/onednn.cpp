@@ -25,10 +25,13 @@ dnnl::memory view(const dnnl::memory::desc& desc, const void* data) { return {de
 
 namespace {
 
-void reorder(dnnl::memory from, dnnl::memory to) {
-  dnnl::stream stream(cpu());
-  dnnl::reorder(from, to).execute(stream, from, to);
-  stream.wait();
+void reorder(const dnnl::memory::desc& from_desc, const void* from, const dnnl::memory::desc& to_desc, const void* to) {
+  translated([&] {  // plain values are asked for by other kernels too
+    auto source = view(from_desc, from), target = view(to_desc, to);
+    dnnl::stream stream(cpu());
+    dnnl::reorder(source, target).execute(stream, source, target);
+    stream.wait();
+  });
 }
 
 }  // namespace
@@ -36,14 +39,24 @@ void reorder(dnnl::memory from, dnnl::memory to) {
 std::shared_ptr<PackedWeights> pack(const dnnl::memory::desc& plain_desc, const void* plain,
                                     const dnnl::memory::desc& wanted) {
   auto packed = std::make_shared<PackedWeights>(PackedWeights{allocate(wanted.get_size()), wanted});
-  reorder(view(plain_desc, plain), view(wanted, packed->data.get()));
+  reorder(plain_desc, plain, wanted, packed->data.get());
   return packed;
 }
 
 Tensor unpack(const PackedWeights& packed, const dnnl::memory::desc& plain_desc, const TensorType& type) {
   Tensor plain = Tensor::allocate(type);
-  reorder(view(packed.desc, packed.data.get()), view(plain_desc, plain.raw()));
+  reorder(packed.desc, packed.data.get(), plain_desc, plain.raw());
   return plain;
+}
+
+void rethrow(const dnnl::error& e) {
+  if (e.status == dnnl_out_of_memory) fail<DeviceError>("out of memory: oneDNN ", e.what());
+  fail<InternalError>("oneDNN ", e.what());
+}
+
+std::string refusal(const dnnl::error& e) {
+  if (e.status == dnnl_out_of_memory) rethrow(e);
+  return e.what();
 }
 
 std::string key(const dnnl::memory::desc& desc) {

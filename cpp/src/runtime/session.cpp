@@ -54,6 +54,7 @@ struct Session::Impl {
   void prepare_and_run(std::size_t s);
   void settle_outputs(std::size_t s);
   Tensors collect(const Tensors& given) const;
+  Tensors run(const Tensors& given);
 };
 
 TypeMap Session::Impl::check_inputs(const Tensors& given) const {
@@ -203,40 +204,45 @@ Tensors Session::Impl::collect(const Tensors& given) const {
   return outputs;
 }
 
-Session::Session(std::shared_ptr<const Model> model) : impl_(std::make_unique<Impl>()) {
+Session::Session(std::shared_ptr<const Model> model) : impl_(guarded([] { return std::make_unique<Impl>(); })) {
+  check(model != nullptr, "a session needs a model, got none");
   impl_->model = std::move(model);
 }
 Session::~Session() = default;
 Session::Session(Session&&) noexcept = default;
 Session& Session::operator=(Session&&) noexcept = default;
 
-Tensors Session::run(const Tensors& given) {
-  Impl& impl = *impl_;
-  const ThreadScope threads(impl.net().options.threads);
-  const TypeMap types = impl.check_inputs(given);
+Tensors Session::Impl::run(const Tensors& given) {
+  const ThreadScope threads(net().options.threads);
+  const TypeMap types = check_inputs(given);
   const Tensors inputs = in_float32(given, types);
-  if (impl.net().caffe2) return impl.net().caffe2->run(inputs, impl.net().outputs);
-  impl.bind(impl.net().plan(types));
-  Frame& frame = impl.frame;
+  if (net().caffe2) return net().caffe2->run(inputs, net().outputs);
+  bind(net().plan(types));
   for (const auto& [name, v] : frame.plan->inputs) frame.values[v] = inputs.at(name);
   for (std::size_t s = 0; s < frame.plan->steps.size(); ++s) {
-    const auto start = impl.profiling ? Clock::now() : Clock::time_point();
+    const auto start = profiling ? Clock::now() : Clock::time_point();
     try {
-      impl.run_step(s);
+      run_step(s);
     } catch (const std::exception&) {
       rethrow_with_context(frame.plan->steps[s].label);
     }
-    if (!impl.profiling) continue;
-    impl.note_profile(s, std::chrono::duration<double, std::milli>(Clock::now() - start).count());
+    if (!profiling) continue;
+    note_profile(s, std::chrono::duration<double, std::milli>(Clock::now() - start).count());
   }
-  return impl.collect(inputs);
+  return collect(inputs);
+}
+
+Tensors Session::run(const Tensors& given) {
+  return guarded([&] { return impl_->run(given); });
 }
 
 void Session::set_profiling(bool on) {
+  guarded([&] { impl_->start_profile(); });
   impl_->profiling = on;
-  impl_->start_profile();
 }
 
-std::vector<NodeProfile> Session::profile() const { return impl_->profile; }
+std::vector<NodeProfile> Session::profile() const {
+  return guarded([&] { return impl_->profile; });
+}
 
 }  // namespace d2deploy

@@ -50,7 +50,7 @@ class FilePredictor:
 
     Args:
         directory: the folder with `model.pb` and `model_init.pb`.
-        threads: of one run; 0: as many as there are cores.
+        threads: of one run; 0: as many as the process may use.
 
     Raises:
         InvalidModel: the files are damaged.

@@ -22,11 +22,15 @@ template <class Op, bool kRelu>
 std::vector<KernelOf<Op>> onednn_transposed_kernels() {
   using Params = ConvTransposeParams;
   return {{"onednn_product_f32", transposed::reject_product,
-           [](const Params&, const Call& call) { transposed::run_product(call); },
-           [](const Params& p, const CallSite& site) { return transposed::prepare_product(p, site, kRelu); }},
+           [](const Params&, const Call& call) { onednn::translated([&] { transposed::run_product(call); }); },
+           [](const Params& p, const CallSite& site) {
+             return onednn::translated([&] { return transposed::prepare_product(p, site, kRelu); });
+           }},
           {"onednn_f32", transposed::reject_deconvolution,
-           [](const Params&, const Call& call) { transposed::run_deconvolution(call); },
-           [](const Params& p, const CallSite& site) { return transposed::prepare_deconvolution(p, site, kRelu); }}};
+           [](const Params&, const Call& call) { onednn::translated([&] { transposed::run_deconvolution(call); }); },
+           [](const Params& p, const CallSite& site) {
+             return onednn::translated([&] { return transposed::prepare_deconvolution(p, site, kRelu); });
+           }}};
 }
 
 }  // namespace d2deploy
