@@ -2,7 +2,9 @@
 #pragma once
 #include <concepts>
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
+#include <new>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -10,6 +12,13 @@
 #include "d2deploy/error.h"
 
 namespace d2deploy {
+
+/// There is no memory left, not even for a message: making this one takes none.
+class OutOfMemory final : public DeviceError {
+ public:
+  OutOfMemory() : DeviceError("") {}
+  const char* what() const noexcept override { return "out of memory"; }
+};
 
 namespace detail {
 
@@ -58,7 +67,11 @@ std::string join(Parts parts);
 
 template <class E>
 [[noreturn, gnu::cold, gnu::noinline]] void fail(Parts parts) {
-  throw E(join(parts));
+  try {
+    throw E(join(parts));
+  } catch (const std::bad_alloc&) {
+    throw OutOfMemory();
+  }
 }
 
 }  // namespace detail
@@ -69,7 +82,7 @@ std::string join(const Ts&... parts) {
   return detail::join({detail::Part(parts)...});
 }
 
-/// Throws E with a message that is put together from `parts`.
+/// Throws E with a message that is put together from `parts`, or OutOfMemory where there is none for it.
 template <class E, class... Ts>
 [[noreturn]] void fail(const Ts&... parts) {
   detail::fail<E>({detail::Part(parts)...});
@@ -82,8 +95,16 @@ void check(bool condition, const Ts&... parts) {
     detail::fail<E>({detail::Part(parts)...});
 }
 
-/// Rethrows the error in flight, of the same type, with "context: " before its message.
+/// Rethrows the exception in flight as the Error that it is, or stands for: DeviceError for lack of memory,
+/// InternalError for what nobody expected.
+[[noreturn]] void rethrow_as_error();
+
+/// The same, with "context: " before its message.
 [[noreturn]] void rethrow_with_context(const std::string& context);
+
+namespace detail {
+[[noreturn]] void rethrow_with_context_of(const std::function<std::string()>& context);
+}  // namespace detail
 
 /// Runs `f`; an error on the way gets "context: " before its message. `context` is a callable so
 /// that the text is made only when there is an error.
@@ -92,7 +113,17 @@ auto with_context(const Context& context, F&& f) {
   try {
     return f();
   } catch (const std::exception&) {
-    rethrow_with_context(context());
+    detail::rethrow_with_context_of(std::ref(context));
+  }
+}
+
+/// Runs `f`, a function of the public API, which only an Error may leave.
+template <class F>
+decltype(auto) guarded(F&& f) {
+  try {
+    return f();
+  } catch (...) {
+    rethrow_as_error();
   }
 }
 

@@ -57,8 +57,10 @@ class Execution {
 };
 
 void reorder(const dnnl::memory::desc& from, const void* x, const dnnl::memory::desc& to, void* y) {
-  const dnnl::reorder::primitive_desc desc(cpu(), from, cpu(), to);
-  execute(dnnl::reorder(desc), {{DNNL_ARG_FROM, from, x}, {DNNL_ARG_TO, to, y}});
+  translated([&] {  // plain values are asked for by other kernels too
+    const dnnl::reorder::primitive_desc desc(cpu(), from, cpu(), to);
+    execute(dnnl::reorder(desc), {{DNNL_ARG_FROM, from, x}, {DNNL_ARG_TO, to, y}});
+  });
 }
 
 }  // namespace
@@ -81,6 +83,16 @@ Tensor unpack(const PackedWeights& packed, const dnnl::memory::desc& plain_desc,
   Tensor plain = Tensor::allocate(type);
   reorder(packed.desc, packed.data.get(), plain_desc, plain.raw());
   return plain;
+}
+
+void rethrow(const dnnl::error& e) {
+  if (e.status == dnnl_out_of_memory) fail<DeviceError>("out of memory: oneDNN ", e.what());
+  fail<InternalError>("oneDNN ", e.what());
+}
+
+std::string refusal(const dnnl::error& e) {
+  if (e.status == dnnl_out_of_memory) rethrow(e);
+  return e.what();
 }
 
 std::string key(const dnnl::memory::desc& desc) {

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <thread>
 
+#include "core/threads.h"
 #include "io/model_file.h"
 
 namespace d2deploy {
@@ -41,8 +41,8 @@ ModelOptions resolved(ModelOptions options) {
   check<Unsupported>(options.device == "cpu", "device '", options.device,
                      "' is not available in this build; available: cpu");
   (void)precision_of(options.precision);
-  check(options.threads >= 0, "threads is ", options.threads, ", wanted 0 (all cores) or more");
-  if (options.threads == 0) options.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  check(options.threads >= 0, "threads is ", options.threads, ", wanted 0 (as many as the process may use) or more");
+  if (options.threads == 0) options.threads = available_threads();
   check<Unsupported>(options.engine == "native" || options.engine == "caffe2", "engine '", options.engine,
                      "' is not available; available: native, caffe2");
   check<Unsupported>(options.engine == "native" || options.precision == "float32",
@@ -55,6 +55,7 @@ ModelOptions resolved(ModelOptions options) {
 }  // namespace
 
 Model::Impl::Impl(Graph g, const ModelOptions& o) : options(resolved(o)), graph(std::move(g)) {
+  const ThreadScope threads(options.threads);
   verify(graph);
   info = info_of(graph);
   outputs = graph.outputs;  // before the passes add one
@@ -104,9 +105,11 @@ std::shared_ptr<const Model> Model::load_in_caffe2(const std::filesystem::path& 
 
 std::shared_ptr<const Model> Model::load(const std::filesystem::path& predict_net,
                                          const std::filesystem::path& init_net, const ModelOptions& options) {
-  if (options.engine == "caffe2") return load_in_caffe2(predict_net, init_net, options);
-  Graph graph = read_model(predict_net, init_net, {options.max_tensor_bytes, options.log});
-  return with_context([&] { return predict_net.string(); }, [&] { return Impl::make(std::move(graph), options); });
+  return guarded([&] {
+    if (options.engine == "caffe2") return load_in_caffe2(predict_net, init_net, options);
+    Graph graph = read_model(predict_net, init_net, {options.max_tensor_bytes, options.log});
+    return with_context([&] { return predict_net.string(); }, [&] { return Impl::make(std::move(graph), options); });
+  });
 }
 
 const Model::Impl& impl_of(const Model& model) { return *model.impl_; }
@@ -117,6 +120,8 @@ const std::vector<std::string>& Model::inputs() const { return impl_->graph.inpu
 const std::vector<std::string>& Model::outputs() const { return impl_->outputs; }
 const ModelInfo& Model::info() const { return impl_->info; }
 const ModelOptions& Model::options() const { return impl_->options; }
-std::string Model::graph_text() const { return impl_->text; }
+std::string Model::graph_text() const {
+  return guarded([&] { return impl_->text; });
+}
 
 }  // namespace d2deploy

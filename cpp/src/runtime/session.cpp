@@ -42,6 +42,7 @@ struct Session::Impl {
   void start_profile();
   void note_profile(std::size_t s, double milliseconds);
   Tensors collect(const Tensors& given) const;
+  Tensors run(const Tensors& given);
 };
 
 TypeMap Session::Impl::check_inputs(const Tensors& given) const {
@@ -120,38 +121,44 @@ Tensors Session::Impl::collect(const Tensors& given) const {
   return outputs;
 }
 
-Session::Session(std::shared_ptr<const Model> model) : impl_(std::make_unique<Impl>()) {
+Session::Session(std::shared_ptr<const Model> model) : impl_(guarded([] { return std::make_unique<Impl>(); })) {
+  check(model != nullptr, "a session needs a model, got none");
   impl_->model = std::move(model);
 }
 Session::~Session() = default;
 Session::Session(Session&&) noexcept = default;
 Session& Session::operator=(Session&&) noexcept = default;
 
-Tensors Session::run(const Tensors& given) {
-  Impl& impl = *impl_;
-  const ThreadScope threads(impl.net().options.threads);
-  const TypeMap types = impl.check_inputs(given);
+Tensors Session::Impl::run(const Tensors& given) {
+  const ThreadScope threads(net().options.threads);
+  const TypeMap types = check_inputs(given);
   const Tensors inputs = in_float32(given, types);
-  if (impl.net().caffe2) return impl.net().caffe2->run(inputs, impl.net().outputs);
-  impl.bind(impl.net().plan(types));
-  impl.frame->set_inputs(inputs);
-  if (!impl.profiling) {
-    impl.frame->run();
-    return impl.collect(inputs);
+  if (net().caffe2) return net().caffe2->run(inputs, net().outputs);
+  bind(net().plan(types));
+  frame->set_inputs(inputs);
+  if (!profiling) {
+    frame->run();
+    return collect(inputs);
   }
-  for (std::size_t s = 0; s < impl.frame->plan().steps.size(); ++s) {
+  for (std::size_t s = 0; s < frame->plan().steps.size(); ++s) {
     const auto start = Clock::now();
-    impl.frame->run_step(s);
-    impl.note_profile(s, std::chrono::duration<double, std::milli>(Clock::now() - start).count());
+    frame->run_step(s);
+    note_profile(s, std::chrono::duration<double, std::milli>(Clock::now() - start).count());
   }
-  return impl.collect(inputs);
+  return collect(inputs);
+}
+
+Tensors Session::run(const Tensors& given) {
+  return guarded([&] { return impl_->run(given); });
 }
 
 void Session::set_profiling(bool on) {
+  guarded([&] { impl_->start_profile(); });
   impl_->profiling = on;
-  impl_->start_profile();
 }
 
-std::vector<NodeProfile> Session::profile() const { return impl_->profile; }
+std::vector<NodeProfile> Session::profile() const {
+  return guarded([&] { return impl_->profile; });
+}
 
 }  // namespace d2deploy

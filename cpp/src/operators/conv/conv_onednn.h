@@ -40,10 +40,11 @@ Kernels<Op> conv_onednn_kernels() {
              if (Op::tail.add && call.output(0).raw() != call.input(kAddend).raw())
                std::memcpy(call.output(0).raw(), call.input(kAddend).raw(),
                            static_cast<std::size_t>(call.output(0).bytes()));
-             static_cast<const OnednnConv*>(call.state)->run(call);
+             onednn::translated([&] { static_cast<const OnednnConv*>(call.state)->run(call); });
            },
            [](const ConvParams& p, const CallSite& site) {
-             Prepared prepared = OnednnConv::prepare(Op::signature.type, p, site, Op::tail);
+             Prepared prepared =
+                 onednn::translated([&] { return OnednnConv::prepare(Op::signature.type, p, site, Op::tail); });
              if (Op::tail.add) prepared.accumulates = kAddend;
              return prepared;
            }}};
