@@ -1,4 +1,8 @@
 // Nets whose weights, pictures or box deltas hold NaN or infinity run to their end, and find what is not touched by it.
+#include <algorithm>
+
+#include <algorithm>
+
 #include "net_run.h"
 #include "small_detector.h"
 

@@ -82,6 +82,8 @@ void* operator new(std::size_t bytes, std::align_val_t alignment) {
   if (data == nullptr) throw std::bad_alloc();
   return data;
 }
+// Both ends of the pair stand here, which the compiler does not see.
+#pragma GCC diagnostic ignored "-Wmismatched-new-delete"
 void operator delete(void* data) noexcept { std::free(data); }
 void operator delete(void* data, std::size_t) noexcept { std::free(data); }
 void operator delete(void* data, std::align_val_t) noexcept { std::free(data); }

@@ -56,7 +56,7 @@ TEST(ResizeNearest, OfAWidthThatFloatsRoundStaysWithinItsOutput) {
   float* y = memory.data<float>();
   y[size] = y[size + 1] = 7;
   std::vector<Tensor> outputs{Tensor::view(type, y)};
-  evaluation.prepare(portable_kernel(op));
+  evaluation.prepare(evaluation.portable());
   evaluation.run(outputs);
   EXPECT_EQ(y[size - 1], 1);
   EXPECT_EQ(y[size], 7);

@@ -80,7 +80,7 @@ Types output_types(const Case& c) {
     values.push_back(&t);
   }
   const d2deploy::Inputs in{types, values};
-  return infer(*c.op, c.op->parse(c.args), in, c.op->infer_shapes(c.op->parse(c.args), in).size());
+  return infer_all(*c.op, c.op->parse(c.args), in);
 }
 
 bool can_follow_itself(const Case& c) { return !c.inputs.empty() && output_types(c)[0] == c.inputs[0].type(); }

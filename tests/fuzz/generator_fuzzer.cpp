@@ -86,7 +86,7 @@ std::optional<std::map<std::string, TensorType>> load_and_run(const Graph& graph
   std::optional<std::map<std::string, TensorType>> types;
   fuzz::allow_errors([&] {
     const auto model = Model::Impl::make(graph, options);
-    const auto plan = model->impl().plan(inputs);
+    const auto plan = impl_of(*model).plan(inputs);
     if (!is_cheap(*plan)) return;
     Tensors values;
     for (const auto& [name, type] : inputs) {

@@ -8,7 +8,6 @@
 #include "core/args.h"
 #include "core/check.h"
 #include "core/element_type.h"
-#include "d2deploy/tensor.h"
 
 namespace d2deploy {
 
@@ -37,14 +36,15 @@ Shape fill_shape(std::string_view type, const Ints& dims) {
 /// The number as an element of type T. Throws InvalidModel where it is not one.
 template <class T>
 T to_element(std::string_view type, std::int64_t value) {
-  if constexpr (std::is_same_v<T, bool>)
-    check<InvalidModel>(value == 0 || value == 1, type, ": value ", value, " is not a bool, wanted 0 or 1");
-  else if constexpr (!kReal<T>)
-    check<InvalidModel>(std::in_range<T>(value), type, ": value ", value, " does not fit into ", kDType<T>);
-  if constexpr (kReal<T>)
+  if constexpr (kReal<T>) {
     return static_cast<T>(static_cast<float>(value));
-  else
+  } else {
+    if constexpr (std::is_same_v<T, bool>)
+      check<InvalidModel>(value == 0 || value == 1, type, ": value ", value, " is not a bool, wanted 0 or 1");
+    else
+      check<InvalidModel>(std::in_range<T>(value), type, ": value ", value, " does not fit into ", kDType<T>);
     return static_cast<T>(value);
+  }
 }
 
 /// The value of a ConstantFill as an element; a float without fraction may stand for an integer.
@@ -53,11 +53,14 @@ T constant_fill_element(const Arg& value) {
   constexpr std::string_view kType = "ConstantFill";
   const auto* real = std::get_if<float>(&value);
   if (real == nullptr) return to_element<T>(kType, std::get<std::int64_t>(value));
-  if constexpr (kReal<T>) return static_cast<T>(*real);
-  const bool whole =
-      *real >= -0x1p+53F && *real <= 0x1p+53F && static_cast<float>(static_cast<std::int64_t>(*real)) == *real;
-  check<InvalidModel>(whole, kType, ": value is ", *real, ", must be an integer for ", kDType<T>);
-  return to_element<T>(kType, static_cast<std::int64_t>(*real));
+  if constexpr (kReal<T>) {
+    return static_cast<T>(*real);
+  } else {
+    const bool whole =
+        *real >= -0x1p+53F && *real <= 0x1p+53F && static_cast<float>(static_cast<std::int64_t>(*real)) == *real;
+    check<InvalidModel>(whole, kType, ": value is ", *real, ", must be an integer for ", kDType<T>);
+    return to_element<T>(kType, static_cast<std::int64_t>(*real));
+  }
 }
 
 }  // namespace d2deploy

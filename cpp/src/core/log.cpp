@@ -10,7 +10,7 @@ void send(const Log& sink, LogLevel level, const std::string& text) {
   } catch (const std::bad_alloc&) {
     throw;
   } catch (const std::exception& e) {
-    fail<InvalidArgument>("the log function threw an exception: ", e.what());
+    d2deploy::fail<InvalidArgument>("the log function threw an exception: ", e.what());
   }
 }
 
