@@ -92,7 +92,7 @@ INSTANTIATE_TEST_SUITE_P(
         "RoIAlign pooled_h=1024 : 1x0x288230376151711744x1 1x4~fill(0)",
         "RoIAlign pooled_h=1024 pooled_w=1024 : 1x0x4x4 1000000x4~fill(0)",
         "RoIAlignRotated pooled_h=1024 pooled_w=1024 : 1x0x4x4 1000000x5~fill(0)",
-        "GenerateProposals pre_nms_topN=0 : 1048576x1048576x0x1048576 1048576x4194304x0x1048576 1048576x3 "
+        "GenerateProposals pre_nms_topN=0 : 1024x1048576x0x1048576 1024x4194304x0x1048576 1024x3 "
         "1048576x4",
         "ReduceMean axes=[1] : 0x1099511627776x1048576", "Transpose : 0x1099511627776x1048576",
         "Add : 0x1099511627776x1048576 1", "UpsampleNearest scale=2147483647 : 0x2147483647x1x1",
