@@ -17,7 +17,7 @@
 DEFINE_string(predict_net, "", "model.pb");
 DEFINE_string(init_net, "", "model_init.pb");
 DEFINE_string(input, "", "image to run");
-DEFINE_int32(threads, 0, "threads; 0: all cores");
+DEFINE_int32(threads, 0, "threads; 0: as many as the process may use");
 DEFINE_int32(runs, 7, "timed runs of the net and of each bare layer");
 DEFINE_bool(layers, false, "print the median of each bare layer");
 

@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         help="--run-eval: annotations in COCO's format\n(default: DATASETS.TEST, in the folder DETECTRON2_DATASETS)",
     )
     add("--image-root", metavar="DIR", type=Path, help="--run-eval: the folder of the images of --dataset-json")
-    add("--threads", metavar="N", type=int, default=0, help="threads of a run (default: all cores)")
+    add("--threads", metavar="N", type=int, default=0, help="threads of a run (default: all that it may use)")
     add(
         "--detectron2",
         action="store_true",

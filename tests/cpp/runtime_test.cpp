@@ -1,6 +1,9 @@
 // Sessions: what they give for graphs of all kinds equals the portable kernels one after the other.
+#include <sched.h>
+
 #include <thread>
 
+#include "core/threads.h"
 #include "net_run.h"
 
 using namespace d2deploy;
@@ -259,7 +262,23 @@ TEST(Model, OptionsAreChecked) {
   EXPECT_EQ(message_of<Unsupported>([&] { (void)model_of(net, precision); }),
             "precision 'int4' is not available; available: float32, bfloat16");
   EXPECT_EQ(message_of<InvalidArgument>([&] { (void)model_of(net, threads); }),
-            "threads is -1, wanted 0 (all cores) or more");
+            "threads is -1, wanted 0 (as many as the process may use) or more");
+}
+
+TEST(Model, RunsOnTheThreadsThatTheProcessMayUse) {
+  EXPECT_EQ(model_of(kSmallNet)->options().threads, available_threads());
+  cpu_set_t before, one;
+  ASSERT_EQ(sched_getaffinity(0, sizeof before, &before), 0);
+  CPU_ZERO(&one);
+  for (int cpu = 0; cpu < CPU_SETSIZE && CPU_COUNT(&one) == 0; ++cpu)
+    if (CPU_ISSET(cpu, &before)) CPU_SET(cpu, &one);
+  ASSERT_EQ(sched_setaffinity(0, sizeof one, &one), 0);
+  EXPECT_EQ(model_of(kSmallNet)->options().threads, 1);
+  ASSERT_EQ(sched_setaffinity(0, sizeof before, &before), 0);
+}
+
+TEST(Sessions, NeedAModel) {
+  EXPECT_EQ(message_of<InvalidArgument>([] { Session session(nullptr); }), "a session needs a model, got none");
 }
 
 TEST(Sessions, OutliveOthersAndAreMoved) {

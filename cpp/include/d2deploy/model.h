@@ -28,7 +28,8 @@ struct ModelOptions {
   std::string device = "cpu";  ///< "cpu"
   /// "float32", or "bfloat16" for the layers that take most of the time; so far that is slow: no fast kernels have it.
   std::string precision = "float32";
-  int threads = 0;  ///< threads of one run; 0: as many as there are cores
+  /// Threads of one run; 0: as many as affinity and control groups (a container's CPU limit) let the process use.
+  int threads = 0;
   /// Kernels to use, as "Conv=direct_f32,RoIAlign=direct_f32", instead of the best that takes the call.
   /// Empty: the environment variable D2DEPLOY_KERNELS, which is read when the model is loaded.
   std::string kernels;
@@ -93,6 +94,9 @@ class Model {
 };
 
 /// One caller of a model: owns the scratch memory of its runs. Cheap to make; not for two threads at a time.
+/// A child process made by fork() may use its parent's models and sessions, and others, if no other thread of the parent
+/// was inside of a call meanwhile; not those of engine caffe2, and not if the fork came from inside of a loop that
+/// OpenMP runs on several threads: DeviceError.
 class Session {
  public:
   explicit Session(std::shared_ptr<const Model> model);

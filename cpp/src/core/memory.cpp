@@ -6,36 +6,41 @@
 #include <limits>
 #include <string>
 
+#include "core/cgroup.h"
 #include "core/check.h"
+#include "core/text.h"
 #ifdef __linux__
 #include <sys/mman.h>
 #endif
 
 namespace d2deploy {
 
-std::size_t available_memory() {
+std::size_t available_memory(const std::string& root) {
   std::size_t available = std::numeric_limits<std::size_t>::max();
-  std::ifstream system("/proc/meminfo");
-  for (std::string line; std::getline(system, line);)
-    if (line.starts_with("MemAvailable:")) {
-      constexpr std::size_t kUnit = 1024;  // the file's "kB"
-      available = std::strtoull(line.c_str() + line.find(':') + 1, nullptr, 10) * kUnit;
-    }
-  // "max" where there is no limit. What the group uses is not taken off: that counts caches, which give way.
-  std::ifstream group("/sys/fs/cgroup/memory.max");
-  if (std::size_t most = 0; group >> most) available = std::min(available, most);
+  std::ifstream system(root + "/proc/meminfo");
+  for (std::string line; std::getline(system, line);) {  // "MemAvailable:   12345 kB"
+    constexpr std::size_t kUnit = 1024;                  // what the file calls kB
+    const auto words = split(line, ' ');
+    if (words.size() == 3 && words[0] == "MemAvailable:")
+      available = static_cast<std::size_t>(parse_int(words[1])) * kUnit;
+  }
+  // What the group uses is not taken off: that counts caches, which give way.
+  if (const auto limit = memory_limit(root)) available = std::min(available, *limit);
   return available;
+}
+
+void check_available(std::size_t bytes) {
+  constexpr std::size_t kWorthAsking = std::size_t{256} << 20;
+  if (bytes < kWorthAsking) return;
+  const std::size_t available = available_memory();
+  check<DeviceError>(bytes <= available, "out of memory: ", bytes, " bytes of host memory wanted, ", available,
+                     " are available");
 }
 
 std::shared_ptr<void> allocate(std::size_t bytes) {
   constexpr std::size_t kHugePage = std::size_t{2} << 20;
   const bool large = bytes >= 4 * kHugePage;
-  constexpr std::size_t kWorthAsking = std::size_t{256} << 20;
-  if (bytes >= kWorthAsking) {
-    const std::size_t available = available_memory();
-    check<DeviceError>(bytes <= available, "out of memory: ", bytes, " bytes of host memory wanted, ", available,
-                       " are available");
-  }
+  check_available(bytes);
   const std::size_t alignment = large ? kHugePage : kAlignment;
   void* data = std::aligned_alloc(alignment, align_up(bytes == 0 ? 1 : bytes, alignment));
   if (data == nullptr) fail<DeviceError>("out of memory: ", bytes, " bytes of host memory wanted");

@@ -3,39 +3,32 @@
 #include <algorithm>
 #include <cstdint>
 #include <exception>
-#ifdef _OPENMP
-#include <omp.h>
-#endif
+#include <string>
 
 namespace d2deploy {
 
-/// Threads that parallel_for uses when called from this thread.
-inline int thread_count() {
-#ifdef _OPENMP
-  return omp_get_max_threads();
-#else
-  return 1;
-#endif
-}
+/// Threads that can run at the same time: as many as the process's affinity and the CPU quota of its control groups
+/// allow, a part of a CPU counted as one, not as many as the machine has. `root`: the folder in which proc and sys are.
+int available_threads(const std::string& root = "/");
 
-/// Sets the calling thread's thread count (0: leave it) and restores the old one at the end.
+/// Threads that parallel_for uses when called from this thread.
+int thread_count();
+
+/// To be called where this thread is about to run a loop on several. Throws DeviceError where it cannot: in a child
+/// process that was forked while this thread was inside of such a loop.
+void expect_team();
+
+/// Sets the calling thread's thread count (0: leave it) and restores the old one at the end. OpenMP loops inside of
+/// oneDNN obey it too. Throws as expect_team.
 class ThreadScope {
  public:
-  explicit ThreadScope([[maybe_unused]] int threads) {
-#ifdef _OPENMP
-    if (threads > 0) omp_set_num_threads(threads);
-#endif
-  }
-  ~ThreadScope() {
-#ifdef _OPENMP
-    omp_set_num_threads(before_);
-#endif
-  }
+  explicit ThreadScope(int threads);
+  ~ThreadScope();
   ThreadScope(const ThreadScope&) = delete;
   ThreadScope& operator=(const ThreadScope&) = delete;
 
  private:
-  [[maybe_unused]] int before_ = thread_count();
+  int before_ = 1;
 };
 
 /// Calls body(begin, end) on parts of [0, count), each at least `grain` long but the last, in
@@ -44,12 +37,14 @@ class ThreadScope {
 template <class Body>
 void parallel_for(std::int64_t count, std::int64_t grain, const Body& body) {
   if (count <= 0) return;
+  const int threads = thread_count();
   const std::int64_t parts =
-      std::min<std::int64_t>(thread_count() * std::int64_t{4}, (count + grain - 1) / std::max<std::int64_t>(grain, 1));
-  if (parts <= 1) {
+      std::min<std::int64_t>(threads * std::int64_t{4}, (count + grain - 1) / std::max<std::int64_t>(grain, 1));
+  if (threads <= 1 || parts <= 1) {
     body(std::int64_t{0}, count);
     return;
   }
+  expect_team();
   std::exception_ptr error;
 #ifdef _OPENMP
 #pragma omp parallel for schedule(dynamic)

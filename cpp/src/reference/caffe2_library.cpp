@@ -1,6 +1,7 @@
 #include "reference/caffe2_library.h"
 
 #include <dlfcn.h>
+#include <unistd.h>
 
 #include <cstdlib>
 
@@ -28,6 +29,15 @@ void find(void* library, const std::filesystem::path& path, const char* name, F&
 
 }  // namespace
 
+void Caffe2Library::check_process() {
+  // Of the first call, which is where the library is loaded: like it, this is the process's.
+  static const pid_t loaded_in = getpid();
+  check<DeviceError>(
+      getpid() == loaded_in,
+      "engine caffe2: this process was forked from one that had loaded the engine, whose threads it does "
+      "not have; start it anew instead (spawn), or load the engine after the fork alone");
+}
+
 Caffe2Library Caffe2Library::open(const std::filesystem::path& wanted) {
   const auto path = wanted.empty() ? default_path() : wanted;
   std::error_code ignored;
@@ -43,6 +53,7 @@ Caffe2Library Caffe2Library::open(const std::filesystem::path& wanted) {
                        path.string(), ": PyTorch is loaded in this process; run the engine in a process of its own");
     fail<Unsupported>("engine caffe2: cannot load ", path.string(), ": ", reason, kAdvice);
   }
+  check_process();
   decltype(&d2deploy_caffe2_abi) abi = nullptr;
   find(library, path, "d2deploy_caffe2_abi", abi);
   check<Unsupported>(abi() == D2DEPLOY_CAFFE2_ABI, path.string(), ": is version ", abi(), " of the engine, wanted ",

@@ -18,6 +18,8 @@ struct Caffe2Library {
   /// `path` empty: the environment variable D2DEPLOY_CAFFE2_LIBRARY, else the place where scripts/build_caffe2_engine
   /// puts it. Throws Unsupported where there is none, or one that is not ours or of another version.
   static Caffe2Library open(const std::filesystem::path& path);
+  /// Throws DeviceError in a process that was forked after the library was loaded, where a call would never return.
+  static void check_process();
 };
 
 }  // namespace d2deploy

@@ -14,7 +14,11 @@ namespace {
 class TemporaryFolder {
  public:
   TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "d2deploy-XXXXXX").string();
+    std::error_code error;
+    const auto parent = std::filesystem::temp_directory_path(error);
+    check<DeviceError>(!error, "engine caffe2: there is no folder for temporary files, ", error.message(),
+                       "; set TMPDIR to one");
+    std::string name = (parent / "d2deploy-XXXXXX").string();
     check<DeviceError>(mkdtemp(name.data()) != nullptr, "cannot make a folder ", name);
     path_ = name;
   }
@@ -64,6 +68,7 @@ Caffe2Model::Caffe2Model(const std::filesystem::path& predict_net, const std::fi
 Caffe2Model::~Caffe2Model() { library_.free(engine_); }
 
 Tensors Caffe2Model::run(const Tensors& inputs, const std::vector<std::string>& outputs) {
+  Caffe2Library::check_process();
   const std::lock_guard lock(mutex_);
   std::vector<d2deploy_caffe2_tensor> given;
   for (const auto& [name, tensor] : inputs) given.push_back(to_c(name, tensor));

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <thread>
 
+#include "core/threads.h"
 #include "io/model_file.h"
 
 namespace d2deploy {
@@ -41,8 +41,8 @@ ModelOptions resolved(ModelOptions options) {
   check<Unsupported>(options.device == "cpu", "device '", options.device,
                      "' is not available in this build; available: cpu");
   (void)precision_of(options.precision);
-  check(options.threads >= 0, "threads is ", options.threads, ", wanted 0 (all cores) or more");
-  if (options.threads == 0) options.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  check(options.threads >= 0, "threads is ", options.threads, ", wanted 0 (as many as the process may use) or more");
+  if (options.threads == 0) options.threads = available_threads();
   check<Unsupported>(options.engine == "native" || options.engine == "caffe2", "engine '", options.engine,
                      "' is not available; available: native, caffe2");
   check<Unsupported>(options.engine == "native" || options.precision == "float32",
@@ -55,6 +55,7 @@ ModelOptions resolved(ModelOptions options) {
 }  // namespace
 
 Model::Impl::Impl(Graph g, const ModelOptions& o) : options(resolved(o)), graph(std::move(g)) {
+  const ThreadScope threads(options.threads);
   verify(graph);
   info = info_of(graph);
   outputs = graph.outputs;  // before the passes add one

@@ -93,7 +93,7 @@ def verify(tracer: Caffe2Tracer, directory: str | Path, image: Array, threads: i
         tracer: what the files were made by.
         directory: the folder with `model.pb` and `model_init.pb`.
         image: (C, H, W), 0 to 255, resized as the model wants it.
-        threads: of the files' run; 0: as many as there are cores.
+        threads: of the files' run; 0: as many as the process may use.
 
     Raises:
         InvalidModel, Unsupported: our runtime does not take the files.
