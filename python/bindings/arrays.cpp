@@ -56,6 +56,17 @@ Tensor to_tensor(const std::string& name, nb::handle value, const Inputs::Array&
   return copy;
 }
 
+nb::object empty_array(const nb::object& numpy, const std::string& name, const Tensor& tensor) {
+  nb::list shape;
+  for (const auto dim : tensor.shape()) shape.append(dim);
+  try {
+    return numpy.attr("empty")(nb::tuple(shape), text(d2deploy::name(tensor.dtype())));
+  } catch (const nb::python_error& e) {
+    if (!e.matches(PyExc_MemoryError)) throw;
+    throw DeviceError("output '" + name + "': out of memory: " + to_string(nb::str(e.value())));
+  }
+}
+
 nb::object to_object(std::int64_t value) { return nb::int_(value); }
 nb::object to_object(float value) { return nb::float_(static_cast<double>(value)); }
 nb::object to_object(const std::string& value) {
@@ -96,13 +107,11 @@ Inputs to_inputs(const nb::dict& inputs) {
 }
 
 nb::dict to_arrays(const Tensors& tensors) {
-  const nb::object empty = nb::module_::import_("numpy").attr("empty");
+  const nb::object numpy = nb::module_::import_("numpy");
   nb::dict out;
   std::vector<nb::ndarray<nb::c_contig>> arrays;  // in the order of `tensors`
   for (const auto& [name, tensor] : tensors) {
-    nb::list shape;
-    for (const auto dim : tensor.shape()) shape.append(dim);
-    const nb::object array = empty(nb::tuple(shape), text(d2deploy::name(tensor.dtype())));
+    const nb::object array = empty_array(numpy, name, tensor);
     arrays.push_back(nb::cast<nb::ndarray<nb::c_contig>>(array));
     out[text(name)] = array;
   }

@@ -23,14 +23,14 @@ struct Inputs {
 };
 
 /// Views of arrays (of NumPy, or with DLPack or the buffer protocol); those that are not contiguous or not aligned are
-/// copied. Throws InvalidArgument: a name that is no str, a value that is no array in host memory, an element type
-/// that no tensor has.
+/// copied. Throws InvalidArgument: a name that is not a str, a value that is not an array in host memory, an element
+/// type that no tensor has.
 Inputs to_inputs(const nanobind::dict& inputs);
 
 /// Copies in arrays that own their memory. The GIL is let go while the values are copied.
 nanobind::dict to_arrays(const Tensors& tensors);
 
-/// int, float, str (bytes where it is no UTF-8), or a list of them.
+/// int, float, str (bytes where it is not UTF-8), or a list of them.
 nanobind::object to_object(const NetArgument& argument);
 
 }  // namespace d2deploy::bindings

@@ -2,6 +2,8 @@
 
 #include <nanobind/nanobind.h>
 
+#include <new>
+
 #include "arrays.h"
 #include "d2deploy/error.h"
 
@@ -35,6 +37,8 @@ void translate(const std::exception_ptr& pointer, void*) {
     raise("InternalError", e);
   } catch (const Error& e) {
     raise("Error", e);
+  } catch (const std::bad_alloc&) {  // of this module's own; the library's are DeviceErrors already
+    raise("DeviceError", DeviceError("out of memory"));
   }
 }
 

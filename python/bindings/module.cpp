@@ -110,7 +110,7 @@ Args:
     init_net: path of `model_init.pb`.
     device: "cpu".
     precision: "float32", or "bfloat16" for the heavy operators, which is slow so far.
-    threads: threads of one run; 0: as many as there are cores.
+    threads: threads of one run; 0: as many as the process may use.
     engine: "native", or "caffe2": the real Caffe2, where scripts/build_caffe2_engine has built it.
     max_tensor_bytes: no tensor may be larger, nor the memory of a run 16 times this.
     optimize: False: the nodes run as they stand in the file.
@@ -133,14 +133,14 @@ Returns:
     are grouped by image, and the extra output `batch_splits`, float32 (N,), has the number of each.
 
 Raises:
-    InvalidArgument: an input that is missing, unknown, no array, or of the wrong type or shape.
+    InvalidArgument: an input that is missing, unknown, not an array, or of the wrong type or shape.
     DeviceError: the memory does not suffice.)";
 
 constexpr const char* kInfoDoc = R"(What the exporter wrote beside the graph, a new dict each time.
 
 `meta_architecture` (str) and `size_divisibility` (int: pad height and width to a multiple of it; 0 or 1:
 any size) are always there, and with them all other arguments of the predict net by name: int, float (as
-precise as float32), str, bytes where a string is no UTF-8, or a list of these.)";
+precise as float32), str, bytes where a string is not UTF-8, or a list of these.)";
 
 }  // namespace
 

@@ -34,7 +34,7 @@ class Model:
             init_net: path of `model_init.pb`.
             device: "cpu".
             precision: "float32".
-            threads: threads of one run; 0: as many as there are cores.
+            threads: threads of one run; 0: as many as the process may use.
             engine: "native", or "caffe2": the real Caffe2, where scripts/build_caffe2_engine has built it.
             max_tensor_bytes: no tensor may be larger, nor the memory of a run 16 times this.
             optimize: False: the nodes run as they stand in the file.
@@ -60,7 +60,7 @@ class Model:
 
         `meta_architecture` (str) and `size_divisibility` (int: pad height and width to a multiple of it; 0 or 1:
         any size) are always there, and with them all other arguments of the predict net by name: int, float (as
-        precise as float32), str, bytes where a string is no UTF-8, or a list of these.
+        precise as float32), str, bytes where a string is not UTF-8, or a list of these.
         """
 
     def run(self, inputs: dict[str, numpy.typing.NDArray[Any]]) -> dict[str, numpy.typing.NDArray[Any]]:
@@ -77,6 +77,6 @@ class Model:
             are grouped by image, and the extra output `batch_splits`, float32 (N,), has the number of each.
 
         Raises:
-            InvalidArgument: an input that is missing, unknown, no array, or of the wrong type or shape.
+            InvalidArgument: an input that is missing, unknown, not an array, or of the wrong type or shape.
             DeviceError: the memory does not suffice.
         """

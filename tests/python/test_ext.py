@@ -300,7 +300,7 @@ def test_hostile_arguments_are_refused(example: Path, tmp_path: Path) -> None:
         ({"device": "tpu"}, errors.Unsupported, "device 'tpu' is not available in this build; available: cpu"),
         ({"precision": "int4"}, errors.Unsupported, "precision 'int4' is not available; available: float32, bfloat16"),
         ({"engine": "torch"}, errors.Unsupported, "engine 'torch' is not available; available: native, caffe2"),
-        ({"threads": -1}, errors.InvalidArgument, "threads is -1, wanted 0 (all cores) or more"),
+        ({"threads": -1}, errors.InvalidArgument, "threads is -1, wanted 0 (as many as the process may use) or more"),
         ({"max_tensor_bytes": 0}, errors.InvalidArgument, "max_tensor_bytes is 0, must be positive"),
         ({"max_tensor_bytes": 1000}, errors.InvalidModel, "1000"),
     ],
@@ -332,6 +332,21 @@ def test_files_are_checked(example: Path, tmp_path: Path) -> None:
     command: list[str | Path] = [find_program("caffe2_mask_rcnn"), *flags]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert str(caught.value) in result.stderr  # the words are kept
+
+
+def test_lack_of_memory_for_arrays(
+    model: _ext.Model, inputs: Arrays, wanted: Arrays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(shape: tuple[int, ...], dtype: str) -> None:
+        raise MemoryError(f"Unable to allocate {shape} {dtype}")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "empty", refuse)
+        with pytest.raises(
+            errors.DeviceError, match=r"^output 'bbox_nms': out of memory: Unable to allocate \(\d+, 4\)"
+        ):
+            model.run(inputs)
+    assert same_bits(model.run(inputs), wanted)
 
 
 def test_optimize_is_passed_on(example: Path, inputs: Arrays, wanted: Arrays) -> None:
