@@ -23,7 +23,7 @@ struct Detections {
   cv::Mat mask(std::int64_t row) const;
 };
 
-/// Nothing where the net is no detector in Detectron2's form. Throws InvalidModel where the outputs do not agree.
+/// Nothing where the net is not a detector in Detectron2's form. Throws InvalidModel where the outputs do not agree.
 std::optional<Detections> find_detections(const Tensors& outputs, std::size_t images);
 
 }  // namespace d2deploy::cli

@@ -1,7 +1,8 @@
 #include "core/check.h"
 
+#include <cxxabi.h>
+
 #include <charconv>
-#include <new>
 
 namespace d2deploy {
 
@@ -26,23 +27,48 @@ void append(std::string& text, double number) {
 
 }  // namespace detail
 
-void rethrow_with_context(const std::string& context) {
-  const auto with = [&](const std::exception& e) { return context + ": " + e.what(); };
+void rethrow_as_error() {
   try {
     throw;
-  } catch (const InvalidModel& e) {
-    throw InvalidModel(with(e));
-  } catch (const InvalidArgument& e) {
-    throw InvalidArgument(with(e));
-  } catch (const Unsupported& e) {
-    throw Unsupported(with(e));
-  } catch (const DeviceError& e) {
-    throw DeviceError(with(e));
+  } catch (const Error&) {
+    throw;
   } catch (const std::bad_alloc&) {
-    throw DeviceError(context + ": out of memory");
+    throw OutOfMemory();
+  } catch (const abi::__forced_unwind&) {
+    throw;  // the thread is cancelled: glibc ends the process where somebody stops this one
   } catch (const std::exception& e) {
-    throw InternalError(with(e));
+    fail<InternalError>(e.what());
+  } catch (...) {
+    fail<InternalError>("an exception of unknown type");
   }
+}
+
+void rethrow_with_context(const std::string& context) {
+  try {
+    rethrow_as_error();
+  } catch (const InvalidModel& e) {
+    fail<InvalidModel>(context, ": ", e.what());
+  } catch (const InvalidArgument& e) {
+    fail<InvalidArgument>(context, ": ", e.what());
+  } catch (const Unsupported& e) {
+    fail<Unsupported>(context, ": ", e.what());
+  } catch (const DeviceError& e) {
+    fail<DeviceError>(context, ": ", e.what());
+  } catch (const InternalError& e) {
+    fail<InternalError>(context, ": ", e.what());
+  } catch (const Error& e) {
+    fail<Error>(context, ": ", e.what());
+  }
+}
+
+void detail::rethrow_with_context_of(const std::function<std::string()>& context) {
+  std::string text;
+  try {
+    text = context();
+  } catch (const std::bad_alloc&) {
+    throw OutOfMemory();
+  }
+  rethrow_with_context(text);
 }
 
 }  // namespace d2deploy

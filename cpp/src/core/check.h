@@ -2,6 +2,8 @@
 #pragma once
 #include <concepts>
 #include <cstdint>
+#include <functional>
+#include <new>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -45,10 +47,21 @@ std::string join(const Parts&... parts) {
   return text;
 }
 
-/// Throws E with a message that is put together from `parts`.
+/// There is no memory left, not even for a message: making this one takes none.
+class OutOfMemory final : public DeviceError {
+ public:
+  OutOfMemory() : DeviceError("") {}
+  const char* what() const noexcept override { return "out of memory"; }
+};
+
+/// Throws E with a message that is put together from `parts`, or OutOfMemory where there is none for it.
 template <class E, class... Parts>
 [[noreturn]] void fail(const Parts&... parts) {
-  throw E(join(parts...));
+  try {
+    throw E(join(parts...));
+  } catch (const std::bad_alloc&) {
+    throw OutOfMemory();
+  }
 }
 
 /// Throws E, with the message, unless the condition holds.
@@ -58,8 +71,16 @@ void check(bool condition, const Parts&... parts) {
     fail<E>(parts...);
 }
 
-/// Rethrows the error in flight, of the same type, with "context: " before its message.
+/// Rethrows the exception in flight as the Error that it is, or stands for: DeviceError for lack of memory,
+/// InternalError for what nobody expected.
+[[noreturn]] void rethrow_as_error();
+
+/// The same, with "context: " before its message.
 [[noreturn]] void rethrow_with_context(const std::string& context);
+
+namespace detail {
+[[noreturn]] void rethrow_with_context_of(const std::function<std::string()>& context);
+}  // namespace detail
 
 /// Runs `f`; an error on the way gets "context: " before its message. `context` is a callable so
 /// that the text is made only when there is an error.
@@ -68,7 +89,17 @@ auto with_context(const Context& context, F&& f) {
   try {
     return f();
   } catch (const std::exception&) {
-    rethrow_with_context(context());
+    detail::rethrow_with_context_of(std::ref(context));
+  }
+}
+
+/// Runs `f`, a function of the public API, which only an Error may leave.
+template <class F>
+decltype(auto) guarded(F&& f) {
+  try {
+    return f();
+  } catch (...) {
+    rethrow_as_error();
   }
 }
 

@@ -9,9 +9,14 @@
 
 namespace d2deploy {
 
+namespace detail {
+void send(const Log& sink, LogLevel level, const std::string& text);
+}  // namespace detail
+
+/// Throws InvalidArgument where the function throws what is not an Error.
 template <class... Parts>
 void log(const Log& sink, LogLevel level, const Parts&... parts) {
-  if (sink) sink(level, join(parts...));
+  if (sink) detail::send(sink, level, join(parts...));
 }
 
 }  // namespace d2deploy

@@ -47,7 +47,7 @@ std::shared_ptr<void> allocate(std::size_t bytes) {
 #ifdef __linux__
   if (large) (void)madvise(data, bytes, MADV_HUGEPAGE);  // only advice: a refusal costs speed alone
 #endif
-  return {data, [](void* p) { std::free(p); }};
+  return guarded([&] { return std::shared_ptr<void>(data, [](void* p) { std::free(p); }); });
 }
 
 }  // namespace d2deploy

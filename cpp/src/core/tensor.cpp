@@ -46,10 +46,12 @@ std::int64_t Shape::size(std::size_t first, std::size_t last) const {
 bool operator==(const Shape& a, const Shape& b) { return std::ranges::equal(a, b); }
 
 std::string to_string(const Shape& shape) {
-  std::string text = "(";
-  for (std::size_t i = 0; i < shape.rank(); ++i)
-    text += join(i == 0 ? "" : ", ", shape[i] == kUnknown ? "?" : std::to_string(shape[i]));
-  return text + (shape.rank() == 1 ? ",)" : ")");
+  return guarded([&] {
+    std::string text = "(";
+    for (std::size_t i = 0; i < shape.rank(); ++i)
+      text += join(i == 0 ? "" : ", ", shape[i] == kUnknown ? "?" : std::to_string(shape[i]));
+    return text + (shape.rank() == 1 ? ",)" : ")");
+  });
 }
 std::ostream& operator<<(std::ostream& os, const Shape& shape) { return os << to_string(shape); }
 

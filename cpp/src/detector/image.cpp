@@ -12,6 +12,7 @@ namespace {
 constexpr std::int64_t kChannels = 3;
 // Real models pad to 32, 64 or 128. The bound keeps a damaged file from asking for memory without limit.
 constexpr std::int64_t kMaxDivisibility = 4096;
+constexpr std::int64_t kMostSide = 1 << 24;  // the largest of pictures have a hundredth of it
 
 void check_images(std::span<const ImageView> images) {
   check(!images.empty(), "to_net_inputs: got no image, wanted at least one");
@@ -19,6 +20,8 @@ void check_images(std::span<const ImageView> images) {
     const ImageView& image = images[i];
     check(image.data != nullptr && image.height > 0 && image.width > 0, "to_net_inputs: image ", i,
           " is empty: ", image.height, " x ", image.width, " pixels");
+    check(image.height <= kMostSide && image.width <= kMostSide, "to_net_inputs: image ", i, " is ", image.height,
+          " x ", image.width, " pixels large, wanted at most ", kMostSide, " on a side");
     check(image.row_bytes / kChannels >= image.width, "to_net_inputs: image ", i, ": row_bytes is ", image.row_bytes,
           ", wanted at least 3 * ", image.width);
   }
@@ -34,12 +37,7 @@ void split_row(const std::uint8_t* pixels, std::int64_t width, std::int64_t padd
   }
 }
 
-}  // namespace
-
-NetInputs to_net_inputs(std::span<const ImageView> images, std::int64_t size_divisibility) {
-  check_images(images);
-  check(size_divisibility >= 0 && size_divisibility <= kMaxDivisibility,
-        "to_net_inputs: size_divisibility must be from 0 to ", kMaxDivisibility, ", got ", size_divisibility);
+NetInputs pad_and_split(std::span<const ImageView> images, std::int64_t size_divisibility) {
   const std::int64_t unit = std::max<std::int64_t>(size_divisibility, 1);
   const auto padded = [&](std::int64_t size) { return (size + unit - 1) / unit * unit; };
   const std::int64_t height = padded(std::ranges::max(images, {}, &ImageView::height).height);
@@ -67,6 +65,18 @@ NetInputs to_net_inputs(std::span<const ImageView> images, std::int64_t size_div
     *info++ = 1.0F;
   }
   return inputs;
+}
+
+}  // namespace
+
+NetInputs to_net_inputs(std::span<const ImageView> images, std::int64_t size_divisibility) {
+  check_images(images);
+  check(size_divisibility >= 0 && size_divisibility <= kMaxDivisibility,
+        "to_net_inputs: size_divisibility must be from 0 to ", kMaxDivisibility, ", got ", size_divisibility);
+  return guarded([&] {
+    const ThreadScope threads(available_threads());
+    return pad_and_split(images, size_divisibility);
+  });
 }
 
 }  // namespace d2deploy

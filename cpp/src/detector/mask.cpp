@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "core/check.h"
+#include "core/memory.h"
 #include "d2deploy/detector.h"
 
 namespace d2deploy {
@@ -38,16 +39,11 @@ bool has_area(std::span<const float, 4> box) {
   return std::ranges::all_of(box, [](float v) { return std::isfinite(v); }) && box[2] > box[0] && box[3] > box[1];
 }
 
-}  // namespace
-
-std::vector<std::uint8_t> paste_mask(std::span<const float> mask, std::int64_t side, std::span<const float, 4> box,
-                                     std::int64_t height, std::int64_t width, float threshold) {
-  check(side > 0 && side < (std::int64_t{1} << 20) && static_cast<std::int64_t>(mask.size()) == side * side,
-        "paste_mask: a mask of side ", side, " needs side * side values, got ", mask.size());
-  check(height >= 0 && width >= 0, "paste_mask: image size must not be negative, got ", height, " x ", width);
-  check(threshold >= 0 && threshold <= 1, "paste_mask: threshold must be from 0 to 1, got ", threshold);
-  std::vector<std::uint8_t> pasted(Shape{height, width}.size(), 0);
-  if (!has_area(box)) return pasted;
+std::vector<std::uint8_t> paste(std::span<const float> mask, std::int64_t side, std::span<const float, 4> box,
+                                std::int64_t height, std::int64_t width, float threshold) {
+  check_available(static_cast<std::size_t>(height * width));
+  std::vector<std::uint8_t> pasted(height * width, 0);
+  if (pasted.empty() || !has_area(box)) return pasted;
 
   const Axis xs = sample_axis(box[0], box[2], side, width);
   const Axis ys = sample_axis(box[1], box[3], side, height);
@@ -69,6 +65,20 @@ std::vector<std::uint8_t> paste_mask(std::span<const float> mask, std::int64_t s
     }
   }
   return pasted;
+}
+
+}  // namespace
+
+std::vector<std::uint8_t> paste_mask(std::span<const float> mask, std::int64_t side, std::span<const float, 4> box,
+                                     std::int64_t height, std::int64_t width, float threshold) {
+  check(side > 0 && side < (std::int64_t{1} << 20) && static_cast<std::int64_t>(mask.size()) == side * side,
+        "paste_mask: a mask of side ", side, " needs side * side values, got ", mask.size());
+  check(height >= 0 && width >= 0, "paste_mask: image size must not be negative, got ", height, " x ", width);
+  check(threshold >= 0 && threshold <= 1, "paste_mask: threshold must be from 0 to 1, got ", threshold);
+  constexpr std::int64_t kMostSide = 1 << 24;  // the largest of pictures have a hundredth of it
+  check(height <= kMostSide && width <= kMostSide, "paste_mask: the image is ", height, " x ", width,
+        " pixels large, wanted at most ", kMostSide, " on a side");
+  return guarded([&] { return paste(mask, side, box, height, width, threshold); });
 }
 
 }  // namespace d2deploy
