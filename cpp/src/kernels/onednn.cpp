@@ -24,7 +24,9 @@ dnnl::memory::desc describe(const TensorType& type) {
 
 namespace {
 
-void check_status(dnnl_status_t status) { dnnl::error::wrap_c_api(status, "oneDNN could not run a primitive"); }
+void check_status(dnnl_status_t status) {
+  if (status != dnnl_success) rethrow({status, "could not run a primitive"});
+}
 
 // Views of memory, and the stream that uses them.
 class Execution {
@@ -57,8 +59,10 @@ class Execution {
 };
 
 void reorder(const dnnl::memory::desc& from, const void* x, const dnnl::memory::desc& to, void* y) {
-  const dnnl::reorder::primitive_desc desc(cpu(), from, cpu(), to);
-  execute(dnnl::reorder(desc), {{DNNL_ARG_FROM, from, x}, {DNNL_ARG_TO, to, y}});
+  translated([&] {  // other kernels ask for plain values too
+    const dnnl::reorder::primitive_desc desc(cpu(), from, cpu(), to);
+    execute(dnnl::reorder(desc), {{DNNL_ARG_FROM, from, x}, {DNNL_ARG_TO, to, y}});
+  });
 }
 
 }  // namespace
@@ -81,6 +85,16 @@ Tensor unpack(const PackedWeights& packed, const dnnl::memory::desc& plain_desc,
   Tensor plain = Tensor::allocate(type);
   reorder(packed.desc, packed.data.get(), plain_desc, plain.raw());
   return plain;
+}
+
+void rethrow(const dnnl::error& e) {
+  if (e.status == dnnl_out_of_memory) fail<DeviceError>("out of memory: oneDNN ", e.what());
+  fail<InternalError>("oneDNN ", e.what());
+}
+
+std::string refusal(const dnnl::error& e) {
+  if (e.status == dnnl_out_of_memory) rethrow(e);
+  return e.what();
 }
 
 std::string key(const dnnl::memory::desc& desc) {

@@ -41,6 +41,20 @@ Tensor unpack(const PackedWeights& packed, const dnnl::memory::desc& plain_desc,
 /// Text that is equal for equal layouts.
 std::string key(const dnnl::memory::desc& desc);
 
+/// An error of oneDNN as one of ours: DeviceError for lack of memory, else InternalError.
+[[noreturn]] void rethrow(const dnnl::error& e);
+/// Runs `f`, which makes primitives, so that only our errors come out of it.
+template <class F>
+decltype(auto) translated(F&& f) {
+  try {
+    return f();
+  } catch (const dnnl::error& e) {
+    rethrow(e);
+  }
+}
+/// Why oneDNN cannot do a call, by what it threw. Lack of memory is no reason, but an error.
+std::string refusal(const dnnl::error& e);
+
 /// Why an implementation of oneDNN is not used: the reference ones are slower than our portable kernels.
 inline std::string refuse_slow(const char* implementation) {
   return std::string_view(implementation).starts_with("ref") ? "oneDNN has only its reference implementation" : "";
@@ -56,7 +70,8 @@ dnnl::memory::desc weights_layout(const std::shared_ptr<const void>& packed, con
   const auto& layout = static_cast<const PackedWeights*>(packed.get())->desc;
   try {
     return refuse_slow(describe(layout).impl_info_str()).empty() ? layout : any;
-  } catch (const dnnl::error&) {
+  } catch (const dnnl::error& e) {
+    (void)refusal(e);
     return any;
   }
 }

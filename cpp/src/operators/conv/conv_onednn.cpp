@@ -70,7 +70,7 @@ std::string reject_onednn_conv(const char* type, const ConvParams& p, const Call
         describe(type, p, site, tail, site.bounded ? site.inputs[0].shape[0] : 1, any_filters(p, site))
             .impl_info_str());
   } catch (const dnnl::error& e) {
-    return e.what();
+    return onednn::refusal(e);
   }
 }
 

@@ -43,7 +43,8 @@ Kernels<Op> conv_onednn_kernels() {
              static_cast<const OnednnConv*>(call.state)->run(call);
            },
            [](const ConvParams& p, const CallSite& site) {
-             Prepared prepared = OnednnConv::prepare(Op::signature.type, p, site, Op::tail);
+             Prepared prepared =
+                 onednn::translated([&] { return OnednnConv::prepare(Op::signature.type, p, site, Op::tail); });
              if (Op::tail.add) prepared.accumulates = kAddend;
              return prepared;
            }}};

@@ -236,7 +236,7 @@ std::string reject_deconvolution(const ConvTransposeParams& p, const CallSite& s
                                         any_filters(p, site.inputs[1].shape))
                                    .impl_info_str());
   } catch (const dnnl::error& e) {
-    return e.what();
+    return onednn::refusal(e);
   }
 }
 

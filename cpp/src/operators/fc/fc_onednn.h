@@ -1,5 +1,6 @@
 // The oneDNN kernel of FC and FCRelu: bias and ReLU in the same pass, weights packed once.
 #pragma once
+#include "kernels/onednn.h"
 #include "operators/fc/fc.h"
 
 namespace d2deploy {
@@ -14,7 +15,7 @@ Kernels<Op> fc_onednn_kernels() {
            [](const FCParams& p, const CallSite& site) { return reject_onednn_fc(Op::signature.type, p, site); },
            [](const FCParams&, const Call& call) { run_onednn_fc(call); },
            [](const FCParams& p, const CallSite& site) {
-             return prepare_onednn_fc(Op::signature.type, p, site, Op::relu);
+             return onednn::translated([&] { return prepare_onednn_fc(Op::signature.type, p, site, Op::relu); });
            }}};
 }
 

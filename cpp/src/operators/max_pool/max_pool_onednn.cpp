@@ -46,7 +46,7 @@ std::string reject(const MaxPool::Params& p, const CallSite& site) {
   try {
     return onednn::refuse_slow(describe(p, site, site.inputs[0].shape[0]).impl_info_str());
   } catch (const dnnl::error& e) {
-    return e.what();
+    return onednn::refusal(e);
   }
 }
 
@@ -76,7 +76,9 @@ void run(const MaxPool::Params&, const Call& call) {
 
 template <>
 Kernels<MaxPool> kernels<MaxPool, Backend::onednn>() {
-  return {{"onednn_f32", reject, run, prepare}};
+  return {{"onednn_f32", reject, run, [](const MaxPool::Params& p, const CallSite& site) {
+             return onednn::translated([&] { return prepare(p, site); });
+           }}};
 }
 
 }  // namespace d2deploy
