@@ -105,9 +105,11 @@ std::shared_ptr<const Model> Model::load_in_caffe2(const std::filesystem::path& 
 
 std::shared_ptr<const Model> Model::load(const std::filesystem::path& predict_net,
                                          const std::filesystem::path& init_net, const ModelOptions& options) {
-  if (options.engine == "caffe2") return load_in_caffe2(predict_net, init_net, options);
-  Graph graph = read_model(predict_net, init_net, {options.max_tensor_bytes, options.log});
-  return with_context([&] { return predict_net.string(); }, [&] { return Impl::make(std::move(graph), options); });
+  return guarded([&] {
+    if (options.engine == "caffe2") return load_in_caffe2(predict_net, init_net, options);
+    Graph graph = read_model(predict_net, init_net, {options.max_tensor_bytes, options.log});
+    return with_context([&] { return predict_net.string(); }, [&] { return Impl::make(std::move(graph), options); });
+  });
 }
 
 const Model::Impl& impl_of(const Model& model) { return *model.impl_; }
@@ -118,6 +120,8 @@ const std::vector<std::string>& Model::inputs() const { return impl_->graph.inpu
 const std::vector<std::string>& Model::outputs() const { return impl_->outputs; }
 const ModelInfo& Model::info() const { return impl_->info; }
 const ModelOptions& Model::options() const { return impl_->options; }
-std::string Model::graph_text() const { return impl_->text; }
+std::string Model::graph_text() const {
+  return guarded([&] { return impl_->text; });
+}
 
 }  // namespace d2deploy

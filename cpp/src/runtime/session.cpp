@@ -25,6 +25,21 @@ Tensors in_float32(const Tensors& given, const TypeMap& wanted) {
   return inputs;
 }
 
+std::vector<NodeProfile> unused_profile(const Plan& plan) {
+  std::vector<NodeProfile> profile;
+  for (const Step& step : plan.steps) {
+    NodeProfile p;
+    p.type = step.op->type;
+    p.output = plan.values[step.outputs[0]].name;
+    p.kernel = step.kernel ? step.kernel->name : "view";
+    if (!step.prepared.detail.empty()) p.kernel += "/" + step.prepared.detail;
+    p.flops = step.work.flops;
+    p.bytes = step.work.bytes;
+    profile.push_back(std::move(p));
+  }
+  return profile;
+}
+
 }  // namespace
 
 struct Session::Impl {
@@ -39,9 +54,9 @@ struct Session::Impl {
 
   TypeMap check_inputs(const Tensors& given) const;
   void bind(std::shared_ptr<const Plan> plan);
-  void start_profile();
   void note_profile(std::size_t s, double milliseconds);
   Tensors collect(const Tensors& given) const;
+  Tensors run(const Tensors& given);
 };
 
 TypeMap Session::Impl::check_inputs(const Tensors& given) const {
@@ -74,23 +89,8 @@ void Session::Impl::bind(std::shared_ptr<const Plan> plan) {
     arena = allocate(plan->arena_bytes);
     arena_bytes = plan->arena_bytes;
   }
+  profile = unused_profile(*plan);  // before there is a frame that it would not belong to
   frame = std::make_unique<Frame>(std::move(plan), arena, net().constants, net().plan_options);
-  start_profile();
-}
-
-void Session::Impl::start_profile() {
-  profile.clear();
-  if (!frame) return;
-  for (const Step& step : frame->plan().steps) {
-    NodeProfile p;
-    p.type = step.op->type;
-    p.output = frame->plan().values[step.outputs[0]].name;
-    p.kernel = step.kernel ? step.kernel->name : "view";
-    if (!step.prepared.detail.empty()) p.kernel += "/" + step.prepared.detail;
-    p.flops = step.work.flops;
-    p.bytes = step.work.bytes;
-    profile.push_back(std::move(p));
-  }
 }
 
 void Session::Impl::note_profile(std::size_t s, double milliseconds) {
@@ -120,38 +120,44 @@ Tensors Session::Impl::collect(const Tensors& given) const {
   return outputs;
 }
 
-Session::Session(std::shared_ptr<const Model> model) : impl_(std::make_unique<Impl>()) {
+Session::Session(std::shared_ptr<const Model> model) : impl_(guarded([] { return std::make_unique<Impl>(); })) {
+  check(model != nullptr, "a session needs a model, got none");
   impl_->model = std::move(model);
 }
 Session::~Session() = default;
 Session::Session(Session&&) noexcept = default;
 Session& Session::operator=(Session&&) noexcept = default;
 
-Tensors Session::run(const Tensors& given) {
-  Impl& impl = *impl_;
-  const ThreadScope threads(impl.net().options.threads);
-  const TypeMap types = impl.check_inputs(given);
+Tensors Session::Impl::run(const Tensors& given) {
+  const ThreadScope threads(net().options.threads);
+  const TypeMap types = check_inputs(given);
   const Tensors inputs = in_float32(given, types);
-  if (impl.net().caffe2) return impl.net().caffe2->run(inputs, impl.net().outputs);
-  impl.bind(impl.net().plan(types));
-  impl.frame->set_inputs(inputs);
-  if (!impl.profiling) {
-    impl.frame->run();
-    return impl.collect(inputs);
+  if (net().caffe2) return net().caffe2->run(inputs, net().outputs);
+  bind(net().plan(types));
+  frame->set_inputs(inputs);
+  if (!profiling) {
+    frame->run();
+    return collect(inputs);
   }
-  for (std::size_t s = 0; s < impl.frame->plan().steps.size(); ++s) {
+  for (std::size_t s = 0; s < frame->plan().steps.size(); ++s) {
     const auto start = Clock::now();
-    impl.frame->run_step(s);
-    impl.note_profile(s, std::chrono::duration<double, std::milli>(Clock::now() - start).count());
+    frame->run_step(s);
+    note_profile(s, std::chrono::duration<double, std::milli>(Clock::now() - start).count());
   }
-  return impl.collect(inputs);
+  return collect(inputs);
+}
+
+Tensors Session::run(const Tensors& given) {
+  return guarded([&] { return impl_->run(given); });
 }
 
 void Session::set_profiling(bool on) {
+  guarded([&] { impl_->profile = impl_->frame ? unused_profile(impl_->frame->plan()) : std::vector<NodeProfile>(); });
   impl_->profiling = on;
-  impl_->start_profile();
 }
 
-std::vector<NodeProfile> Session::profile() const { return impl_->profile; }
+std::vector<NodeProfile> Session::profile() const {
+  return guarded([&] { return impl_->profile; });
+}
 
 }  // namespace d2deploy
