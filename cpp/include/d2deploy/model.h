@@ -9,9 +9,9 @@
 #include <map>
 #include <memory>
 #include <string>
-#include <variant>
 #include <vector>
 
+#include "d2deploy/argument.h"
 #include "d2deploy/error.h"
 #include "d2deploy/log.h"
 #include "d2deploy/tensor.h"
@@ -51,10 +51,6 @@ struct NodeProfile {
 
 /// Tensors by blob name.
 using Tensors = std::map<std::string, Tensor>;
-
-/// The value of a net argument, typed as it stands in the file; an empty list is one of integers.
-using NetArgument = std::variant<std::int64_t, float, std::string, std::vector<std::int64_t>, std::vector<float>,
-                                 std::vector<std::string>>;
 
 /// Numbers and strings that the exporter wrote beside the graph.
 struct ModelInfo {

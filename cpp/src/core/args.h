@@ -4,8 +4,9 @@
 #include <map>
 #include <string>
 #include <string_view>
-#include <variant>
 #include <vector>
+
+#include "d2deploy/argument.h"
 
 namespace d2deploy {
 
@@ -13,7 +14,7 @@ using Ints = std::vector<std::int64_t>;
 using Floats = std::vector<float>;
 using Strings = std::vector<std::string>;
 
-using Arg = std::variant<std::int64_t, float, std::string, Ints, Floats, Strings>;
+using Arg = NetArgument;
 using Args = std::map<std::string, Arg, std::less<>>;
 
 /// `7`, `0.25`, `NCHW`, `[3,3]`, `[10.0,5.0]`. A float always has a point or an exponent; a string

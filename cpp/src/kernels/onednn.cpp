@@ -24,7 +24,9 @@ dnnl::memory::desc describe(const TensorType& type) {
 
 namespace {
 
-void check_status(dnnl_status_t status) { dnnl::error::wrap_c_api(status, "oneDNN could not run a primitive"); }
+void check_status(dnnl_status_t status) {
+  if (status != dnnl_success) rethrow({status, "could not run a primitive"});
+}
 
 // Views of memory, and the stream that uses them.
 class Execution {

@@ -70,7 +70,8 @@ dnnl::memory::desc weights_layout(const std::shared_ptr<const void>& packed, con
   const auto& layout = static_cast<const PackedWeights*>(packed.get())->desc;
   try {
     return refuse_slow(describe(layout).impl_info_str()).empty() ? layout : any;
-  } catch (const dnnl::error&) {
+  } catch (const dnnl::error& e) {
+    (void)refusal(e);
     return any;
   }
 }

@@ -25,6 +25,21 @@ Tensors in_float32(const Tensors& given, const TypeMap& wanted) {
   return inputs;
 }
 
+std::vector<NodeProfile> unused_profile(const Plan& plan) {
+  std::vector<NodeProfile> profile;
+  for (const Step& step : plan.steps) {
+    NodeProfile p;
+    p.type = step.op->type;
+    p.output = plan.values[step.outputs[0]].name;
+    p.kernel = step.kernel ? step.kernel->name : "view";
+    if (!step.prepared.detail.empty()) p.kernel += "/" + step.prepared.detail;
+    p.flops = step.work.flops;
+    p.bytes = step.work.bytes;
+    profile.push_back(std::move(p));
+  }
+  return profile;
+}
+
 }  // namespace
 
 struct Session::Impl {
@@ -39,7 +54,6 @@ struct Session::Impl {
 
   TypeMap check_inputs(const Tensors& given) const;
   void bind(std::shared_ptr<const Plan> plan);
-  void start_profile();
   void note_profile(std::size_t s, double milliseconds);
   Tensors collect(const Tensors& given) const;
   Tensors run(const Tensors& given);
@@ -75,23 +89,8 @@ void Session::Impl::bind(std::shared_ptr<const Plan> plan) {
     arena = allocate(plan->arena_bytes);
     arena_bytes = plan->arena_bytes;
   }
+  profile = unused_profile(*plan);  // before there is a frame that it would not belong to
   frame = std::make_unique<Frame>(std::move(plan), arena, net().constants, net().plan_options);
-  start_profile();
-}
-
-void Session::Impl::start_profile() {
-  profile.clear();
-  if (!frame) return;
-  for (const Step& step : frame->plan().steps) {
-    NodeProfile p;
-    p.type = step.op->type;
-    p.output = frame->plan().values[step.outputs[0]].name;
-    p.kernel = step.kernel ? step.kernel->name : "view";
-    if (!step.prepared.detail.empty()) p.kernel += "/" + step.prepared.detail;
-    p.flops = step.work.flops;
-    p.bytes = step.work.bytes;
-    profile.push_back(std::move(p));
-  }
 }
 
 void Session::Impl::note_profile(std::size_t s, double milliseconds) {

@@ -21,7 +21,7 @@ def load(directory: str | Path, threads: int = 0) -> Model:
 
     Args:
         directory: the folder.
-        threads: of one run; 0: as many as there are cores.
+        threads: of one run; 0: as many as the process may use.
 
     Raises:
         InvalidArgument: a file is not there.
@@ -36,7 +36,7 @@ class FilePredictor:
 
     Args:
         directory: the folder with `model.pb` and `model_init.pb`.
-        threads: of one run; 0: as many as there are cores.
+        threads: of one run; 0: as many as the process may use.
 
     Attributes:
         info: the arguments of the net.
