@@ -137,7 +137,6 @@ Outcome attempt(const Answer& call, std::int64_t at, bool all_that_follow) {
     outcome.error = std::string("another exception: ") + e.what();
   }
   outcome.failed = failures.seen >= at;
-  if (getenv("OOMDBG")) std::fprintf(stderr, "%ld %s\n", static_cast<long>(at), outcome.error.c_str());
   return outcome;
 }
 

@@ -59,7 +59,7 @@ class Execution {
 };
 
 void reorder(const dnnl::memory::desc& from, const void* x, const dnnl::memory::desc& to, void* y) {
-  translated([&] {  // plain values are asked for by other kernels too
+  translated([&] {  // other kernels ask for plain values too
     const dnnl::reorder::primitive_desc desc(cpu(), from, cpu(), to);
     execute(dnnl::reorder(desc), {{DNNL_ARG_FROM, from, x}, {DNNL_ARG_TO, to, y}});
   });

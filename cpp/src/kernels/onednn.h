@@ -43,7 +43,7 @@ std::string key(const dnnl::memory::desc& desc);
 
 /// An error of oneDNN as one of ours: DeviceError for lack of memory, else InternalError.
 [[noreturn]] void rethrow(const dnnl::error& e);
-/// Runs `f`, a function of a kernel, out of which only our errors come.
+/// Runs `f`, which makes primitives, so that only our errors come out of it.
 template <class F>
 decltype(auto) translated(F&& f) {
   try {

@@ -114,7 +114,7 @@ Tensors Session::Impl::collect(const Tensors& given) const {
   for (std::size_t i = 0; i < net().graph.outputs.size(); ++i) {
     const auto& name = net().graph.outputs[i];
     const Tensor tensor = frame->output(i);
-    if (std::ranges::find(net().outputs, name) != net().outputs.end()) outputs[name] = tensor;
+    if (i < net().outputs.size()) outputs[name] = tensor;  // the passes add theirs behind those of the file
     if (name == net().splits && images > 1) outputs["batch_splits"] = tensor;
   }
   return outputs;
@@ -152,7 +152,7 @@ Tensors Session::run(const Tensors& given) {
 }
 
 void Session::set_profiling(bool on) {
-  guarded([&] { impl_->start_profile(); });
+  guarded([&] { impl_->profile = impl_->frame ? unused_profile(impl_->frame->plan()) : std::vector<NodeProfile>(); });
   impl_->profiling = on;
 }
 

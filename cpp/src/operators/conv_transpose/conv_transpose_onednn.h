@@ -22,12 +22,12 @@ template <class Op>
 Kernels<Op> conv_transpose_onednn_kernels() {
   using Params = ConvTransposeParams;
   return {{"onednn_product_f32", transposed::reject_product,
-           [](const Params&, const Call& call) { onednn::translated([&] { transposed::run_product(call); }); },
+           [](const Params&, const Call& call) { transposed::run_product(call); },
            [](const Params& p, const CallSite& site) {
              return onednn::translated([&] { return transposed::prepare_product(p, site, Op::relu); });
            }},
           {"onednn_f32", transposed::reject_deconvolution,
-           [](const Params&, const Call& call) { onednn::translated([&] { transposed::run_deconvolution(call); }); },
+           [](const Params&, const Call& call) { transposed::run_deconvolution(call); },
            [](const Params& p, const CallSite& site) {
              return onednn::translated([&] { return transposed::prepare_deconvolution(p, site, Op::relu); });
            }}};

@@ -76,9 +76,7 @@ void run(const MaxPool::Params&, const Call& call) {
 
 template <>
 Kernels<MaxPool> kernels<MaxPool, Backend::onednn>() {
-  return {{"onednn_f32", reject,
-           [](const MaxPool::Params& p, const Call& call) { onednn::translated([&] { run(p, call); }); },
-           [](const MaxPool::Params& p, const CallSite& site) {
+  return {{"onednn_f32", reject, run, [](const MaxPool::Params& p, const CallSite& site) {
              return onednn::translated([&] { return prepare(p, site); });
            }}};
 }
