@@ -221,12 +221,12 @@ const std::vector<FileBug>& file_bugs() {
        [](Net&, Net& i) {
          i.def.clear_op(), i.weight("w", {-2}, {1, 2});
        },
-       "the shape has the dimension -2"},
+       "shape [-2] holds -2"},
       {"TwoNegativeDimensions",
        [](Net&, Net& i) {
          i.def.clear_op(), i.weight("w", {-1, -2}, {1, 2});
        },
-       "the shape has the dimension -1"},
+       "shape [-1,-2] holds -1"},
       {"ProductOverflowsToTheRightCount",  // 2^32 * 2^32 * 2 + ... wraps around to what there is
        [](Net&, Net& i) {
          i.def.clear_op(), i.weight("w", {std::int64_t{1} << 32, std::int64_t{1} << 32, 2}, {});
