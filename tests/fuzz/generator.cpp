@@ -61,6 +61,11 @@ class Generator {
     return true;
   }
 
+  // An element type of the port; those at `real` ports are one.
+  DType draw_dtype(const Port& port) {
+    return port.dtypes.empty() || port.real ? DType::float32 : port.dtypes[c_.below(port.dtypes.size())];
+  }
+
   // One of the latest values that the port takes; nothing where there is none among a few.
   std::optional<std::string> old_value(const Port& port, Symbols& symbols) {
     for (int tries = 0; tries < 3 && !values_.empty(); ++tries) {
@@ -72,7 +77,7 @@ class Generator {
 
   TensorType draw_type(const Port& port, Symbols& symbols) {
     TensorType type;
-    type.dtype = port.dtypes.empty() ? DType::float32 : port.dtypes[c_.below(port.dtypes.size())];
+    type.dtype = draw_dtype(port);
     if (port.any_shape) {
       constexpr std::size_t kRanks[] = {4, 2, 1, 3, 0, 5, 4, 8};
       const std::size_t rank = kRanks[c_.below(std::size(kRanks))];

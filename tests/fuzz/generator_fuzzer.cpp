@@ -110,6 +110,7 @@ void load(const Graph& graph, Choices& choices) {
   ModelOptions options;
   options.threads = 1;
   options.max_tensor_bytes = kLimits[choices.below(std::size(kLimits))];
+  if (choices.below(4) == 0) options.precision = "bfloat16";
   const auto fast = load_and_run(graph, inputs, options, choices);
   options.optimize = false;
   const auto plain = load_and_run(graph, inputs, options, choices);
@@ -124,8 +125,9 @@ void run_large(Choices& choices) {
   constexpr std::int64_t kMostBytes = 200 << 20;
   const auto& all = operators();
   const Operator& op = std::next(all.begin(), static_cast<std::ptrdiff_t>(choices.below(all.size())))->second;
-  const bool any_cost = op.is(data_dependent) || op.type == "HeatmapMaxKeypoint" ||
-                        std::ranges::find(op.fields, std::string_view("sampling_ratio"), &FieldInfo::name) != op.fields.end();
+  const bool any_cost =
+      op.is(data_dependent) || op.type == "HeatmapMaxKeypoint" ||
+      std::ranges::find(op.fields, std::string_view("sampling_ratio"), &FieldInfo::name) != op.fields.end();
   if (any_cost) return;
   Args args;
   for (const auto& field : op.fields)
@@ -136,7 +138,7 @@ void run_large(Choices& choices) {
   for (const auto& port : op.inputs) {
     if (port.optional && choices.below(2) == 0) break;
     TensorType type;
-    type.dtype = port.dtypes.empty() ? DType::float32 : port.dtypes[0];
+    type.dtype = port.dtypes.empty() || port.real ? DType::float32 : port.dtypes[0];
     for (std::size_t i = 0; port.any_shape && i < 4; ++i) type.shape.push_back(dim());
     for (const Dim& d : port.dims)
       type.shape.push_back(!d.symbol.empty() ? symbols.emplace(d.symbol, dim()).first->second : d.alternatives[0]);

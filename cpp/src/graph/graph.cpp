@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstring>
 #include <span>
-#include <sstream>
 
 #include "core/check.h"
 #include "core/element_type.h"
@@ -135,16 +134,17 @@ std::string values_text(const Tensor& tensor) {
 
 Graph parse_graph(std::string_view text) {
   Graph graph;
-  std::istringstream in{std::string(text)};
   int number = 0;
-  for (std::string line; std::getline(in, line);) {
+  for (std::size_t start = 0; start < text.size();) {
+    const auto end = std::min(text.find('\n', start), text.size());
+    const auto line = strip(text.substr(start, end - start));
+    start = end + 1;
     ++number;
-    const auto stripped = strip(line);
-    if (stripped.empty() || stripped.front() == '#') continue;
+    if (line.empty() || line.front() == '#') continue;
     try {
-      parse_line(graph, stripped);
+      parse_line(graph, line);
     } catch (const Error& e) {
-      fail<InvalidModel>("line ", number, " '", stripped, "': ", e.what());
+      fail<InvalidModel>("line ", number, " '", line, "': ", e.what());
     }
   }
   return graph;

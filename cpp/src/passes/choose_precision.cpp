@@ -13,15 +13,14 @@ namespace d2deploy {
 
 namespace {
 
-// Whether input or output i of `count` may be reduced: at a `real` port, and where a view hands its memory on.
-bool may_reduce(const Operator& op, const std::vector<Port>& ports, std::size_t count, std::size_t i) {
-  return ports_of(ports, count)[i]->real || (op.is(view) && i == 0);
+// Which of `count` inputs or outputs may be reduced: those at `real` ports, and where a view hands its memory on.
+std::vector<bool> may_reduce(const Operator& op, const std::vector<Port>& ports, std::size_t count) {
+  std::vector<bool> may;
+  for (const Port* port : ports_of(ports, count)) may.push_back(port->real || (op.is(view) && may.empty()));
+  return may;
 }
-bool may_reduce_input(const Operator& op, const Node& node, std::size_t i) {
-  return may_reduce(op, op.inputs, node.inputs.size(), i);
-}
-bool may_reduce_output(const Operator& op, const Node& node, std::size_t i) {
-  return may_reduce(op, op.outputs, node.outputs.size(), i);
+std::vector<bool> may_reduce_inputs(const Operator& op, const Node& node) {
+  return may_reduce(op, op.inputs, node.inputs.size());
 }
 
 bool is_reorder(const Node& node) { return node.type == "Reorder"; }
@@ -47,16 +46,19 @@ class PrecisionAssigner {
       const Operator& op = *find_operator(node->type);
       const bool passes_on =
           op.is(heavy) || std::ranges::any_of(node->outputs, [&](const auto& y) { return heavy_reads_.contains(y); });
-      for (std::size_t i = 0; passes_on && i < node->inputs.size(); ++i)
-        if (is_reorder(*node) || may_reduce_input(op, *node, i)) heavy_reads_.insert(node->inputs[i]);
+      if (!passes_on) continue;
+      const auto may = may_reduce_inputs(op, *node);
+      for (std::size_t i = 0; i < node->inputs.size(); ++i)
+        if (is_reorder(*node) || may[i]) heavy_reads_.insert(node->inputs[i]);
     }
   }
 
   bool runs_reduced(const Operator& op, const Node& node) const {
     if (!heavy_reads_.contains(node.outputs[0]) || node.inputs.empty()) return false;
     bool any = op.is(heavy);
+    const auto may = may_reduce_inputs(op, node);
     for (std::size_t i = 0; i < node.inputs.size(); ++i) {
-      if (!may_reduce_input(op, node, i)) continue;
+      if (!may[i]) continue;
       const DType dtype = types_.at(node.inputs[i]).dtype;
       if (!is_real(dtype)) return false;
       const bool constant = graph_.constants.contains(node.inputs[i]);
@@ -69,20 +71,23 @@ class PrecisionAssigner {
   void visit(Node& node) {
     const Operator& op = *find_operator(node.type);
     const bool reduced = !is_reorder(node) && runs_reduced(op, node);
+    const auto may_read = may_reduce_inputs(op, node);
     for (std::size_t i = 0; i < node.inputs.size() && !is_reorder(node); ++i)
       if (is_real(types_.at(node.inputs[i]).dtype))
-        node.inputs[i] = as(reduced && may_reduce_input(op, node, i) ? real_ : DType::float32, node.inputs[i]);
-    std::vector<std::string> restored;
+        node.inputs[i] = as(reduced && may_read[i] ? real_ : DType::float32, node.inputs[i]);
+    std::vector<std::size_t> restored;
+    const auto may_write = may_reduce(op, op.outputs, node.outputs.size());
     for (std::size_t i = 0; i < node.outputs.size() && reduced; ++i) {
       const std::string& y = node.outputs[i];
       TensorType& type = types_.at(y);
-      if (type.dtype != DType::float32 || !may_reduce_output(op, node, i)) continue;
+      if (type.dtype != DType::float32 || !may_write[i]) continue;
       type.dtype = real_;
       ++places_;
-      if (outputs_.contains(y)) restored.push_back(y);
+      if (outputs_.contains(y)) restored.push_back(i);
     }
     nodes_.push_back(std::move(node));
-    for (const auto& y : restored) restore_output(y);
+    const std::size_t maker = nodes_.size() - 1;
+    for (const auto i : restored) restore_output(nodes_[maker].outputs[i]);
   }
 
   // The value as another real type: itself, or a copy.
@@ -103,10 +108,10 @@ class PrecisionAssigner {
     return copies_[key] = copy;
   }
 
-  // An output of the net that became reduced: its maker writes another name, a Reorder the output.
-  void restore_output(const std::string& value) {
-    const auto reduced = names_.make(value + '.' + std::string(name(real_)));
-    std::ranges::replace(nodes_.back().outputs, value, reduced);
+  // An output of the net that became reduced: its maker writes another name, into `made`, a Reorder the output.
+  void restore_output(std::string& made) {
+    const std::string value = made;
+    const auto reduced = made = names_.make(value + '.' + std::string(name(real_)));
     types_[reduced] = types_.at(value);
     types_[value].dtype = DType::float32;
     nodes_.push_back(Node{"Reorder", {{"dtype", std::string(name(DType::float32))}}, {reduced}, {value}});
