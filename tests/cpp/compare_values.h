@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "core/element_type.h"
 #include "case.h"
+#include "core/element_type.h"
 #include "kernels/reorder.h"
 
 namespace d2deploy::testing {

@@ -3,8 +3,8 @@
 #include <string>
 #include <vector>
 
-#include "core/device.h"
 #include "case.h"
+#include "core/device.h"
 
 namespace d2deploy::testing {
 

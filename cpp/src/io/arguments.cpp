@@ -62,8 +62,8 @@ Args read_arguments(const ArgumentList& list, const std::string& where, const Lo
 void parse(google::protobuf::MessageLite& message, Bytes bytes) {
   // A message may be forty times as large in memory as in the file (a list of empty strings).
   constexpr std::size_t kMost = std::size_t{16} << 20;
-  check<Unsupported>(bytes.size() <= kMost, "takes ", bytes.size(), " bytes that are not a plain list of floats, at most ",
-                     kMost, " are read");
+  check<Unsupported>(bytes.size() <= kMost, "takes ", bytes.size(),
+                     " bytes that are not a plain list of floats, at most ", kMost, " are read");
   check<InvalidModel>(message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())),
                       "is damaged: its fields are not those of a Caffe2 net; copy the file again");
 }
