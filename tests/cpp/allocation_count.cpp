@@ -72,6 +72,10 @@ void* operator new(std::size_t size, std::align_val_t alignment) {
   note(__builtin_return_address(0));
   return checked(aligned(static_cast<std::size_t>(alignment), size));
 }
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  note(__builtin_return_address(0));
+  return std::malloc(size == 0 ? 1 : size);
+}
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }

@@ -77,6 +77,9 @@ void* operator new(std::size_t bytes) {
   if (data == nullptr) throw std::bad_alloc();
   return data;
 }
+void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
+  return failures.next_fails() ? nullptr : plain_malloc(bytes == 0 ? 1 : bytes);
+}
 void* operator new(std::size_t bytes, std::align_val_t alignment) {
   void* data = failures.next_fails() ? nullptr : plain_memalign(static_cast<std::size_t>(alignment), bytes);
   if (data == nullptr) throw std::bad_alloc();
@@ -170,7 +173,7 @@ std::string other_operators() {
          weights("t", "4x3x2x2", 48) + weights("tb", "3", 3) + weights("o", "4x3x3x3", 108) + weights("s", "4", 4) +
          weights("f", "5x3", 15) + weights("fb", "5", 5) + R"(
 c = Conv(data, w, b) {kernels=[3,3] pads=[1,1,1,1]}
-g = GroupNorm(c, s, b) {num_groups=2}
+g = GroupNorm(c, s, b) {group=2}
 r = Relu(g)
 t1 = ConvTranspose(r, t, tb) {kernels=[2,2] strides=[2,2]}
 t2 = ConvTranspose(r, o) {kernels=[3,3] strides=[2,2] pads=[1,1,1,1] adjs=[1,1]}
