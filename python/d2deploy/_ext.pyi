@@ -33,7 +33,7 @@ class Model:
             predict_net: path of `model.pb`.
             init_net: path of `model_init.pb`.
             device: "cpu".
-            precision: "float32".
+            precision: "float32", or "bfloat16" for the heavy operators, which is slow so far.
             threads: threads of one run; 0: as many as the process may use.
             engine: "native", or "caffe2": the real Caffe2, where scripts/build_caffe2_engine has built it.
             max_tensor_bytes: no tensor may be larger, nor the memory of a run 16 times this.
