@@ -29,7 +29,7 @@ class Computed:
 def listed_operators() -> list[str]:
     """The types that the registry is made of. An alias in a file leads to one of them."""
     text = (ROOT / "cpp" / "src" / "operators" / "CMakeLists.txt").read_text()
-    return re.findall(r"^\s*[a-z0-9_]+:(\w+)(?::\w+)?\s*$", text, re.MULTILINE)
+    return re.findall(r"^\s*[a-z0-9_/]+:(\w+)(?::\w+)?\s*$", text, re.MULTILINE)
 
 
 def _load(folder: Path, number: int, kind: str) -> list[Array]:
