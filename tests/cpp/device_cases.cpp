@@ -1,6 +1,7 @@
 #include "device_cases.h"
 
 #include <algorithm>
+#include <array>
 
 #include "compare_values.h"
 #include "device_evaluation.h"
@@ -43,21 +44,22 @@ DeviceEvaluation evaluation_of(Device device, const Case& c, const Variant& vari
   return {device, *c.op, c.args, inputs, c.constant, variant.spare_rows};
 }
 
-// Calls `run` with the threads of an emulated device in several orders.
-template <class Run>
-void in_all_orders(const Run& run) {
+// An emulated device runs the threads of blocks in several orders, in turn.
 #ifdef D2DEPLOY_TEST_EMULATED
-  using simt::host::Order;
-  for (const auto& [order, name] : {std::pair(Order::forward, ""),
-                                    {Order::backward, ", threads backward"},
-                                    {Order::shuffled, ", threads shuffled"}}) {
-    const simt::host::OrderScope scope(order);
-    run(name);
-  }
+struct ThreadOrder {
+  static constexpr std::size_t kCount = 3;
+  explicit ThreadOrder(std::size_t run) : scope(static_cast<simt::host::Order>(run % kCount)), index(run % kCount) {}
+  const char* text() const { return std::array{"", ", threads backward", ", threads shuffled"}[index]; }
+  simt::host::OrderScope scope;
+  std::size_t index;
+};
 #else
-  run("");
+struct ThreadOrder {
+  static constexpr std::size_t kCount = 1;
+  explicit ThreadOrder(std::size_t) {}
+  const char* text() const { return ""; }
+};
 #endif
-}
 
 std::string compare(const Case& c, const std::vector<Tensor>& have, const std::vector<Tensor>& want) {
   for (std::size_t i = 0; i < want.size(); ++i) {
@@ -99,19 +101,19 @@ DeviceOutcome run_on_device(Device device, const Case& c) {
   const auto want = c.error ? std::vector<Tensor>() : evaluate(*c.op, c.args, c.inputs);
   for (const Kernel& kernel : c.op->kernels) {
     if (device_of(kernel.backend) != device.kind) continue;
-    for (const Variant& variant : variants(c)) {
+    const auto all = variants(c);
+    for (std::size_t r = 0; r < std::max(all.size(), ThreadOrder::kCount); ++r) {
+      const Variant& variant = all[r % all.size()];
       const DeviceEvaluation evaluation = evaluation_of(device, c, variant);
       if (auto why = evaluation.reject(kernel); !why.empty()) {
         outcome.refusals.push_back(join(kernel.name, ' ', why));
         break;
       }
-      in_all_orders([&](const char* order) {
-        ++outcome.runs;
-        if (const auto fault = fault_of(c, evaluation, kernel, variant.in_place, want); !fault.empty())
-          outcome.failures.push_back(join(kernel.name, " (", variant.layout,
-                                          variant.spare_rows > 0 ? ", spare rows" : "",
-                                          variant.in_place ? ", in place" : "", order, "): ", fault));
-      });
+      ++outcome.runs;
+      const ThreadOrder order(r);
+      if (const auto fault = fault_of(c, evaluation, kernel, variant.in_place, want); !fault.empty())
+        outcome.failures.push_back(join(kernel.name, " (", variant.layout, variant.spare_rows > 0 ? ", spare rows" : "",
+                                        variant.in_place ? ", in place" : "", order.text(), "): ", fault));
     }
   }
   return outcome;

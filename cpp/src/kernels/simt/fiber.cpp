@@ -43,7 +43,7 @@ void switch_stacks(Fiber::Context& from, Fiber::Context& to) {
 
 }  // namespace
 
-Fiber::Fiber(Body body, void* argument) : body_(body), argument_(argument) {
+Fiber::Fiber(Body body) : body_(body) {
   void* memory = mmap(nullptr, kGuardBytes + kStackBytes, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
   check<DeviceError>(memory != MAP_FAILED, "out of memory: ", kStackBytes, " bytes for a stack wanted");
@@ -71,7 +71,7 @@ void Fiber::enter() {
 #ifdef D2DEPLOY_SIMT_ASAN
   __sanitizer_finish_switch_fiber(nullptr, &self.resumer_stack_, &self.resumer_stack_bytes_);
 #endif
-  self.body_(self.argument_);
+  self.body_();
 }
 
 void Fiber::resume() {

@@ -7,8 +7,8 @@
 
 namespace d2deploy::simt::host {
 
-/// Calls body(argument), which must not return, on a stack of its own. Once its owner lets go of it, a body is never
-/// resumed: nothing on its stack is destroyed.
+/// Calls a body, which must not return, on a stack of its own. Once its owner lets go of it, a body is never resumed:
+/// nothing on its stack is destroyed.
 class Fiber {
  public:
   // Where a stack stands.
@@ -17,8 +17,8 @@ class Fiber {
     jmp_buf place;
     bool has_place = false;
   };
-  using Body = void (*)(void* argument);
-  Fiber(Body body, void* argument);  ///< throws DeviceError where there is no memory for the stack
+  using Body = void (*)();
+  explicit Fiber(Body body);  ///< throws DeviceError where there is no memory for the stack
   ~Fiber();
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
@@ -30,7 +30,6 @@ class Fiber {
   static void enter();
 
   Body body_;
-  void* argument_;
   std::byte* memory_ = nullptr;  // a guard page, then the stack
   Context context_{}, resumer_{};
   void *fake_stack_ = nullptr, *tsan_ = nullptr, *resumer_tsan_ = nullptr;

@@ -98,10 +98,13 @@ struct Thread {
 
 // A fiber that runs one thread after the other, until one waits.
 struct Worker {
-  Worker(Fiber::Body body, Launch& launch) : fiber(body, &launch) {}
+  Worker();
   Fiber fiber;
-  bool idle = false;
+  bool idle = true;
 };
+
+// Workers between launches. To make a stack costs more than what most kernels of a test do on it.
+thread_local std::vector<std::unique_ptr<Worker>> resting;
 
 // Where the threads of a block or of a warp meet. Two points in turn: who runs ahead to the next meeting must not look
 // ordered before who still leaves this one.
@@ -130,6 +133,8 @@ class Launch {
   ~Launch() {
     observe(&end_);
     current = nullptr;
+    for (auto& worker : workers_)
+      if (worker->idle) resting.push_back(std::move(worker));  // others wait for good, after a fault
   }
   Launch(const Launch&) = delete;
   Launch& operator=(const Launch&) = delete;
@@ -154,6 +159,19 @@ class Launch {
   void* variable(const void* key, std::size_t bytes) { return shared_.variable(key, bytes); }
   void* dynamic() const { return shared_.dynamic(); }
   unsigned lane() const { return static_cast<unsigned>(running_ % kWarp); }
+
+  // On a fiber: the selected thread, then those behind it that are fresh, which saves a switch for each.
+  void work() {
+    Worker& self = *threads_[running_].worker;
+    run_selected();
+    while (kStacksMayBeShared && !error_ && next_is_fresh()) {
+      select(sequence_[++position_]);
+      threads_[running_].worker = &self;
+      run_selected();
+    }
+    self.idle = true;
+    self.fiber.yield();
+  }
 
   void barrier(const Site& site) {
     Thread& self = threads_[running_];
@@ -204,8 +222,9 @@ class Launch {
 
   Worker* idle_worker() {
     if (idle_.empty()) {
-      const auto work = [](void* launch) { static_cast<Launch*>(launch)->work(); };
-      workers_.push_back(std::make_unique<Worker>(work, *this));
+      if (resting.empty()) resting.push_back(std::make_unique<Worker>());
+      workers_.push_back(std::move(resting.back()));
+      resting.pop_back();
       idle_.push_back(workers_.back().get());
     }
     Worker* worker = idle_.back();
@@ -217,21 +236,6 @@ class Launch {
   void select(unsigned thread) {
     running_ = thread;
     threadIdx = {thread % blockDim.x, thread / blockDim.x % blockDim.y, thread / blockDim.x / blockDim.y};
-  }
-
-  // On a fiber: the selected thread, then those behind it that are fresh, which saves a switch for each.
-  void work() {
-    Worker& self = *threads_[running_].worker;
-    for (;;) {
-      run_selected();
-      while (kStacksMayBeShared && !error_ && next_is_fresh()) {
-        select(sequence_[++position_]);
-        threads_[running_].worker = &self;
-        run_selected();
-      }
-      self.idle = true;
-      self.fiber.yield();
-    }
   }
 
   // Until the scheduler resumes it, which may never be where there is a fault.
@@ -345,6 +349,11 @@ class Launch {
   std::vector<Worker*> idle_;
   std::exception_ptr error_;  // of a thread
 };
+
+Worker::Worker()
+    : fiber([] {
+        for (;;) current->work();
+      }) {}
 
 void check_grid(const Grid& g) {
   constexpr unsigned kMostX = 0x7FFFFFFF, kMostYZ = 0xFFFF, kMostThreadsZ = 64;
