@@ -6,10 +6,9 @@ elseif(NOT D2DEPLOY_CUDA MATCHES "^(OFF|EMULATED)$")
   message(FATAL_ERROR "D2DEPLOY_CUDA is '${D2DEPLOY_CUDA}', must be OFF or EMULATED")
 endif()
 
-# d2deploy_cuda_sources(<target> <file>.cu...): compiles kernels of the target. A product and a sum are rounded twice, as on
-# the CPU: what computes coordinates gives the same answers.
+# d2deploy_cuda_sources(<target> <file>.cu...): what compiles the target's kernels for GPUs.
 function(d2deploy_cuda_sources target)
-  set_source_files_properties(${ARGN} TARGET_DIRECTORY ${target} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS -ffp-contract=off)
+  set_source_files_properties(${ARGN} TARGET_DIRECTORY ${target} PROPERTIES LANGUAGE CXX)
 endfunction()
 
 # d2deploy_emulated_device(<target>): the device that runs kernels on the host (kernels/simt).
@@ -18,7 +17,7 @@ endfunction()
 function(d2deploy_emulated_device target)
   set(scheduler kernels/simt/fiber.cpp kernels/simt/simt_host.cpp)
   target_sources(${target} PRIVATE core/device_emulated.cpp ${scheduler})
-  target_compile_definitions(${target} PRIVATE D2DEPLOY_CUDA)
+  set_source_files_properties(core/device.cpp PROPERTIES COMPILE_DEFINITIONS D2DEPLOY_CUDA)
   if(D2DEPLOY_SANITIZE MATCHES "thread")
     set_source_files_properties(${scheduler} PROPERTIES COMPILE_OPTIONS "-fno-sanitize=thread;-O2"
       COMPILE_DEFINITIONS D2DEPLOY_SIMT_TSAN)
