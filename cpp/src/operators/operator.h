@@ -278,7 +278,7 @@ class KernelList : public ErasedKernels {
   static void erase(const KernelOf<Params>& k, Kernel& e) {
     using Any = Kernel::Any;
     e.function_ = {reinterpret_cast<Any>(k.reject), reinterpret_cast<Any>(k.run), reinterpret_cast<Any>(k.prepare),
-                   reinterpret_cast<Any>(k.rank)};
+                   reinterpret_cast<Any>(k.rank), reinterpret_cast<Any>(k.report)};
     e.reject_ = [](Any f, const void* p, const CallSite& site) {
       return reinterpret_cast<decltype(k.reject)>(f)(typed(p), site);
     };
@@ -288,6 +288,9 @@ class KernelList : public ErasedKernels {
     };
     e.rank_ = [](Any f, const void* p, const CallSite& site) {
       return reinterpret_cast<decltype(k.rank)>(f)(typed(p), site);
+    };
+    e.report_ = [](Any f, const void* p, const CallSite& site, const DeviceFault& fault) {
+      reinterpret_cast<decltype(k.report)>(f)(typed(p), site, fault);
     };
   }
 };
