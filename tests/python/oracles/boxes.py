@@ -22,10 +22,11 @@ def decode(boxes: Array, deltas: Array, weights: Sequence[float], plus_one: int)
     above (Girshick et al., R-CNN, appendix C).
     """
     boxes, deltas = boxes.astype(np.float64), deltas.astype(np.float64) / np.asarray(weights, np.float64)
-    size = boxes[:, 2:] - boxes[:, :2] + plus_one
-    centre = boxes[:, :2] + size / 2 + deltas[:, :2] * size
-    size = np.exp(np.minimum(deltas[:, 2:], MAX_LOG_SCALE)) * size
-    return np.concatenate([centre - size / 2, centre + size / 2 - plus_one], axis=1)
+    with np.errstate(invalid="ignore"):  # boxes and deltas may be infinite
+        size = boxes[:, 2:] - boxes[:, :2] + plus_one
+        centre = boxes[:, :2] + size / 2 + deltas[:, :2] * size
+        size = np.exp(np.minimum(deltas[:, 2:], MAX_LOG_SCALE)) * size
+        return np.concatenate([centre - size / 2, centre + size / 2 - plus_one], axis=1)
 
 
 def clip(boxes: Array, height: int, width: int, plus_one: int) -> Array:

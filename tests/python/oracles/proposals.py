@@ -119,7 +119,7 @@ def fpn_levels(args: Arguments, boxes: Array) -> Array:
     """
     plus_one = np.float32(args.flag("legacy_plus_one", True))
     boxes = boxes.astype(np.float32)
-    with np.errstate(over="ignore"):  # an infinite area belongs to the coarsest level
+    with np.errstate(over="ignore", invalid="ignore"):  # an infinite area belongs to the coarsest level
         area = (boxes[:, 2] - boxes[:, 0] + plus_one) * (boxes[:, 3] - boxes[:, 1] + plus_one)
     area = np.where(area >= 0, area, np.float32(0))
     size = np.sqrt(area) / np.float32(args.integer("roi_canonical_scale", 224))

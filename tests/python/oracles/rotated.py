@@ -35,7 +35,8 @@ def decode_rotated(args: Arguments, boxes: Array, deltas: Array, weights: Sequen
 def clip_rotated(args: Arguments, boxes: Array, height: int, width: int, plus_one: int) -> Array:
     """Boxes that are almost upright, clipped as if they were; others as they are."""
     half = (boxes[:, 2:4] - plus_one) / 2
-    corners = clip(np.concatenate([boxes[:, :2] - half, boxes[:, :2] + half], axis=1), height, width, plus_one)
+    with np.errstate(invalid="ignore"):  # boxes may be infinite
+        corners = clip(np.concatenate([boxes[:, :2] - half, boxes[:, :2] + half], axis=1), height, width, plus_one)
     out = boxes.copy()
     rows = np.abs(boxes[:, 4]) <= args.number("clip_angle_thresh", 1)
     out[rows, :2] = (corners[rows, :2] + corners[rows, 2:]) / 2
