@@ -59,6 +59,14 @@ bool all_finite(const float* x, std::int64_t n) {
   return most < kInfinity;
 }
 
+// Whether some class of the row is a candidate: most rows of a detector are background alone.
+bool scores_well(const Image& im, std::int64_t row) {
+  const float* x = im.score_column(0) + row * im.score_columns;
+  std::int32_t above = 0;
+  for (std::int64_t f = 0; f < im.foreground(); ++f) above |= x[f] > im.p.score_thresh ? 1 : 0;
+  return above != 0;
+}
+
 void mark_usable(const Image& im, const Workspace& work) {
   if (!im.p.detectron2_order) {
     std::fill_n(work.usable, im.rows, true);
@@ -66,7 +74,7 @@ void mark_usable(const Image& im, const Workspace& work) {
   }
   parallel_for(im.rows, 64, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t row = begin; row < end; ++row)
-      work.usable[row] = all_finite(im.scores + row * im.score_columns, im.score_columns) &&
+      work.usable[row] = scores_well(im, row) && all_finite(im.scores + row * im.score_columns, im.score_columns) &&
                          all_finite(im.boxes + row * im.box_columns, im.box_columns);
   });
 }
