@@ -2,20 +2,47 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import io
 import os
+import re
 import sys
 from collections.abc import Callable
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from exported import Exported
 
 ROOT = Path(__file__).resolve().parents[2]
+
+settings.register_profile("any machine", deadline=None)  # a busy one takes its time
+settings.load_profile("any machine")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Shares the tests out where several processes run them (pytest -n 2), each group to one of them."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Groups(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid)
+
+    return Groups(config, log)
+
+
+def group_of(nodeid: str) -> str:
+    """Tests of one model, which takes long to convert, are a group; others, those of a file."""
+    model = re.search(
+        r"\[(?:.*-)?((?:mask|faster|keypoint|panoptic|retinanet|rotated|rpn)_?[a-z0-9_]*)(?:-.*)?\]", nodeid
+    )
+    return model[1] if model else nodeid.partition("::")[0]
 
 
 def add_extension() -> None:
@@ -56,3 +83,32 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Export
     from exported import export
 
     return functools.cache(lambda name: export(name, tmp_path_factory.mktemp(name)))
+
+
+class Conversion(NamedTuple):
+    """What the converter's command gave: its exit code, what it printed, and the folder of the files."""
+
+    code: int
+    out: str
+    folder: Path
+
+
+@pytest.fixture(scope="session")
+def converted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Conversion]:
+    """Converts a trained model of tests/data/shapes, once; the retinanet with all that the command can do."""
+    from d2deploy import cli
+
+    def convert(name: str) -> Conversion:
+        folder, shapes = tmp_path_factory.mktemp(name) / "model", ROOT / "tests" / "data" / "shapes"
+        source, val = shapes / name, shapes / "val"
+        all_of_it = ["--run-eval", "--dataset-json", val / "annotations.json", "--image-root", val / "images"]
+        arguments = [
+            *("--config-file", source / "config.yaml", "--output", folder, "--threads", 1),
+            *(all_of_it if name == "retinanet" else ["--no-verify"]),
+            *("MODEL.WEIGHTS", source / "model_final.pkl", "MODEL.DEVICE", "cuda"),  # recorded; nothing runs there
+        ]
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            code = cli.main([str(argument) for argument in arguments])
+        return Conversion(code, out.getvalue(), folder)
+
+    return functools.cache(convert)

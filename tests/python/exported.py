@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from small_models import random_image, small_config, small_model
+from small_models import one_block_per_stage, random_image, small_config, small_model
 
 from d2deploy.export import Caffe2Model, Caffe2Tracer
 from d2deploy.padding import net_inputs
 
 Array = npt.NDArray[Any]
 PIXEL_MEAN = [103.53, 116.28, 123.675]
+
+# Models have one block per stage, but for these two, one of either kind of block.
+FULL = ("mask_fpn", "faster_r18")
 
 # Name: architecture of small_models.py, and what differs. The depth is the zoo's, 50, where operators are counted.
 MODELS: dict[str, tuple[str, list[Any]]] = {
@@ -71,7 +75,8 @@ class Exported:
 def export(name: str, folder: Path) -> Exported:
     architecture, overrides = MODELS[name]
     cfg = small_config(architecture, *overrides)
-    model = small_model(architecture, *overrides)
+    with nullcontext() if name in FULL else one_block_per_stage():
+        model = small_model(architecture, *overrides)
     if architecture.startswith("rotated"):
         # Caffe2 drops rotated proposals whose centre is outside of the image, Detectron2 keeps them: few may get there.
         model.proposal_generator.rpn_head.anchor_deltas.weight.data.mul_(0.05)

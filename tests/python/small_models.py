@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import pytest
 import torch
 
 from d2deploy.config import Config, load_config
-from d2deploy.modeling import build_model
+from d2deploy.modeling import build_model, resnet
 
 # Models this small gain nothing from threads, which only wait for each other where cores are busy.
 torch.set_num_threads(1)
@@ -54,12 +57,22 @@ SMALL: list[Any] = [
     *("MODEL.RETINANET.NUM_CLASSES", 3, "MODEL.SEM_SEG_HEAD.CONVS_DIM", 32, "MODEL.SEM_SEG_HEAD.NUM_CLASSES", 4),
     *("MODEL.RPN.PRE_NMS_TOPK_TEST", 60, "MODEL.RPN.POST_NMS_TOPK_TEST", 30, "TEST.DETECTIONS_PER_IMAGE", 8),
 ]
+STAGES = (1, 1, 1, 1)  # blocks of res2 to res5, of `one_block_per_stage`
 # How far a layer's outputs spread, times its inputs': scores differ, boxes stay near their anchors, blocks add little.
 GAINS = {
     **dict.fromkeys(["objectness_logits", "cls_score", "predictor", "score_lowres"], 1.5),
     **dict.fromkeys(["anchor_deltas", "bbox_pred"], 0.3),
     "conv3": 0.3,
 }
+
+
+@contextmanager
+def one_block_per_stage() -> Iterator[None]:
+    """ResNets that are built meanwhile have few blocks: all of a stage are alike, and each takes time to trace."""
+    with pytest.MonkeyPatch.context() as patch:
+        for depth in resnet.BLOCKS:
+            patch.setitem(resnet.BLOCKS, depth, STAGES)
+        yield
 
 
 def small_config(architecture: str, *overrides: Any) -> Config:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from conftest import Conversion
 
 from d2deploy import cli
 
@@ -18,21 +20,14 @@ CONFIG = SHAPES / "retinanet" / "config.yaml"
 WEIGHTS = SHAPES / "retinanet" / "model_final.pkl"
 
 
-def test_conversion_with_evaluation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code = cli.main(
-        [
-            *("--config-file", str(CONFIG), "--output", str(tmp_path / "model"), "--threads", "1", "--run-eval"),
-            *("--dataset-json", str(SHAPES / "val" / "annotations.json")),
-            *("--image-root", str(SHAPES / "val" / "images")),
-            *("MODEL.WEIGHTS", str(WEIGHTS), "MODEL.DEVICE", "cuda"),  # the files record it; nothing runs there
-        ]
-    )
-    out = capsys.readouterr().out
+@pytest.mark.parametrize("name", ["retinanet"])
+def test_conversion_with_evaluation(converted: Callable[[str], Conversion], name: str) -> None:
+    code, out, folder = converted(name)
     assert code == 0, out
-    for name in ("model.pb", "model_init.pb", "model.pbtxt"):
-        assert (tmp_path / "model" / name).stat().st_size > 1000
-    assert "<svg" in (tmp_path / "model" / "model.svg").read_text()
-    assert 'name: "device"\n  s: "cuda"' in (tmp_path / "model" / "model.pbtxt").read_text()
+    for file in ("model.pb", "model_init.pb", "model.pbtxt"):
+        assert (folder / file).stat().st_size > 1000
+    assert "<svg" in (folder / "model.svg").read_text()
+    assert 'name: "device"\n  s: "cuda"' in (folder / "model.pbtxt").read_text()
     assert re.search(r"^box_cls_0 +1 x 45 x \d+ x \d+ +\S+  ok$", out, re.MULTILINE)
     row = re.search(r"^bbox AP +(\S+) +(\S+) +\+0\.000$", out, re.MULTILINE)
     assert row is not None, out

@@ -172,20 +172,21 @@ def arguments(net: Any) -> dict[str, Any]:
     return result
 
 
-def test_arguments_of_the_net(exported: Export) -> None:
+@pytest.mark.parametrize(("name", "divisibility"), [("mask_fpn", 32), ("mask_c4", 0)])
+def test_arguments_of_the_net(exported: Export, name: str, divisibility: int) -> None:
     """Detectron2's come first and in its order."""
-    common = {"size_divisibility": 32, "device": "cpu", "meta_architecture": "GeneralizedRCNN"}
-    found = arguments(exported("mask_fpn").nets.predict_net)
+    common = {"size_divisibility": divisibility, "device": "cpu", "meta_architecture": "GeneralizedRCNN"}
+    found = arguments(exported(name).nets.predict_net)
     assert list(found)[:3] == list(common)
     assert common.items() <= found.items()
     assert found["input_format"] == "BGR"
     assert found["pixel_mean"] == pytest.approx([103.53, 116.28, 123.675])
     assert (found["min_size_test"], found["max_size_test"]) == (800, 1333)
-    assert arguments(exported("mask_c4").nets.predict_net)["size_divisibility"] == 0
 
 
-def test_arguments_of_a_panoptic_net(exported: Export) -> None:
-    found = arguments(exported("panoptic_fpn").nets.predict_net)
+@pytest.mark.parametrize("name", ["panoptic_fpn"])
+def test_arguments_of_a_panoptic_net(exported: Export, name: str) -> None:
+    found = arguments(exported(name).nets.predict_net)
     assert list(found)[2:6] == [
         "meta_architecture",
         "combine_overlap_threshold",
@@ -195,8 +196,9 @@ def test_arguments_of_a_panoptic_net(exported: Export) -> None:
     assert list(found.values())[2:6] == ["PanopticFPN", 0.5, 4096, 0.5]
 
 
-def test_arguments_of_a_retinanet(exported: Export) -> None:
-    one = exported("retinanet")
+@pytest.mark.parametrize("name", ["retinanet"])
+def test_arguments_of_a_retinanet(exported: Export, name: str) -> None:
+    one = exported(name)
     found = arguments(one.nets.predict_net)
     wanted = {
         "meta_architecture": "RetinaNet",

@@ -51,9 +51,9 @@ console.log(JSON.stringify(found));
 """
 
 
-@pytest.fixture
-def files(exported: Callable[[str], Exported]) -> Exported:
-    return exported("faster_r18")
+@pytest.fixture(params=["faster_r18"])
+def files(request: pytest.FixtureRequest, exported: Callable[[str], Exported]) -> Exported:
+    return exported(request.param)
 
 
 def read_tags(data: bytes) -> list[tuple[int, int]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, Conversion
 from PIL import Image
 from pycocotools import mask as rle_code
 
@@ -50,15 +50,15 @@ class Trained:
 
 
 @pytest.fixture(scope="module", params=ARCHITECTURES)
-def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+def trained(request: pytest.FixtureRequest, converted: Callable[[str], Conversion]) -> Trained:
     source = SHAPES / request.param
     cfg = load_config(source / "config.yaml", ["MODEL.DEVICE", "cpu"])
     model = build_model(cfg)
     load_weights(model, source / "model_final.pkl")
-    tracer = Caffe2Tracer(cfg, model)
-    folder = tmp_path_factory.mktemp(request.param)
-    tracer.export_caffe2().save_protobuf(folder)
-    return Trained(cfg, model, tracer, folder, json.loads((source / "detectron2.json").read_text()))
+    answers = json.loads((source / "detectron2.json").read_text())
+    code, out, folder = converted(request.param)
+    assert code == 0, out
+    return Trained(cfg, model, Caffe2Tracer(cfg, model), folder, answers)
 
 
 Predictor = Callable[[dict[str, Any]], dict[str, Any]]

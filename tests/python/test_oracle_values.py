@@ -127,7 +127,7 @@ def test_roi_align_by_hand() -> None:
 
 def test_a_square_and_itself_turned_by_45_degrees_share_an_octagon() -> None:
     square, turned = np.array([5, 5, 2, 2, 0], np.float32), np.array([5, 5, 2, 2, 45], np.float32)
-    assert shared_area(square, turned) == pytest.approx(8 * (np.sqrt(2) - 1), rel=1e-12)
+    assert shared_area(square, turned[None]) == pytest.approx(8 * (np.sqrt(2) - 1), rel=1e-12)
     assert rotated_iou(square, turned[None])[0] == np.float32(np.sqrt(0.5))
 
 

@@ -143,6 +143,11 @@ class Planner {
     return static_cast<int>(step.writes.back());
   }
 
+  static void forget_shapes(Types& types) {
+    for (auto& t : types)
+      for (std::size_t d = 0; d < t.shape.rank(); ++d) t.shape[d] = kUnknown;
+  }
+
   // The row slot of each output. Shapes that depend on rows in any other way than by their first dimension being
   // those rows become unknown.
   std::vector<int> output_rows(Step& step, const Known& in, Types& outputs) {
@@ -150,6 +155,11 @@ class Planner {
     std::set<int> given;
     for (const auto v : step.inputs)
       if (plan_.values[v].rows >= 0) given.insert(plan_.values[v].rows);
+    constexpr std::size_t kMostSlots = 16;  // each is an inference; of a node that reads more the run will show
+    if (given.size() > kMostSlots) {
+      forget_shapes(outputs);
+      given.clear();
+    }
     for (const int slot : given) pass_rows(step, in, slot, slots, outputs);
     if (!step.op->is(data_dependent)) return slots;
     const auto ports = ports_of(step.op->outputs, outputs.size());
@@ -178,8 +188,7 @@ class Planner {
       types = infer(*step.op, step.params, {open, in.values}, outputs.size());
     } catch (const Error&) {  // it cannot say: the run will show
       types = outputs;
-      for (auto& t : types)
-        for (std::size_t d = 0; d < t.shape.rank(); ++d) t.shape[d] = kUnknown;
+      forget_shapes(types);
     }
     const auto ports = ports_of(step.op->outputs, outputs.size());
     for (std::size_t i = 0; i < outputs.size(); ++i) {
@@ -253,13 +262,20 @@ class Planner {
     last_[root(target)] = std::max(last_[root(target)], last_[v]);
   }
 
-  // Whether output 0 of the step can take over the memory of its input i.
-  bool can_take(std::size_t s, std::size_t i) const {
+  // How many inputs of the step lie in each memory.
+  std::map<std::size_t, std::size_t> sharers(const Step& step) const {
+    std::map<std::size_t, std::size_t> counts;
+    for (const auto v : step.inputs) ++counts[root(v)];
+    return counts;
+  }
+
+  // Whether output 0 of the step can take over the memory of its input i, which no other input shares.
+  bool can_take(std::size_t s, std::size_t i, const std::map<std::size_t, std::size_t>& counts) const {
     const Step& step = plan_.steps[s];
     const std::size_t source = step.inputs[i], target = step.outputs[0];
-    const bool others = std::ranges::count(step.inputs, root(source), [&](std::size_t v) { return root(v); }) > 1;
-    return plan_.values[root(source)].place == Place::arena && plan_.values[target].place == Place::arena && !others &&
-           last_[root(source)] == s && plan_.values[source].type == plan_.values[target].type &&
+    return plan_.values[root(source)].place == Place::arena && plan_.values[target].place == Place::arena &&
+           counts.at(root(source)) == 1 && last_[root(source)] == s &&
+           plan_.values[source].type == plan_.values[target].type &&
            plan_.values[root(source)].type.bytes() == plan_.values[target].type.bytes();
   }
 
@@ -270,10 +286,11 @@ class Planner {
         alias(step.outputs[0], step.inputs[0]);
       } else if (step.prepared.accumulates >= 0) {
         const auto i = static_cast<std::size_t>(step.prepared.accumulates);
-        if (can_take(s, i)) alias(step.outputs[0], step.inputs[i]);
+        if (can_take(s, i, sharers(step))) alias(step.outputs[0], step.inputs[i]);
       } else if (step.op->is(in_place)) {
+        const auto counts = sharers(step);
         for (std::size_t i = 0; i < step.inputs.size(); ++i)
-          if (can_take(s, i)) {
+          if (can_take(s, i, counts)) {
             alias(step.outputs[0], step.inputs[i]);
             break;
           }

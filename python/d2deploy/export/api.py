@@ -154,6 +154,7 @@ class Caffe2Tracer:
     def __init__(self, cfg: Any, model: nn.Module, inputs: Sequence[dict[str, Any]] | None = None) -> None:
         self._cfg = add_export_config(cfg)
         self._inputs = inputs
+        self._traced: onnx_ir.Model | None = None
         self.meta_arch = _meta_arch(self._cfg, model).eval()
 
     def export_onnx(self) -> onnx.ModelProto:
@@ -203,8 +204,11 @@ class Caffe2Tracer:
         return {"data": torch.zeros(1, channels, *size), "im_info": torch.tensor([[*size, 1.0]])}
 
     def _trace(self) -> onnx_ir.Model:
+        """The model in ONNX: traced once, which takes most of the time, and not changed by what is made of it."""
         arch = self.meta_arch
-        return to_onnx(arch, self._sample(), arch.outputs, arch.size_divisibility)
+        if self._traced is None:
+            self._traced = to_onnx(arch, self._sample(), arch.outputs, arch.size_divisibility)
+        return self._traced
 
 
 def _meta_arch(cfg: Any, model: nn.Module) -> Caffe2MetaArch:

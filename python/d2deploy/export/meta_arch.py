@@ -6,7 +6,7 @@ the frame of the padded input. Their order and names are those of Detectron2's o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,12 +31,18 @@ _ANGLES: dict[str, Any] = {
 
 
 class Caffe2MetaArch(nn.Module):
-    """`data` (1, C, H, W), raw pixels, and `im_info` (1, 3): height, width, scale -> the tensors named by `outputs`."""
+    """`data` (1, C, H, W), raw pixels, and `im_info` (1, 3): height, width, scale -> the tensors named by `outputs`.
+
+    Raises:
+        Unsupported: rotated boxes in a way that Caffe2's operators do not know.
+    """
 
     name = ""  # of the meta-architecture, as readers of the file know it
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
+        if faults := list(_faults(model)):
+            raise Unsupported("\n".join(faults))
         self.model: Any = model
         self.outputs: list[str] = []
 
@@ -49,6 +55,36 @@ class Caffe2MetaArch(nn.Module):
         normalized = (data - self.model.pixel_mean) / self.model.pixel_std
         result: dict[str, Tensor] = self.model.backbone(AliasWithName(normalized, "normalized_data"))
         return result
+
+
+def _faults(model: nn.Module) -> Iterator[str]:
+    """What of a model Caffe2's operators do not know: better told before minutes of tracing."""
+    levels = len(_part(model, "proposal_generator.anchor_generator.strides") or ())
+    if levels > 1 and len(_part(model, "proposal_generator.box2box_transform.weights") or ()) == 5:
+        yield (
+            f"rotated proposals from {levels} levels: Caffe2 collects upright boxes only; "
+            "use one level in MODEL.RPN.IN_FEATURES"
+        )
+    levels = len(_part(model, "roi_heads.box_pooler.level_poolers") or ())
+    if levels > 1 and _part(model, "roi_heads.box_pooler.pooler_type") == "ROIAlignRotated":
+        yield (
+            f"rotated boxes from {levels} levels: Caffe2 distributes upright boxes only; "
+            "use one level in MODEL.ROI_HEADS.IN_FEATURES"
+        )
+    weights: Any = _part(model, "roi_heads.box_predictor.box2box_transform.weights") or ()
+    if len(weights) == 5 and weights[4] != 1:
+        yield (
+            f"MODEL.ROI_BOX_HEAD.BBOX_REG_WEIGHTS: the weight of the angle is {weights[4]}, "
+            "must be 1: Caffe2's BBoxTransform has none for it"
+        )
+
+
+def _part(model: nn.Module, path: str) -> Any:
+    """A part of a model, None where it has no such part."""
+    part: Any = model
+    for name in path.split("."):
+        part = getattr(part, name, None)
+    return part
 
 
 class Caffe2GeneralizedRCNN(Caffe2MetaArch):
@@ -199,11 +235,6 @@ def _collect(rois: list[Tensor], scores: list[Tensor], rpn: Any) -> Tensor:
     """The best of all levels; where there is one level, its rois are that already."""
     if len(rois) == 1:
         return rois[0]
-    if rois[0].shape[1] != 5:
-        raise Unsupported(
-            f"rotated proposals from {len(rois)} levels: Caffe2 collects upright boxes only; "
-            "use one level in MODEL.RPN.IN_FEATURES"
-        )
     result: Tensor = _OPS.CollectRpnProposals(
         [*rois, *scores],
         rpn_max_level=1 + len(rois),
@@ -248,17 +279,10 @@ def pool(features: list[Tensor], rois: Tensor, pooler: Any) -> Tensor:
     """Crops (R, C, h, w) of boxes (R, D), or rois that begin with the image's index, from the level that fits each."""
     height, width = pooler.output_size
     align = [_align_arguments(level, height, width) for level in pooler.level_poolers]
-    rotated = getattr(pooler, "pooler_type", "") == "ROIAlignRotated" or type(pooler.level_poolers[0]).__name__ == (
-        "ROIAlignRotated"
-    )
-    operator = _OPS.RoIAlignRotated if rotated else _OPS.RoIAlign
+    operator = _OPS.RoIAlignRotated if pooler.pooler_type == "ROIAlignRotated" else _OPS.RoIAlign
     if len(align) == 1:
         crops: Tensor = operator(features[0], rois, **align[0])
         return crops
-    if rotated:
-        raise Unsupported(
-            f"rotated boxes from {len(align)} levels: Caffe2 distributes upright boxes only; use one level"
-        )
     *levels, places = _OPS.DistributeFpnProposals(
         rois,
         roi_canonical_scale=int(pooler.canonical_box_size),
@@ -293,11 +317,6 @@ def find_boxes(heads: Any, crops: Tensor, rois: Tensor, im_info: Tensor) -> tupl
     logits, deltas = predictor(crops)
     weights = [float(w) for w in predictor.box2box_transform.weights]
     rotated = len(weights) == 5
-    if rotated and weights[4] != 1:
-        raise Unsupported(
-            f"MODEL.ROI_BOX_HEAD.BBOX_REG_WEIGHTS: the weight of the angle is {weights[4]}, "
-            "must be 1: Caffe2's BBoxTransform has none for it"
-        )
     boxes, splits = _OPS.BBoxTransform(
         rois, deltas, im_info, weights=weights[:4], apply_scale=True, rotated=rotated, **_ANGLES
     )

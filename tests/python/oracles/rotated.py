@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -44,61 +42,60 @@ def clip_rotated(args: Arguments, boxes: Array, height: int, width: int, plus_on
     return out
 
 
-def _corners(box: Array) -> Array:
-    """(4, 2), in turn."""
-    x, y, w, h, angle = (float(v) for v in box)
-    along = np.array([math.cos(math.radians(angle)), -math.sin(math.radians(angle))])
-    across = np.array([-along[1], along[0]])
-    return np.array([(x, y) + i * w / 2 * along + j * h / 2 * across for i, j in ((-1, -1), (1, -1), (1, 1), (-1, 1))])
+def _corners(boxes: Array) -> Array:
+    """Of boxes (n, 5), (n, 4, 2), in turn."""
+    boxes = boxes.astype(np.float64)
+    centre, half, angle = boxes[:, None, :2], boxes[:, None, 2:4] / 2, np.radians(boxes[:, 4])
+    along = np.stack([np.cos(angle), -np.sin(angle)], axis=1)[:, None]
+    across = np.stack([np.sin(angle), np.cos(angle)], axis=1)[:, None]
+    i, j = np.array([[-1, 1, 1, -1], [-1, -1, 1, 1]])[:, None, :, None]
+    return np.asarray(centre + i * half[..., :1] * along + j * half[..., 1:] * across)
 
 
-def _section(corners: Array, x: float) -> tuple[float, float]:
-    """Where the vertical line at `x` enters and leaves a convex polygon; the first is not smaller if it misses."""
-    low, high = math.inf, -math.inf
-    for a, b in zip(corners, np.roll(corners, -1, axis=0), strict=True):
-        if min(a[0], b[0]) < x < max(a[0], b[0]):
-            y = a[1] + (b[1] - a[1]) * (x - a[0]) / (b[0] - a[0])
-            low, high = min(low, y), max(high, y)
+def _sections(corners: Array, x: Array) -> tuple[Array, Array]:
+    """Where vertical lines at x (n, m) enter and leave convex polygons (n, 4, 2); inf and -inf where they miss."""
+    low, high = np.full(x.shape, np.inf), np.full(x.shape, -np.inf)
+    for a, b in zip(corners.swapaxes(0, 1)[..., None], np.roll(corners, -1, axis=1).swapaxes(0, 1)[..., None]):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            y = a[:, 1] + (b[:, 1] - a[:, 1]) * (x - a[:, 0]) / (b[:, 0] - a[:, 0])
+        meets = (np.minimum(a[:, 0], b[:, 0]) < x) & (x < np.maximum(a[:, 0], b[:, 0]))
+        low, high = np.where(meets, np.minimum(low, y), low), np.where(meets, np.maximum(high, y), high)
     return low, high
 
 
-def _crossings(a: Array, b: Array) -> list[float]:
-    """The x at which lines through the sides of one polygon meet those of the other."""
-    found = []
-    for p, r in zip(a, np.roll(a, -1, axis=0) - a, strict=True):
-        for q, s in zip(b, np.roll(b, -1, axis=0) - b, strict=True):
-            cross = r[0] * s[1] - r[1] * s[0]
-            if cross:
-                found.append(p[0] + r[0] * ((q[0] - p[0]) * s[1] - (q[1] - p[1]) * s[0]) / cross)
-    return found
+def _crossings(a: Array, b: Array) -> Array:
+    """The x (n, 16) at which lines through the sides of polygons (n, 4, 2) meet; NaN where they do not."""
+    p, r = a[:, :, None], (np.roll(a, -1, axis=1) - a)[:, :, None]
+    q, s = b[:, None], (np.roll(b, -1, axis=1) - b)[:, None]
+    cross = r[..., 0] * s[..., 1] - r[..., 1] * s[..., 0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = ((q - p)[..., 0] * s[..., 1] - (q - p)[..., 1] * s[..., 0]) / np.where(cross == 0, np.nan, cross)
+    return np.asarray((p[..., 0] + r[..., 0] * share).reshape(len(a), -1))
 
 
-def shared_area(box: Array, other: Array) -> float:
-    """The area that both boxes cover: the integral over x of the length that vertical lines share with both.
+def shared_area(box: Array, others: Array) -> Array:
+    """The areas (n) that a box (5) covers with each of others (n, 5): the integral over x of the length that vertical
+    lines share with both.
 
     Between the corners and crossings that length is linear in x, so that its value in the middle is its mean.
     """
-    a, b = _corners(box), _corners(other)
-    first, last = max(a[:, 0].min(), b[:, 0].min()), min(a[:, 0].max(), b[:, 0].max())
-    if not first < last:
-        return 0.0
-    stops = sorted(min(max(x, first), last) for x in [*a[:, 0], *b[:, 0], *_crossings(a, b)])
-    area = 0.0
-    for x0, x1 in itertools.pairwise(stops):
-        sections = [_section(polygon, (x0 + x1) / 2) for polygon in (a, b)]
-        area += (x1 - x0) * max(min(s[1] for s in sections) - max(s[0] for s in sections), 0.0)
-    return area
+    a, b = np.repeat(_corners(box[None]), len(others), axis=0), _corners(others)
+    first = np.maximum(a[..., 0].min(axis=1), b[..., 0].min(axis=1))[:, None]
+    last = np.minimum(a[..., 0].max(axis=1), b[..., 0].max(axis=1))[:, None]
+    stops = np.concatenate([a[..., 0], b[..., 0], _crossings(a, b)], axis=1)
+    stops = np.sort(np.clip(np.where(np.isnan(stops), first, stops), first, np.maximum(first, last)), axis=1)
+    sections = [_sections(polygon, (stops[:, 1:] + stops[:, :-1]) / 2) for polygon in (a, b)]
+    lengths = np.minimum(sections[0][1], sections[1][1]) - np.maximum(sections[0][0], sections[1][0])
+    return np.asarray((np.diff(stops, axis=1) * np.maximum(lengths, 0)).sum(axis=1))
 
 
 def rotated_iou(box: Array, others: Array) -> Array:
     """Intersection over union of one box (5) with many (n, 5); NaN for two without area, or where one is not finite."""
+    box, others = box.astype(np.float64), others.astype(np.float64)
     out = np.full(len(others), np.nan)
-    for i, other in enumerate(others):
-        if not (np.isfinite(box).all() and np.isfinite(other).all()):
-            continue
-        areas = [float(b[2]) * float(b[3]) for b in (box, other)]
-        shared = shared_area(box, other) if all(areas) else 0.0
-        union = sum(areas) - shared
-        if union:
-            out[i] = shared / union
+    good = np.isfinite(others).all(axis=1) & np.isfinite(box).all()
+    area, areas = box[2] * box[3], others[good, 2] * others[good, 3]
+    shared = np.where((area != 0) & (areas != 0), shared_area(box, others[good]), 0) if good.any() else areas
+    with np.errstate(divide="ignore", invalid="ignore"):
+        out[good] = shared / (area + areas - shared)
     return float32(out)
