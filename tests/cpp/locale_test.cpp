@@ -40,11 +40,21 @@ std::locale grouping() { return {std::locale::classic(), new Grouping}; }  // th
 
 using Texts = std::map<std::string, std::string>;
 
-const std::filesystem::path& folder() {
-  static const std::filesystem::path path = std::filesystem::path(::testing::TempDir()) / "d2deploy_locale_test";
-  std::filesystem::create_directories(path);
-  return path;
-}
+class Folder {
+ public:
+  Folder() {
+    std::string name = ::testing::TempDir() + "locale-XXXXXX";
+    if (mkdtemp(name.data()) != nullptr) path_ = name;
+  }
+  ~Folder() { std::filesystem::remove_all(path_); }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+
+  std::filesystem::path operator/(const char* name) const { return path_ / name; }
+
+ private:
+  std::filesystem::path path_;
+};
 
 std::string content(const std::filesystem::path& file) {
   std::ifstream in(file, std::ios::binary);
@@ -72,15 +82,16 @@ std::string wide_detector() {
 }
 
 void files(Texts& texts) {
+  const Folder folder;
   Net init, predict = small_predict_net();
   init.weight("w", {1200}, Floats(1200, 0.5F));
-  std::ofstream(folder() / "model.pb", std::ios::binary) << predict.bytes();
-  std::ofstream(folder() / "model_init.pb", std::ios::binary) << init.bytes();
-  const auto model = Model::load(folder() / "model.pb", folder() / "model_init.pb");
+  std::ofstream(folder / "model.pb", std::ios::binary) << predict.bytes();
+  std::ofstream(folder / "model_init.pb", std::ios::binary) << init.bytes();
+  const auto model = Model::load(folder / "model.pb", folder / "model_init.pb");
   Session session(model);
-  write_npy(folder() / "y.npy", session.run({{"data", noise({1, 1, 2, 1200})}}).at("y"));
+  write_npy(folder / "y.npy", session.run({{"data", noise({1, 1, 2, 1200})}}).at("y"));
   texts["graph of files"] = model->graph_text();
-  texts["npy"] = content(folder() / "y.npy");
+  texts["npy"] = content(folder / "y.npy");
   texts["message"] = message_of<InvalidArgument>([&] { (void)session.run({{"data", noise({1, 1, 2, 1300})}}); });
 }
 

@@ -1,6 +1,9 @@
 // The real Caffe2 as an engine. What needs its library is skipped where scripts/build_caffe2_engine has not run.
 #include <gtest/gtest.h>
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <cstdlib>
 #include <fstream>
 #include <functional>
@@ -190,6 +193,24 @@ TEST_F(InCaffe2, SameAnswersAsNative) {
   const Tensor a = native.run({{"data", data}}).at("y"), b = caffe2.run({{"data", data}}).at("y");
   EXPECT_EQ(std::vector<float>(a.values<float>().begin(), a.values<float>().end()),
             std::vector<float>(b.values<float>().begin(), b.values<float>().end()));
+}
+
+// Caffe2's threads are the parent's.
+TEST_F(InCaffe2, AForkedChildIsRefused) {
+  Session session(Model::load(predict, init, in_caffe2()));
+  const Tensors inputs{{"data", Tensor::of<float>({1, 2, 1, 1}, {1, 5})}};
+  (void)session.run(inputs);
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(30);  // where it hangs
+    const auto run = message_of<DeviceError>([&] { session.run(inputs); });
+    const auto load = message_of<DeviceError>([&] { Model::load(predict, init, in_caffe2()); });
+    _exit(run.starts_with("engine caffe2: this process was forked") && run == load ? 0 : 1);
+  }
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  EXPECT_EQ(session.run(inputs).size(), 1U);
 }
 
 TEST_F(InCaffe2, MissingOperator) {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <numeric>
-#include <sstream>
 
 #include "core/element_type.h"
 #include "core/text.h"
@@ -166,8 +165,7 @@ Case parse_case(std::string_view line) {
 
 std::vector<Case> parse_cases(std::string_view text) {
   std::vector<Case> cases;
-  std::istringstream in{std::string(text)};
-  for (std::string line; std::getline(in, line);)
+  for (const auto line : lines(text))
     if (!strip(line).empty() && strip(line).front() != '#') cases.push_back(parse_case(line));
   return cases;
 }

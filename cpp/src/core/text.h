@@ -9,6 +9,7 @@ namespace d2deploy {
 std::string_view strip(std::string_view text);
 /// The stripped, non-empty parts between separators that stand outside of brackets and quotes.
 std::vector<std::string_view> split(std::string_view text, char separator);
+std::vector<std::string_view> lines(std::string_view text);
 /// Names joined by ", ".
 std::string list_of(const std::vector<std::string>& names);
 /// Throws InvalidArgument where `text` is not wholly a number.

@@ -135,14 +135,14 @@ std::string values_text(const Tensor& tensor) {
 Graph parse_graph(std::string_view text) {
   Graph graph;
   int number = 0;
-  for (std::size_t start = 0; start < text.size();) {
-    const auto end = std::min(text.find('\n', start), text.size());
-    const auto line = strip(text.substr(start, end - start));
-    start = end + 1;
+  for (const auto whole : lines(text)) {  // a stream would end early where there is no memory for a line
+    const auto line = strip(whole);
     ++number;
     if (line.empty() || line.front() == '#') continue;
     try {
       parse_line(graph, line);
+    } catch (const DeviceError&) {
+      throw;  // lack of memory, not a fault of the text
     } catch (const Error& e) {
       fail<InvalidModel>("line ", number, " '", line, "': ", e.what());
     }

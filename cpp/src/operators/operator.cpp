@@ -26,7 +26,7 @@ void Kernel::report(const Parameters& params, const CallSite& site, const Device
                       ", which it cannot tell the meaning of");
 }
 
-void Call::set_rows(std::size_t i, std::int64_t rows) const {
+void Call::write_rows(std::size_t i, std::int64_t rows) const {
   outputs[i]->set_rows(rows);
   if (i < output_rows.size() && output_rows[i] != nullptr) *output_rows[i] = static_cast<std::int32_t>(rows);
 }

@@ -107,8 +107,8 @@ struct Call {
   T* out(std::size_t i) const {
     return outputs[i]->data<T>();
   }
-  /// For data-dependent operators on the CPU: output i has only this many rows.
-  void set_rows(std::size_t i, std::int64_t rows) const;
+  /// For data-dependent operators on the CPU: how many rows output i has, into its row slot.
+  void write_rows(std::size_t i, std::int64_t rows) const;
 };
 
 /// A call as it is known when it is planned.

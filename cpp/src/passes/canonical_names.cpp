@@ -42,6 +42,8 @@ int canonical_names(Graph& graph, const Log& sink) {
     if (op->type == "Split") node.args["parts"] = static_cast<std::int64_t>(node.outputs.size());
     try {
       (void)op->parse(node.args);
+    } catch (const DeviceError&) {
+      throw;  // lack of memory, not a fault of the node
     } catch (const Error& e) {
       wrong.push_back(describe(node) + ": " + e.what());
     }

@@ -189,6 +189,8 @@ bool fits(const std::vector<Node>& nodes, const TypeMap& types) {
       const auto out = infer(*op, op->parse(n.args), {in, {}}, n.outputs.size());
       for (std::size_t i = 0; i < out.size(); ++i)
         if (!(types.at(n.outputs[i]) == out[i])) return false;
+    } catch (const DeviceError&) {
+      throw;  // lack of memory, which says nothing about the nodes
     } catch (const Error&) {
       return false;
     }

@@ -53,11 +53,11 @@ Caffe2Library Caffe2Library::open(const std::filesystem::path& wanted) {
                        path.string(), ": PyTorch is loaded in this process; run the engine in a process of its own");
     fail<Unsupported>("engine caffe2: cannot load ", path.string(), ": ", reason, kAdvice);
   }
-  check_process();
   decltype(&d2deploy_caffe2_abi) abi = nullptr;
   find(library, path, "d2deploy_caffe2_abi", abi);
   check<Unsupported>(abi() == D2DEPLOY_CAFFE2_ABI, path.string(), ": is version ", abi(), " of the engine, wanted ",
                      D2DEPLOY_CAFFE2_ABI, kAdvice);
+  check_process();
   Caffe2Library out;
   find(library, path, "d2deploy_caffe2_error", out.error);
   find(library, path, "d2deploy_caffe2_load", out.load);

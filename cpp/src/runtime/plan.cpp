@@ -101,6 +101,8 @@ class Planner {
     Types outputs;
     try {
       outputs = infer(*step.op, step.params, in.inputs(), node.outputs.size());
+    } catch (const DeviceError&) {
+      throw;  // lack of memory, which says nothing about the node
     } catch (const Error& e) {
       if (step.op->meaning(step.params, in.types.size()).empty()) throw;
       return e.what();
@@ -186,6 +188,8 @@ class Planner {
     Types types;
     try {
       types = infer(*step.op, step.params, {open, in.values}, outputs.size());
+    } catch (const DeviceError&) {
+      throw;
     } catch (const Error&) {  // it cannot say: the run will show
       types = outputs;
       forget_shapes(types);

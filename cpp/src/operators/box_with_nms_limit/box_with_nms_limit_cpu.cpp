@@ -194,7 +194,7 @@ void run(const Params& p, const Call& call) {
     im.boxes += im.rows * im.box_columns;
   }
   for (const std::size_t i : {0U, 1U, 2U, 4U})
-    if (call.has_output(i)) call.set_rows(i, total);
+    if (call.has_output(i)) call.write_rows(i, total);
 }
 
 }  // namespace

@@ -17,8 +17,8 @@ void run(const Params& p, const Call& call) {
   auto* candidates = static_cast<RpnCandidate*>(call.scratch);
   const std::int64_t count = gather(type, call.inputs, candidates);
   const std::int64_t rows = collect(candidates, count, p.rpn_post_nms_topN, call.out<float>(0));
-  call.set_rows(0, rows);
-  call.set_rows(levels + 1, rows);
+  call.write_rows(0, rows);
+  call.write_rows(levels + 1, rows);
   distribute(p, call.output(0), call, 1);
 }
 

@@ -21,7 +21,7 @@ bool before(const RpnCandidate& a, const RpnCandidate& b) {
 void run(const CollectRpnProposals::Params& p, const Call& call) {
   auto* candidates = static_cast<RpnCandidate*>(call.scratch);
   const std::int64_t count = gather("CollectRpnProposals", call.inputs, candidates);
-  call.set_rows(0, collect(candidates, count, p.rpn_post_nms_topN, call.out<float>(0)));
+  call.write_rows(0, collect(candidates, count, p.rpn_post_nms_topN, call.out<float>(0)));
 }
 
 }  // namespace

@@ -30,7 +30,7 @@ void distribute(const DistributeFpnProposals::Params& p, const Tensor& rois, con
   std::array<std::int32_t, 16> first{};
   for (std::size_t l = 1; l < levels; ++l) first[l] = first[l - 1] + count[l - 1];
   for (std::int64_t r = 0; r < rows; ++r) restore[r] += first[level_of(r)];
-  for (std::size_t l = 0; l < levels; ++l) call.set_rows(first_output + l, count[l]);
+  for (std::size_t l = 0; l < levels; ++l) call.write_rows(first_output + l, count[l]);
 }
 
 namespace {

@@ -212,8 +212,8 @@ void run(const Params& p, const Call& call) {
     std::copy_n(probs + i * most, memory.kept[i], probs + rows);
     rows += memory.kept[i];
   }
-  call.set_rows(0, rows);
-  call.set_rows(1, rows);
+  call.write_rows(0, rows);
+  call.write_rows(1, rows);
 }
 
 }  // namespace

@@ -84,7 +84,7 @@ void run(const Params& p, const Call& call) {
       propose_one(p, call, l, t % images, memory.levels[l]);
     }
   });
-  call.set_rows(0, collect(memory.candidates, gather(memory, images), p.rpn_post_nms_topN, call.out<float>(0)));
+  call.write_rows(0, collect(memory.candidates, gather(memory, images), p.rpn_post_nms_topN, call.out<float>(0)));
 }
 
 Prepared prepare(const Params& p, const CallSite& site) {
