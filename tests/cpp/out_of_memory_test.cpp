@@ -67,7 +67,7 @@ void* operator new(std::size_t bytes) {
   return data;
 }
 void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
-  return failures.next_fails() ? nullptr : plain_malloc(bytes == 0 ? 1 : bytes);
+  return fails(__builtin_return_address(0)) ? nullptr : std::malloc(bytes == 0 ? 1 : bytes);
 }
 void* operator new(std::size_t bytes, std::align_val_t alignment) {
   const auto unit = static_cast<std::size_t>(alignment);
