@@ -83,6 +83,11 @@ void operator delete(void* data, std::size_t) noexcept { std::free(data); }
 void operator delete(void* data, std::align_val_t) noexcept { std::free(data); }
 void operator delete(void* data, std::size_t, std::align_val_t) noexcept { std::free(data); }
 
+// protobuf itself loses an element that was made for a list which then finds no memory to grow.
+extern "C" [[gnu::visibility("default")]] const char* __lsan_default_suppressions() {
+  return "leak:google::protobuf::";
+}
+
 // ---- Calls under them --------------------------------------------------------------------------------
 
 namespace d2deploy::testing {

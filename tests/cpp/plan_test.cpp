@@ -60,11 +60,11 @@ TEST(Kernels, WhatIsNotThereIsNamed) {
   };
   EXPECT_EQ(error("Conv"), "kernels: 'Conv' is not Operator=kernel");
   EXPECT_EQ(error("Konv=direct_f32"), "kernels: there is no operator 'Konv'");
-  EXPECT_EQ(error("Relu=direct_f32"), "kernels: Relu has no kernel 'direct_f32'; known: loop_f32_widened, loop_f32");
+  EXPECT_EQ(error("Softmax=direct_f32"), "kernels: Softmax has no kernel 'direct_f32'; known: rows_f32");
   EXPECT_EQ(error("Flatten=x"), "kernels: Flatten has no kernel 'x'; known: ");
-  const Environment forced("D2DEPLOY_KERNELS", "Relu=fast");
+  const Environment forced("D2DEPLOY_KERNELS", "Softmax=fast");
   EXPECT_EQ(message_of<InvalidArgument>([] { (void)model_of(kConvRelu); }),
-            "kernels: Relu has no kernel 'fast'; known: loop_f32_widened, loop_f32");
+            "kernels: Softmax has no kernel 'fast'; known: rows_f32");
   EXPECT_TRUE(parse_forced_kernels("").empty());
   EXPECT_EQ(parse_forced_kernels("CopyCPUToGPU=copy").at("Copy"), "copy");
 }
