@@ -10,7 +10,7 @@ JOBS=${JOBS:-$(nproc)}
 # Checkouts in different folders share what is compiled already: paths below the root are taken as relative ones.
 if command -v ccache >/dev/null; then
   export CMAKE_CXX_COMPILER_LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER:-ccache}
-  export CCACHE_BASEDIR=$ROOT CCACHE_NOHASHDIR=1
+  export CCACHE_BASEDIR=$ROOT CCACHE_NOHASHDIR=1 CCACHE_SLOPPINESS=pch_defines,time_macros
 fi
 
 say() { printf '\n== %s\n' "$*"; }
