@@ -57,7 +57,7 @@ nb::object resize_array(nb::handle image, std::int64_t height, std::int64_t widt
 }  // namespace
 
 void bind_resize(nb::module_& module) {
-  module.def("resize", resize_array, "image"_a, "height"_a, "width"_a, "threads"_a = 0, kResizeDoc,
+  module.def("resize", resize_array, "image"_a.none(), "height"_a, "width"_a, "threads"_a = 0, kResizeDoc,
              nb::sig("def resize(image: numpy.typing.NDArray[numpy.uint8], height: int, width: int, threads: int = 0) "
                      "-> numpy.typing.NDArray[numpy.uint8]"));
 }

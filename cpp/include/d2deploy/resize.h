@@ -35,7 +35,8 @@ PixelSize shortest_edge(std::int64_t height, std::int64_t width, std::int64_t mi
 /// L.
 void resize(const Pixels& image, PixelSize size, std::uint8_t* out, std::int64_t out_row_bytes, int threads = 0);
 
-/// Throws what `resize` would of its first two arguments: before memory for the result is asked for.
+/// To be called before memory for the result is asked for: throws what `resize` would because of these arguments, and
+/// DeviceError where a result of this size does not fit into the memory that is left.
 void check_resize(const Pixels& image, PixelSize size);
 
 }  // namespace d2deploy

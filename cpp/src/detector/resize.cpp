@@ -214,6 +214,19 @@ class Rows {
   const std::uint8_t** pointers_ = nullptr;
 };
 
+void check_sizes(const Pixels& image, PixelSize size) {
+  check(image.data != nullptr && image.height > 0 && image.width > 0 && image.channels > 0,
+        "resize: the image is empty: ", image.height, " x ", image.width, " pixels of ", image.channels, " channels");
+  check(size.height > 0 && size.width > 0, "resize: the result would have ", size.height, " x ", size.width,
+        " pixels, wanted at least one");
+  for (const auto side : {image.height, image.width, size.height, size.width})
+    check(side <= kMostSide, "resize: from ", image.height, " x ", image.width, " to ", size.height, " x ", size.width,
+          " pixels; a side may be at most ", kMostSide);
+  check(image.row_bytes / image.channels >= image.width, "resize: row_bytes of the image is ", image.row_bytes,
+        ", wanted at least ", image.channels, " * ", image.width);
+  checked_product(image.height, image.row_bytes);
+}
+
 void resize_rows(const Pixels& image, PixelSize size, std::uint8_t* out, std::int64_t out_row_bytes) {
   const Job job(image, size, false);
   parallel_for(size.height, job.grain(), [&](std::int64_t begin, std::int64_t end) {
@@ -249,20 +262,12 @@ PixelSize shortest_edge(std::int64_t height, std::int64_t width, std::int64_t mi
 }
 
 void check_resize(const Pixels& image, PixelSize size) {
-  check(image.data != nullptr && image.height > 0 && image.width > 0 && image.channels > 0,
-        "resize: the image is empty: ", image.height, " x ", image.width, " pixels of ", image.channels, " channels");
-  check(size.height > 0 && size.width > 0, "resize: the result would have ", size.height, " x ", size.width,
-        " pixels, wanted at least one");
-  for (const auto side : {image.height, image.width, size.height, size.width})
-    check(side <= kMostSide, "resize: from ", image.height, " x ", image.width, " to ", size.height, " x ", size.width,
-          " pixels; a side may be at most ", kMostSide);
-  check(image.row_bytes / image.channels >= image.width, "resize: row_bytes of the image is ", image.row_bytes,
-        ", wanted at least ", image.channels, " * ", image.width);
-  checked_product(image.height, image.row_bytes);
+  check_sizes(image, size);
+  check_available(static_cast<std::size_t>(checked_product(checked_product(size.height, size.width), image.channels)));
 }
 
 void resize(const Pixels& image, PixelSize size, std::uint8_t* out, std::int64_t out_row_bytes, int threads) {
-  check_resize(image, size);
+  check_sizes(image, size);
   check(out != nullptr && out_row_bytes / image.channels >= size.width, "resize: out_row_bytes is ", out_row_bytes,
         ", wanted at least ", image.channels, " * ", size.width);
   checked_product(size.height, out_row_bytes);
@@ -275,7 +280,7 @@ void resize(const Pixels& image, PixelSize size, std::uint8_t* out, std::int64_t
 
 void resize_into_planes(const Pixels& image, PixelSize size, std::span<const PlaneSource> planes, PixelSize padded,
                         float* out) {
-  check_resize(image, size);
+  check_sizes(image, size);
   check(size.height <= padded.height && size.width <= padded.width, "resize: ", size.height, " x ", size.width,
         " pixels do not fit into planes of ", padded.height, " x ", padded.width);
   for (const PlaneSource& plane : planes)
