@@ -12,6 +12,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from PIL import Image
@@ -33,9 +34,9 @@ def main(runs: int) -> None:
         pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
         picture = Image.fromarray(pixels)
         calls: list[Callable[[], object]] = [
-            lambda p=picture, s=(new_width, new_height): p.resize(s, Image.Resampling.BILINEAR),
-            lambda p=pixels, h=new_height, w=new_width: _ext.resize(p, h, w, threads=1),
-            lambda p=pixels, h=new_height, w=new_width: _ext.resize(p, h, w, threads=0),
+            partial(picture.resize, (new_width, new_height), Image.Resampling.BILINEAR),
+            partial(_ext.resize, pixels, new_height, new_width, threads=1),
+            partial(_ext.resize, pixels, new_height, new_width, threads=0),
         ]
         times = zip(*([milliseconds(call) for call in calls] for _ in range(runs)))
         pillow, one, every = (statistics.median(t) for t in times)

@@ -222,6 +222,7 @@ void check_sizes(const Pixels& image, PixelSize size) {
   for (const auto side : {image.height, image.width, size.height, size.width})
     check(side <= kMostSide, "resize: from ", image.height, " x ", image.width, " to ", size.height, " x ", size.width,
           " pixels; a side may be at most ", kMostSide);
+  check(image.channels <= kMostSide, "resize: the image has ", image.channels, " channels, wanted at most ", kMostSide);
   check(image.row_bytes / image.channels >= image.width, "resize: row_bytes of the image is ", image.row_bytes,
         ", wanted at least ", image.channels, " * ", image.width);
   checked_product(image.height, image.row_bytes);

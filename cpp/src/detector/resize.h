@@ -15,7 +15,7 @@ struct PlaneSource {
 
 /// Resizes a picture, as `resize` does, into float32 planes (planes.size(), padded.height, padded.width): its values, 0
 /// to 255, at their top left, padding elsewhere. A channel may go into several planes or none. Runs on the caller's
-/// thread_count().
+/// thread_count(); may throw std::bad_alloc.
 /// Throws InvalidArgument: as `resize`; a size that is larger than `padded`, a channel that the picture does not have.
 void resize_into_planes(const Pixels& image, PixelSize size, std::span<const PlaneSource> planes, PixelSize padded,
                         float* out);

@@ -116,31 +116,32 @@ inline std::uint8_t weighted_byte(const std::uint8_t* x, std::int64_t stride, co
 // With rows and columns exchanged, the sums along rows are sums over vectors, whatever the number of channels.
 template <class Bytes>
 inline void resample_columns(const ResampleColumns& call) {
-  constexpr std::int64_t rows = Bytes::kSize;
+  constexpr std::int64_t kRows = Bytes::kSize;
   const std::int64_t begin = call.first_pixel * call.channels, end = call.end_pixel * call.channels;
   turn<Bytes>(call, begin, end, call.turned);
-  const std::int64_t pixel_bytes = call.channels * rows;
-  std::uint8_t* const sums = call.turned + (end - begin + kResampleSlack) * rows;
+  const std::int64_t pixel_bytes = call.channels * kRows;
+  std::uint8_t* const sums = call.turned + (end - begin + kResampleSlack) * kRows;
   for (std::int64_t x = 0; x < call.count; ++x) {
     const Support& support = call.supports[x];
     const std::uint8_t* pixel = call.turned + (support.first - call.first_pixel) * pixel_bytes;
-    for (std::int64_t c = 0; c < pixel_bytes; c += rows)
+    for (std::int64_t c = 0; c < pixel_bytes; c += kRows)
       weighted<Bytes>(pixel + c, pixel_bytes, support).store(sums + x * pixel_bytes + c);
   }
   if (call.out_plane_bytes == 0)
-    return turn_back<Bytes>(sums, rows, call.count * call.channels, call.out, call.out_row_bytes);
+    return turn_back<Bytes>(sums, kRows, call.count * call.channels, call.out, call.out_row_bytes);
   for (std::int64_t c = 0; c < call.channels; ++c)
-    turn_back<Bytes>(sums + c * rows, pixel_bytes, call.count, call.out + c * call.out_plane_bytes, call.out_row_bytes);
+    turn_back<Bytes>(sums + c * kRows, pixel_bytes, call.count, call.out + c * call.out_plane_bytes,
+                     call.out_row_bytes);
 }
 
 template <class Bytes>
 inline void resample_row(const std::uint8_t* x, std::int64_t row_bytes, const Support& support, std::int64_t n,
                          std::uint8_t* out) {
-  constexpr std::int64_t size = Bytes::kSize;
+  constexpr std::int64_t kSize = Bytes::kSize;
   std::int64_t i = 0;
-  for (; i + size <= n; i += size) weighted<Bytes>(x + i, row_bytes, support).store(out + i);
-  if (i < n && n >= size)  // the last vector, some of it again
-    return weighted<Bytes>(x + n - size, row_bytes, support).store(out + n - size);
+  for (; i + kSize <= n; i += kSize) weighted<Bytes>(x + i, row_bytes, support).store(out + i);
+  if (i < n && n >= kSize)  // the last vector, some of it again
+    return weighted<Bytes>(x + n - kSize, row_bytes, support).store(out + n - kSize);
   for (; i < n; ++i) out[i] = weighted_byte(x + i, row_bytes, support);
 }
 
