@@ -32,11 +32,6 @@ std::string to_string(const nb::str& text) {
   return {bytes.c_str(), bytes.size()};
 }
 
-std::string description(nb::handle value) {
-  const nb::object dtype = nb::getattr(value, "dtype", nb::none());
-  return dtype.is_none() ? "of type " + to_string(nb::str(value.type().attr("__name__"))) : to_string(nb::str(dtype));
-}
-
 DType dtype_of(const std::string& name, nb::handle value, const Inputs::Array& array) {
   const auto* dtype = std::ranges::find_if(kDTypes, [&](DType d) { return dlpack_of(d) == array.dtype(); });
   if (dtype == std::end(kDTypes))
@@ -53,17 +48,6 @@ Tensor to_tensor(const std::string& name, nb::handle value, const Inputs::Array&
   Tensor copy = Tensor::allocate(type);
   std::memcpy(copy.raw(), data, static_cast<std::size_t>(type.bytes()));
   return copy;
-}
-
-nb::object empty_array(const nb::object& numpy, const std::string& name, const Tensor& tensor) {
-  nb::list shape;
-  for (const auto dim : tensor.shape()) shape.append(dim);
-  try {
-    return numpy.attr("empty")(nb::tuple(shape), text(d2deploy::name(tensor.dtype())));
-  } catch (const nb::python_error& e) {
-    if (!e.matches(PyExc_MemoryError)) throw;
-    throw DeviceError("output '" + name + "': out of memory: " + to_string(nb::str(e.value())));
-  }
 }
 
 nb::object to_object(std::int64_t value) { return nb::int_(value); }
@@ -90,6 +74,22 @@ nb::str text(std::string_view utf8, const char* errors) {
   return nb::steal<nb::str>(object);
 }
 
+std::string description(nb::handle value) {
+  const nb::object dtype = nb::getattr(value, "dtype", nb::none());
+  return dtype.is_none() ? "of type " + to_string(nb::str(value.type().attr("__name__"))) : to_string(nb::str(dtype));
+}
+
+nb::object empty_array(const std::string& name, const TensorType& type) {
+  nb::list shape;
+  for (const auto dim : type.shape) shape.append(dim);
+  try {
+    return nb::module_::import_("numpy").attr("empty")(nb::tuple(shape), text(d2deploy::name(type.dtype)));
+  } catch (const nb::python_error& e) {
+    if (!e.matches(PyExc_MemoryError)) throw;
+    throw DeviceError(name + ": out of memory: " + to_string(nb::str(e.value())));
+  }
+}
+
 Inputs to_inputs(const nb::dict& inputs) {
   Inputs out;
   for (const auto& [key, value] : inputs) {
@@ -106,11 +106,10 @@ Inputs to_inputs(const nb::dict& inputs) {
 }
 
 nb::dict to_arrays(const Tensors& tensors) {
-  const nb::object numpy = nb::module_::import_("numpy");
   nb::dict out;
   std::vector<nb::ndarray<nb::c_contig>> arrays;  // in the order of `tensors`
   for (const auto& [name, tensor] : tensors) {
-    const nb::object array = empty_array(numpy, name, tensor);
+    const nb::object array = empty_array("output '" + name + "'", tensor.type());
     arrays.push_back(nb::cast<nb::ndarray<nb::c_contig>>(array));
     out[text(name)] = array;
   }

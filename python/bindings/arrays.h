@@ -14,6 +14,12 @@ namespace d2deploy::bindings {
 /// A str of UTF-8; `errors` says, in Python's words, what becomes of bytes that are none.
 nanobind::str text(std::string_view utf8, const char* errors = "surrogateescape");
 
+/// What a value is, for a message: the element type of an array, or its class.
+std::string description(nanobind::handle value);
+
+/// A new array of NumPy, uninitialised. Throws DeviceError, with the name, where there is no memory for it.
+nanobind::object empty_array(const std::string& name, const TensorType& type);
+
 /// Tensors, and what keeps their memory alive.
 struct Inputs {
   using Array = nanobind::ndarray<nanobind::ro, nanobind::c_contig, nanobind::device::cpu>;

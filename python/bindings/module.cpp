@@ -1,4 +1,4 @@
-// d2deploy._ext: loads a pair of files and runs it on NumPy arrays. The docstrings here are what
+// d2deploy._ext: loads a pair of files and runs it on NumPy arrays. The docstrings of the bindings are what
 // python/d2deploy/_ext.pyi is made from.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/filesystem.h>
@@ -9,6 +9,7 @@
 
 #include "arrays.h"
 #include "errors.h"
+#include "resize.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -170,7 +171,10 @@ void bind_model(nb::module_& module) {
 }  // namespace d2deploy::bindings
 
 NB_MODULE(_ext, module) {
-  module.doc() = "The C++ library: model files run on NumPy arrays. Errors are those of d2deploy.errors.";
+  module.doc() =
+      "The C++ library: model files run on NumPy arrays, and what pictures need before. Errors are those of "
+      "d2deploy.errors.";
   d2deploy::bindings::translate_errors();
   d2deploy::bindings::bind_model(module);
+  d2deploy::bindings::bind_resize(module);
 }

@@ -1,10 +1,11 @@
 """
-The C++ library: model files run on NumPy arrays. Errors are those of d2deploy.errors.
+The C++ library: model files run on NumPy arrays, and what pictures need before. Errors are those of d2deploy.errors.
 """
 
 import os
 from typing import Any
 
+import numpy
 import numpy.typing
 
 class Model:
@@ -80,3 +81,24 @@ class Model:
             InvalidArgument: an input that is missing, unknown, not an array, or of the wrong type or shape.
             DeviceError: the memory does not suffice.
         """
+
+def resize(
+    image: numpy.typing.NDArray[numpy.uint8], height: int, width: int, threads: int = 0
+) -> numpy.typing.NDArray[numpy.uint8]:
+    """
+    Resizes an image with Pillow's bilinear filter, bit for bit, each channel by itself. Other threads of Python run
+    meanwhile.
+
+    Args:
+        image: (H, W) or (H, W, C). One that is not contiguous is copied.
+        height: of the result, in pixels.
+        width: of the result, in pixels.
+        threads: 0: as many as the process may use; their number does not change the result.
+
+    Returns:
+        (height, width) or (height, width, C), as many dimensions as `image` has.
+
+    Raises:
+        InvalidArgument: another type or shape, no pixels, or a side above 2**24.
+        DeviceError: the memory does not suffice.
+    """

@@ -3,6 +3,14 @@
 namespace d2deploy {
 
 // All that cpp/src/CMakeLists.txt has the compiler use.
+bool has_avx2() {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx2");
+#else
+  return false;
+#endif
+}
+
 bool has_avx512() {
 #if defined(__x86_64__)
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&

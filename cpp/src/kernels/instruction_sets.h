@@ -7,6 +7,7 @@
 
 namespace d2deploy {
 
+bool has_avx2();
 bool has_avx512();
 
 /// The reason of a kernel to refuse a call; empty where the CPU has it.

@@ -1,0 +1,23 @@
+// From an 8-bit picture of any size to a net's planes, at one go.
+#pragma once
+#include <cstdint>
+#include <span>
+
+#include "d2deploy/resize.h"
+
+namespace d2deploy {
+
+/// What a plane of a net's input holds.
+struct PlaneSource {
+  std::int64_t channel = 0;  ///< of the picture
+  float padding = 0.0F;      ///< right of and below the picture
+};
+
+/// Resizes a picture, as `resize` does, into float32 planes (planes.size(), padded.height, padded.width): its values, 0
+/// to 255, at their top left, padding elsewhere. A channel may go into several planes or none. Runs on the caller's
+/// thread_count(); may throw std::bad_alloc.
+/// Throws InvalidArgument: as `resize`; a size that is larger than `padded`, a channel that the picture does not have.
+void resize_into_planes(const Pixels& image, PixelSize size, std::span<const PlaneSource> planes, PixelSize padded,
+                        float* out);
+
+}  // namespace d2deploy
