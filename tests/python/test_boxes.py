@@ -12,8 +12,9 @@ from oracles import rotated
 from oracles.arguments import Arguments
 from small_models import random_boxes, random_rotated
 
-from d2deploy.modeling.boxes import Box2BoxTransform, Box2BoxTransformRotated, as_boxes, clip, nonempty, scale
-from d2deploy.structures import Boxes, RotatedBoxes
+from d2deploy.modeling.boxes import Box2BoxTransform, Box2BoxTransformRotated
+from d2deploy.structures import Boxes, RotatedBoxes, as_boxes
+from d2deploy.structures.geometry import clip, nonempty, scale
 
 
 def test_zero_deltas_give_the_anchors() -> None:

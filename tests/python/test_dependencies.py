@@ -15,7 +15,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 # Loaded by the compiled module and by the program, not by Python.
 LOADED_OTHERWISE = {"onednn-cpu-gomp"}
 # What runs a converted model; all else may need the extra `export`.
-LIGHT = ("__init__.py", "errors.py", "structures.py", "padding.py", "runtime")
+LIGHT = ("__init__.py", "errors.py", "structures", "padding.py", "runtime")
 
 
 def names(requirements: list[str]) -> set[str]:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from d2deploy.export import kernels
 from d2deploy.modeling.anchors import shifted_anchors, sides
 from d2deploy.modeling.box_head import select_detections
-from d2deploy.modeling.boxes import Box2BoxTransform, Box2BoxTransformRotated, clip, normalised, scale
+from d2deploy.modeling.boxes import Box2BoxTransform, Box2BoxTransformRotated
 from d2deploy.modeling.images import ImageModel
 from d2deploy.modeling.nms import batched_nms, iou, iou_rotated, nms
 from d2deploy.modeling.pooler import assign_levels
@@ -34,6 +34,7 @@ from d2deploy.modeling.roi_align import roi_align
 from d2deploy.modeling.rpn import per_anchor, select_proposals
 from d2deploy.padding import padded_size
 from d2deploy.structures import Boxes, Instances
+from d2deploy.structures.geometry import clip, normalised, scale
 
 Law = Callable[..., None]
 SIZE = (60, 80)  # of the image: height, width

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from exported import Array
-from small_models import random_boxes, random_rotated
+from small_models import random_boxes
 from torch.nn import functional
 
 from d2deploy.errors import InvalidArgument, Unsupported
@@ -56,15 +56,6 @@ def same(have: Array, want: torch.Tensor, atol: float = 1e-4) -> None:
 # ---- By hand ---------------------------------------------------------------------------------------
 
 
-def test_a_full_mask_fills_its_box() -> None:
-    box = np.array([[2, 1, 6, 9]], np.float32)
-    expected = np.zeros((1, 10, 8), bool)
-    expected[0, 1:9, 2:6] = True
-    np.testing.assert_array_equal(maps.paste_masks(np.ones((1, 4, 4), np.float32), box, (10, 8)), expected)
-    assert not maps.paste_masks(np.ones((1, 4, 4), np.float32), box + 20, (10, 8)).any()
-    assert maps.paste_masks(np.ones((0, 4, 4), np.float32), box[:0], (10, 8)).shape == (0, 10, 8)
-
-
 def test_a_peak_becomes_a_keypoint() -> None:
     # Of the size of its box, the heatmap is not resized: the peak is a pixel, and its centre is half a pixel further.
     heatmaps = np.zeros((1, 2, 8, 8), np.float32)
@@ -104,20 +95,6 @@ def test_the_best_detections_come_first_and_their_masks_with_them() -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("kind", [random_boxes, random_rotated])
-def test_geometry(kind: Any, seed: int) -> None:
-    tensors = kind(40, seed)
-    if tensors.shape[1] == 5:
-        tensors[::2, 4] /= 180  # upright to within a degree
-    tensors[3, 2:4] = tensors[3, :2] if tensors.shape[1] == 4 else 0
-    arrays = tensors.numpy()
-    same(boxes.clip(arrays, (50, 60)), torch_boxes.clip(tensors, (50, 60)))
-    same(boxes.scale(arrays, 0.7, 2.0), torch_boxes.scale(tensors, 0.7, 2.0))
-    same(boxes.nonempty(arrays), torch_boxes.nonempty(tensors))
-    assert type(boxes.as_boxes(arrays)) is type(torch_boxes.as_boxes(tensors))
-
-
-@pytest.mark.parametrize("seed", SEEDS)
 def test_suppression(seed: int) -> None:
     tensors, scores = random_boxes(200, seed), torch.from_numpy(random(200, seed=seed).round(2))
     groups = torch.arange(200) % 3
@@ -131,16 +108,6 @@ def test_resizing(size: tuple[int, int]) -> None:
     x = random(3, 7, 9, seed=0)
     expected = functional.interpolate(torch.from_numpy(x)[None], size=size, mode="bilinear", align_corners=False)[0]
     same(maps.resize(x, size), expected, atol=1e-6)
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_masks(seed: int) -> None:
-    masks, places = random(12, 6, 6, seed=seed), random_boxes(12, seed)
-    have = maps.paste_masks(masks, places.numpy(), (50, 60))
-    want = postprocessing.paste_masks(torch.from_numpy(masks), places, (50, 60)).numpy()
-    assert have.shape == want.shape
-    assert (have != want).sum() <= 1  # a pixel whose probability is the threshold but for its rounding
-    assert have.any()
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 
 from d2deploy.modeling.anchors import shifted_anchors
-from d2deploy.modeling.boxes import box2box_transform, clip
+from d2deploy.modeling.boxes import box2box_transform
 from d2deploy.modeling.nms import nms
 from d2deploy.modeling.pooler import assign_levels
 from d2deploy.modeling.roi_align import roi_align
+from d2deploy.structures.geometry import clip
 
 
 def generate_proposals(

@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from d2deploy.config import Config
 from d2deploy.errors import InvalidArgument
-from d2deploy.modeling.boxes import as_boxes, box2box_transform, clip
+from d2deploy.modeling.boxes import box2box_transform
 from d2deploy.modeling.layers import ShapeSpec, conv3x3
 from d2deploy.modeling.nms import batched_nms
 from d2deploy.modeling.registry import ROI_BOX_HEADS
-from d2deploy.structures import Instances
+from d2deploy.structures import Instances, as_boxes
+from d2deploy.structures.geometry import clip
 
 __all__ = ["FastRCNNConvFCHead", "FastRCNNOutputLayers", "detect_boxes", "select_detections"]
 

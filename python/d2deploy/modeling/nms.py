@@ -1,4 +1,4 @@
-"""Overlap of boxes and non-maximum suppression in plain PyTorch. Boxes are as in boxes.py.
+"""Overlap of boxes and non-maximum suppression in plain PyTorch. Boxes are as in structures.geometry.
 
 Source of the meaning: detectron2/layers/nms.py, pairwise_iou of detectron2/structures/boxes.py, and
 detectron2/layers/csrc/box_iou_rotated and nms_rotated. The exact overlap of rotated boxes is computed another way.
@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from d2deploy.modeling.boxes import area
+from d2deploy.structures.geometry import area
 
 __all__ = ["batched_nms", "iou", "iou_rotated", "nms"]
 

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from d2deploy.errors import InvalidArgument, Unsupported
-from d2deploy.modeling.boxes import area
 from d2deploy.modeling.layers import ShapeSpec
 from d2deploy.modeling.roi_align import roi_align
 from d2deploy.structures import Boxes
+from d2deploy.structures.geometry import area
 
 __all__ = ["POOLER_TYPES", "ROIAlign", "ROIPooler", "assign_levels", "check_pooler_type", "make_pooler"]
 

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from d2deploy.modeling.boxes import as_boxes, clip, nonempty, scale
 from d2deploy.modeling.nms import batched_nms
-from d2deploy.structures import Instances
+from d2deploy.structures import Instances, as_boxes
+from d2deploy.structures.geometry import clip, nonempty, scale
 
 __all__ = [
     "class_masks",

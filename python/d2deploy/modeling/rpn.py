@@ -15,12 +15,13 @@ from torch import Tensor, nn
 from d2deploy.config import Config
 from d2deploy.errors import InvalidArgument
 from d2deploy.modeling.anchors import make_anchor_generator
-from d2deploy.modeling.boxes import Box2BoxTransform, Box2BoxTransformRotated, as_boxes, clip, nonempty
+from d2deploy.modeling.boxes import Box2BoxTransform, Box2BoxTransformRotated
 from d2deploy.modeling.images import ImageBatch
 from d2deploy.modeling.layers import ShapeSpec, conv3x3
 from d2deploy.modeling.nms import batched_nms
 from d2deploy.modeling.registry import PROPOSAL_GENERATORS, RPN_HEADS
-from d2deploy.structures import Instances
+from d2deploy.structures import Instances, as_boxes
+from d2deploy.structures.geometry import clip, nonempty
 
 __all__ = ["RPN", "RRPN", "StandardRPNHead", "per_anchor", "select_proposals"]
 

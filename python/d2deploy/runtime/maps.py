@@ -1,4 +1,4 @@
-"""Maps and masks at the size of the image, and the peaks of heatmaps, in NumPy.
+"""Maps at the size of the image, and the peaks of heatmaps, in NumPy.
 
 Resizing is separable. Along each axis a cell of the output is a sum over a few cells of the input, its taps.
 """
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["keypoints_of", "paste_masks", "resize"]
+__all__ = ["keypoints_of", "resize"]
 
 Array = npt.NDArray[Any]
 Taps = tuple[npt.NDArray[np.int64], Array]  # (N, T): which cells, and their weights
@@ -60,35 +60,6 @@ def resize(maps: Array, size: tuple[int, int]) -> Array:
         low, high = (w.reshape(-1, *[1] * (2 - axis)) for w in weights.T)
         maps = maps.take(cells[:, 0], axis) * low + maps.take(cells[:, 1], axis) * high
     return maps
-
-
-def paste_masks(masks: Array, boxes: Array, size: tuple[int, int], threshold: float = 0.5) -> npt.NDArray[np.bool_]:
-    """Masks of the whole image from masks of boxes, interpolated bilinearly at the centres of pixels.
-
-    Args:
-        masks: (R, S, S), probabilities.
-        boxes: (R, 4), in pixels of the image.
-        size: height and width.
-        threshold: a pixel is set where the probability is at least this.
-
-    Returns:
-        (R, height, width) bool.
-
-    Source: detectron2/layers/mask_ops.py, paste_masks_in_image.
-    """
-    output = np.zeros((len(masks), *size), bool)
-    for mask, box, whole in zip(masks, boxes, output):
-        # Interpolation with zeros around the mask reaches less than a pixel beyond the box's borders.
-        low = np.maximum(np.floor(box[:2]) - 1, 0).astype(int)
-        high = np.minimum(np.ceil(box[2:]) + 1, size[::-1]).astype(int)
-        if (low >= high).any():
-            continue
-        columns, rows = (
-            _matrix(_bilinear((np.arange(low[i], high[i]) + 0.5 - box[i]) / (box[2 + i] - box[i]) * count - 0.5), count)
-            for i, count in enumerate(mask.shape[::-1])
-        )
-        whole[low[1] : high[1], low[0] : high[0]] = rows @ mask @ columns.T >= threshold
-    return output
 
 
 def keypoints_of(maps: Array, boxes: Array) -> Array:

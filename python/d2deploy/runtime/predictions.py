@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from d2deploy.runtime.boxes import as_boxes, batched_nms, clip, decode, nonempty, scale, shifted_anchors
-from d2deploy.runtime.maps import keypoints_of, paste_masks, resize
-from d2deploy.structures import Instances
+from d2deploy.runtime.boxes import batched_nms, decode, shifted_anchors
+from d2deploy.runtime.maps import keypoints_of, resize
+from d2deploy.structures import Instances, as_boxes, paste_masks
+from d2deploy.structures.geometry import clip, nonempty, scale
 
 __all__ = ["combine_panoptic", "decode_retinanet", "postprocess", "predictions"]
 
