@@ -79,8 +79,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         type=Path,
         help=(
-            "--run-eval: annotations in COCO's format, or in its panoptic one with\nthe PNG files in a folder of the same "
-            "name\n(default: DATASETS.TEST, in the folder DETECTRON2_DATASETS)"
+            "--run-eval: annotations in COCO's format, or in its panoptic one with\nthe PNG files in a folder of the "
+            "same name\n(default: DATASETS.TEST, in the folder DETECTRON2_DATASETS)"
         ),
     )
     add("--image-root", metavar="DIR", type=Path, help="--run-eval: the folder of the images of --dataset-json")

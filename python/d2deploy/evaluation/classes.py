@@ -54,7 +54,7 @@ def check_classes(model: Classes, names: Sequence[str], file: Path, kind: str = 
             f"matched by their order, so the data set must list all that the model was trained for as categories"
         )
     if differing:
-        say(f"{file}: {len(differing)} {kind} have other names in the model, and are matched by their order: {told}")
+        say(f"{file}: names of {kind} differ from the model's; they are matched by their order: {told}")
     if count < len(names):
         more = ", ".join(repr(name) for name in names[count : count + MOST_TOLD])
         say(

@@ -130,8 +130,8 @@ def _decompressed(counts: str) -> npt.NDArray[np.int64]:
     A character holds 5 bits, the lowest first, and one bit that says whether more follow; the highest bit of all is the
     sign. From the fourth on a length is told by its difference to the last but one.
     """
-    codes = np.frombuffer(counts.encode("utf-8", "replace"), np.uint8).astype(np.int64) - ord("0")
-    if (codes < 0).any() or (codes > 0x3F).any() or (len(codes) and codes[-1] & 0x20):
+    codes = np.frombuffer(counts.encode("ascii", "ignore"), np.uint8).astype(np.int64) - ord("0")
+    if not counts.isascii() or (codes < 0).any() or (codes > 0x3F).any() or (len(codes) and codes[-1] & 0x20):
         raise Fault(f"an RLE with counts {quoted(counts)}, which is not COCO's compressed text")
     last = np.flatnonzero((codes & 0x20) == 0)
     first = np.concatenate([[0], last[:-1] + 1]) if len(last) else last
