@@ -53,7 +53,7 @@ def somewhere(data: Any, chance: random.Random) -> tuple[Any, Any]:
 
 def changed(value: Any, chance: random.Random) -> Any:
     """A value that is a little different."""
-    if isinstance(value, bool) or value is None:
+    if isinstance(value, bool) or value is None or (isinstance(value, int) and value > 1e300):
         return chance.choice(STRANGE)
     if isinstance(value, (int, float)):
         return chance.choice([-value, value + 1, value - 1, value * 1000, value / 2, str(value), float(value), [value]])

@@ -137,7 +137,7 @@ def test_keypoints_of_another_number(tmp_path: Path, caplog: pytest.LogCaptureFi
 
 
 def test_keypoints_that_nobody_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    lies = [{}, {"num_keypoints": 3}, {"num_keypoints": "2"}]
+    lies: list[dict[str, Any]] = [{}, {"num_keypoints": 3}, {"num_keypoints": "2"}]
     annotations = [annotation(1, DISC, MEDIUM, keypoints=[40, 10, 2, 50, 20, 1, 0, 0, 0], **lie) for lie in lies]
     dataset = CocoDataset(*write_dataset(tmp_path, annotations))
     assert [a["num_keypoints"] for a in dataset.annotations] == [2, 2, 2]

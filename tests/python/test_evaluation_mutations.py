@@ -1,4 +1,4 @@
-"""Data sets damaged in hundreds of ways: errors of d2deploy alone come out, AP is never wrong unsaid, work is bounded."""
+"""Data sets damaged in hundreds of ways: only errors of d2deploy come out, no AP is wrong unsaid, work is bounded."""
 
 from __future__ import annotations
 

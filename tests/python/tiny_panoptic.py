@@ -14,7 +14,7 @@ Map = npt.NDArray[np.int64]
 Segments = dict[int, dict[str, Any]]  # id -> category_id, and iscrowd where annotated
 
 # Ids neither start at 1 nor stand in order: things 3, 7; stuff 20, 40.
-CATEGORIES = [
+CATEGORIES: list[dict[str, Any]] = [
     {"id": 40, "name": "grass", "isthing": 0},
     {"id": 7, "name": "star", "isthing": 1},
     {"id": 20, "name": "sky", "isthing": 0},
@@ -22,6 +22,16 @@ CATEGORIES = [
 ]
 # What a model calls them: things from 0, stuff from 1.
 MODEL_CLASS = {3: (True, 0), 7: (True, 1), 20: (False, 1), 40: (False, 2)}
+
+
+def strip(*parts: tuple[int, int]) -> Map:
+    """One row of pixels: (id, how many)."""
+    return np.repeat([key for key, _ in parts], [count for _, count in parts])[None].astype(np.int64)
+
+
+def thing(category: int = 3, **more: int) -> dict[str, int]:
+    """A segment, by default a disc."""
+    return {"category_id": category, **more}
 
 
 def colours(ids: Map) -> npt.NDArray[np.uint8]:
@@ -79,7 +89,7 @@ def quality(truth: list[tuple[Map, Segments]], found: list[tuple[Map, Segments]]
                     excused |= ids == key
             mask = predicted == number
             wrong[other["category_id"]] += number not in matched_found and (mask & excused).sum() <= mask.sum() / 2
-    result = {}
+    result: dict[str, float] = {}
     for part, kinds in (("", (0, 1)), ("_th", (1,)), ("_st", (0,))):
         rows = []
         for category in CATEGORIES:

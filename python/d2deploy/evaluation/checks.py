@@ -17,6 +17,7 @@ __all__ = ["FAR", "Findings", "is_file", "is_number", "is_text", "quoted", "read
 MOST_FAULTS = 10
 # Coordinates beyond are no places in a picture, and would overflow where pycocotools computes with integers.
 FAR = 1e9
+LONGEST_TEXT = 1000  # of names of files and classes
 
 _QUOTE = reprlib.Repr()
 _QUOTE.maxlevel, _QUOTE.maxlist, _QUOTE.maxdict, _QUOTE.maxstring, _QUOTE.maxlong = 3, 5, 3, 60, 30
@@ -33,8 +34,10 @@ def is_number(value: Any, most: float = FAR) -> TypeGuard[float]:
 
 
 def is_text(value: Any) -> TypeGuard[str]:
-    """Whether it is text that can be printed in a line: not empty, no control characters, no halves of characters."""
-    return isinstance(value, str) and bool(value) and not any(unicodedata.category(c) in ("Cc", "Cs") for c in value)
+    """Whether it is text that can be printed in a line: some, not too much, no control or half characters."""
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_TEXT:
+        return False
+    return not any(unicodedata.category(character) in ("Cc", "Cs") for character in value)
 
 
 def is_file(path: Path) -> bool:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from d2deploy.errors import InvalidArgument
 
-from .checks import FAR, Findings, is_file, is_number, is_text, quoted
+from .checks import FAR, LONGEST_TEXT, Findings, is_file, is_number, is_text, quoted
 
 __all__ = ["Record", "check_files", "check_ids", "checked_categories", "checked_images", "typed"]
 
@@ -20,6 +20,7 @@ __all__ = ["Record", "check_files", "check_ids", "checked_categories", "checked_
 MOST_CATEGORIES = 20_000
 ORIENTATION = 0x0112  # EXIF's tag; from 5 on height and width are exchanged
 TURNED = (5, 6, 7, 8)
+PRINTABLE = f"text that can be printed, at most {LONGEST_TEXT} long"
 # Formats whose header tells how the picture is turned; of others that shows when all of it is read.
 HEADER_TELLS = ("JPEG", "MPO", "PNG")
 
@@ -67,7 +68,8 @@ def checked_categories(items: list[Any], findings: Findings) -> list[dict[str, A
         if typed(item, f"categories[{i}]", {"id": (int,), "name": (str,)}, findings):
             right.append(item)
             if not is_text(item["name"]):
-                findings.fault(f"categories[{i}] has name {quoted(item['name'])}, wanted text that can be printed")
+                name = quoted(item["name"])
+                findings.fault(f"categories[{i}] has name {name}, wanted {PRINTABLE}")
     check_ids(right, "categories", findings)
     return sorted(right, key=lambda item: int(item["id"]))
 
@@ -100,14 +102,14 @@ def _faults_of_image(item: dict[str, Any]) -> Iterator[str]:
     if not name:
         yield f"has no file_name, but {quoted(item.get('file_name'))}" if item.get("file_name") else "has no file_name"
     elif not is_text(name):
-        yield f"has file_name {quoted(name)}, wanted text that can be printed"
+        yield f"has file_name {quoted(name)}, wanted {PRINTABLE}"
     elif Path(name).is_absolute() or ".." in Path(name).parts:
         yield f"has file_name {quoted(name)}, which leaves the folder of the images"
     for key in ("height", "width"):
         if not 0 < item[key] <= FAR:
             yield f"has {key} {quoted(item[key])}, wanted a number of pixels from 1"
     if isinstance(item["id"], str) and not is_text(item["id"]):
-        yield f"has id {quoted(item['id'])}, wanted text that can be printed"
+        yield f"has id {quoted(item['id'])}, wanted {PRINTABLE}"
 
 
 def _file_name(image: dict[str, Any]) -> str:

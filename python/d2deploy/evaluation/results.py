@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -78,7 +79,7 @@ def _encoded(masks: Array, image: Record) -> list[dict[str, Any]]:
 
 def finite_results(results: list[Result]) -> list[Result]:
     """Those whose numbers are all finite; how many are not is shown."""
-    kept = [result for result in results if all(map(np.isfinite, _numbers(result)))]
+    kept = [result for result in results if all(map(math.isfinite, _numbers(result)))]
     if len(kept) < len(results):
         say(f"{len(results) - len(kept)} of {len(results)} predictions are not finite: left out, as Detectron2 does")
     return kept
