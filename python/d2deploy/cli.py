@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +19,7 @@ from d2deploy.errors import DeviceError, Error, InternalError, InvalidArgument, 
 if TYPE_CHECKING:
     from torch import nn
 
-    from d2deploy.evaluation import CocoDataset, Metrics
+    from d2deploy.evaluation import CocoDataset, Metrics, PanopticDataset
     from d2deploy.export import Caffe2Tracer
     from d2deploy.images import ImageReader
 
@@ -68,12 +69,19 @@ def _parser() -> argparse.ArgumentParser:
     add("--output", required=True, metavar="DIR", type=Path, help="folder for the files; made where it is missing")
     add("--image", metavar="FILE", type=Path, help="image to compare on (default: a picture of shapes)")
     add("--no-verify", action="store_true", help="do not compare with PyTorch")
-    add("--run-eval", action="store_true", help="evaluate PyTorch and the files on a data set, and print both APs")
+    add(
+        "--run-eval",
+        action="store_true",
+        help="evaluate PyTorch and the files on a data set, and print AP or\npanoptic quality of both",
+    )
     add(
         "--dataset-json",
         metavar="FILE",
         type=Path,
-        help="--run-eval: annotations in COCO's format\n(default: DATASETS.TEST, in the folder DETECTRON2_DATASETS)",
+        help=(
+            "--run-eval: annotations in COCO's format, or in its panoptic one with\nthe PNG files in a folder of the "
+            "same name\n(default: DATASETS.TEST, in the folder DETECTRON2_DATASETS)"
+        ),
     )
     add("--image-root", metavar="DIR", type=Path, help="--run-eval: the folder of the images of --dataset-json")
     add("--threads", metavar="N", type=int, default=0, help="threads of a run (default: all that it may use)")
@@ -109,6 +117,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
     cfg, build = _configuration(args)
+    datasets = _datasets(args, cfg) if args.run_eval else {}  # what is wrong with them is told before the long work
     with _step("Building the model and loading its weights"):
         model = build()
     with _step("Converting"):
@@ -123,7 +132,7 @@ def _run(args: argparse.Namespace) -> int:
         print(f"warning: {error}", file=sys.stderr)
     agrees = args.no_verify or _verify(args, cfg, tracer)
     if args.run_eval:
-        _evaluate(args, cfg, model)
+        _evaluate(args, cfg, model, datasets)
     return 0 if agrees else DISAGREE
 
 
@@ -259,33 +268,69 @@ def _verify(args: argparse.Namespace, cfg: Any, tracer: Caffe2Tracer) -> bool:
     return report.agrees
 
 
-def _evaluate(args: argparse.Namespace, cfg: Any, model: nn.Module) -> None:
+@contextmanager
+def _warnings() -> Iterator[None]:
+    """Shows what the library has to say as this program's warnings, each once."""
+    told: set[str] = set()
+
+    def first(record: logging.LogRecord) -> bool:
+        new = record.getMessage() not in told
+        told.add(record.getMessage())
+        return new
+
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("warning: %(message)s"))
+    handler.addFilter(first)
+    logger = logging.getLogger("d2deploy")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+# The objects or the segments of a data set, and where it has both, the segments too.
+DataSet = tuple["CocoDataset | PanopticDataset", "PanopticDataset | None"]
+
+
+def _datasets(args: argparse.Namespace, cfg: Any) -> dict[str, DataSet]:
+    from d2deploy.evaluation import load_dataset, load_datasets, load_panoptic
+
+    with _warnings():
+        if args.dataset_json:
+            return {args.dataset_json.stem: (load_dataset(args.dataset_json, args.image_root), None)}
+        panoptic = cfg.MODEL.META_ARCHITECTURE == "PanopticFPN"
+        datasets = load_datasets(cfg.DATASETS.TEST)
+        return {name: (dataset, load_panoptic(name) if panoptic else None) for name, dataset in datasets.items()}
+
+
+def _evaluate(args: argparse.Namespace, cfg: Any, model: nn.Module, datasets: dict[str, DataSet]) -> None:
     from d2deploy.evaluation import format_table
     from d2deploy.evaluation.eager import ModelPredictor
     from d2deploy.runtime import FilePredictor
 
     predictors = {"PyTorch": ModelPredictor(model), "Caffe2 files": FilePredictor(args.output, args.threads)}
-    for name, dataset in _datasets(args, cfg).items():
-        answers = {who: _metrics(dataset, predictor, cfg, who) for who, predictor in predictors.items()}
-        print(f"\n{name}: AP in percent")
+    for name, dataset in datasets.items():
+        with _warnings():
+            answers = {who: _metrics(dataset, predictor, args, cfg, who) for who, predictor in predictors.items()}
+        print(f"\n{name}: in percent")
         print(format_table(answers))
 
 
-def _datasets(args: argparse.Namespace, cfg: Any) -> dict[str, CocoDataset]:
-    from d2deploy.evaluation import CocoDataset, load_datasets
-
-    if args.dataset_json:
-        return {args.dataset_json.stem: CocoDataset(args.dataset_json, args.image_root)}
-    return load_datasets(cfg.DATASETS.TEST)
-
-
-def _metrics(dataset: CocoDataset, predictor: Any, cfg: Any, who: str) -> Metrics:
+def _metrics(dataset: DataSet, predictor: Any, args: argparse.Namespace, cfg: Any, who: str) -> Metrics:
+    from d2deploy.config import class_names
     from d2deploy.evaluation import evaluate
 
+    names = class_names(cfg)
+    heads = cfg.MODEL.RETINANET if cfg.MODEL.META_ARCHITECTURE == "RetinaNet" else cfg.MODEL.ROI_HEADS
     return evaluate(
-        dataset,
+        dataset[0],
         predictor,
         _reader(cfg),
+        panoptic=dataset[1],
+        # The user's own parts of a Detectron2 model may have other numbers of classes than the configuration.
+        classes=names.things or (None if args.detectron2 else heads.NUM_CLASSES),
+        stuff_classes=names.stuff or (None if args.detectron2 else cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES),
         keypoint_sigmas=cfg.TEST.KEYPOINT_OKS_SIGMAS,
         progress=who,
     )

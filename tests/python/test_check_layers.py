@@ -47,7 +47,7 @@ CLEAN = {
     "python/d2deploy/runtime/__init__.py": "from d2deploy import _ext\nfrom . import session\n",
     "python/d2deploy/runtime/session.py": "import numpy as np\nfrom d2deploy.padding import net_inputs\n",
     "python/d2deploy/evaluation/__init__.py": (
-        "import numpy, pycocotools.coco, torch, tqdm\n"
+        "import numpy, PIL.Image, pycocotools.coco, torch, tqdm\n"
         "from d2deploy import images\nfrom d2deploy.runtime import session\n"
     ),
     "python/d2deploy/cli.py": "import torch, yaml\nfrom d2deploy import evaluation, export\n",

@@ -67,6 +67,14 @@ def test_help_of_the_script() -> None:
             1,
             r"--dataset-json is for --run-eval",
         ),
+        (  # before the long work of converting
+            [
+                *("--config-file", str(CONFIG), "--run-eval", "--dataset-json", "x.json", "--image-root", "."),
+                *("MODEL.WEIGHTS", str(WEIGHTS)),
+            ],
+            1,
+            r"x\.json: cannot be read: .*wanted annotations in COCO's format",
+        ),
         (
             ["--config-file", str(CONFIG), "--import", "no_such_module"],
             1,

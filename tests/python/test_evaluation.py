@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -126,20 +127,21 @@ def test_keypoints(tmp_path: Path) -> None:
     assert found[1].pred_keypoints[0, 0, 0] == 43  # as they were
 
 
-def test_keypoints_of_another_number(tmp_path: Path) -> None:
+def test_keypoints_of_another_number(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     found = {1: instances((0, 0.9, MEDIUM), keypoints=np.ones((1, 3, 3)))}
-    with pytest.raises(
-        InvalidArgument, match=r"the predictions \[3\], the data set \[3\], TEST.KEYPOINT_OKS_SIGMAS \[17\]"
-    ):
-        ap(with_keypoints(tmp_path), found)
+    message = r"the predictions \[3\], the data set \[3\], TEST.KEYPOINT_OKS_SIGMAS \[17\]"
+    with pytest.raises(InvalidArgument, match=message):
+        ap(with_keypoints(tmp_path), found, tasks=["bbox", "keypoints"])
+    assert list(ap(with_keypoints(tmp_path), found)) == ["bbox"]
+    assert re.search("keypoints AP is left out: .*" + message, caplog.text)
 
 
-def test_keypoints_that_nobody_counted(tmp_path: Path) -> None:
-    found = {1: instances((0, 0.9, MEDIUM), keypoints=np.ones((1, 3, 3)))}
-    dataset = with_keypoints(tmp_path)
-    del dataset.annotations[0]["num_keypoints"]
-    with pytest.raises(InvalidArgument, match="1 of 1 annotations have no num_keypoints, which keypoints AP needs"):
-        ap(dataset, found, keypoint_sigmas=[0.05, 0.05, 0.05])
+def test_keypoints_that_nobody_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    lies: list[dict[str, Any]] = [{}, {"num_keypoints": 3}, {"num_keypoints": "2"}]
+    annotations = [annotation(1, DISC, MEDIUM, keypoints=[40, 10, 2, 50, 20, 1, 0, 0, 0], **lie) for lie in lies]
+    dataset = CocoDataset(*write_dataset(tmp_path, annotations))
+    assert [a["num_keypoints"] for a in dataset.annotations] == [2, 2, 2]
+    assert "another number than are labelled, counted: 3 times, first in annotations[0]" in caplog.text
 
 
 def test_tensors_are_taken_too(dataset: CocoDataset) -> None:
@@ -200,19 +202,19 @@ def test_nothing_is_printed_but_the_bar(dataset: CocoDataset, capfd: pytest.Capt
             InvalidArgument,
             lambda: {"instances": instances((0, 0.9, SMALL))},
             {"tasks": ["segm"]},
-            "3 of 3 results have no segmentation, which segm AP needs",
+            "the model gives no pred_masks, which segm AP needs",
         ),
         (
             InvalidArgument,
             lambda: {"instances": instances((0, 0.9, SMALL), keypoints=np.ones((1, 3, 3)))},
-            {},
+            {"tasks": ["keypoints"]},
             "3 of 3 annotations have no keypoints, which keypoints AP needs",
         ),
         (
             InvalidArgument,
             lambda: {"instances": instances((0, 0.9, SMALL))},
             {"tasks": ["boxes"]},
-            "task 'boxes' is not known; known: bbox, keypoints, segm",
+            "task 'boxes' is not known; known: bbox, keypoints, segm, panoptic",
         ),
     ],
 )

@@ -1,18 +1,27 @@
-"""How good predictions are: data sets in COCO's format, any predictor run over their images, COCO's AP."""
+"""How good predictions are: data sets in COCO's formats, any predictor run over their images, AP, panoptic quality."""
 
-from .ap import Metrics, average_precision
+from .ap import average_precision
 from .coco import CocoDataset
-from .datasets import load_datasets
-from .evaluate import Predictor, evaluate, format_table
+from .datasets import load_dataset, load_datasets, load_panoptic
+from .evaluate import TASKS, Predictor, evaluate
+from .metrics import Metrics, format_table, write_metrics
+from .panoptic import PanopticDataset
+from .quality import PanopticQuality
 from .results import to_results
 
 __all__ = [
+    "TASKS",
     "CocoDataset",
     "Metrics",
+    "PanopticDataset",
+    "PanopticQuality",
     "Predictor",
     "average_precision",
     "evaluate",
     "format_table",
+    "load_dataset",
     "load_datasets",
+    "load_panoptic",
     "to_results",
+    "write_metrics",
 ]

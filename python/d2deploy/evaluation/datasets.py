@@ -9,9 +9,11 @@ from pathlib import Path
 
 from d2deploy.errors import InvalidArgument, Unsupported
 
+from .checks import say
 from .coco import CocoDataset
+from .panoptic import PanopticDataset
 
-__all__ = ["load_datasets", "locate"]
+__all__ = ["load_dataset", "load_datasets", "load_panoptic", "locate"]
 
 BY_HAND = "give the annotations (a JSON file in COCO's format) and the folder of the images yourself"
 KNOWN = (
@@ -41,25 +43,34 @@ OTHERS = {
 def locate(name: str) -> tuple[Path, Path]:
     """The annotations and the folder of the images of a data set that Detectron2 knows by name.
 
-    Both lie below the folder that the environment variable DETECTRON2_DATASETS names, `datasets` without it. A panoptic
-    data set is evaluated by its instances.
+    Both lie below the folder that the environment variable DETECTRON2_DATASETS names, `datasets` without it. Of a
+    panoptic data set they are those of its instances; `load_panoptic` has the others.
 
     Raises:
         Unsupported: a data set that COCO's metric cannot be computed for; the message has the reason.
         InvalidArgument: another name.
     """
+    match = _parts(name)
+    year, _, split = match["split"].partition("_")
+    part, _, count = split.partition("_")
+    kind = "person_keypoints" if match["keypoints"] else "instances"
+    root = _root()
+    folder = "train" if part == "train" else "val"
+    return root / "annotations" / f"{kind}_{part}{year}{count and '_' + count}.json", root / f"{folder}{year}"
+
+
+def _root() -> Path:
+    return Path(os.environ.get("DETECTRON2_DATASETS", "datasets")).expanduser() / "coco"
+
+
+def _parts(name: str) -> re.Match[str]:
     for pattern, reason in OTHERS.items():
         if re.fullmatch(pattern, name):
             raise Unsupported(f"data set {name!r} cannot be evaluated: {reason}")
     match = COCO_NAME.fullmatch(name)
     if not match or (match["panoptic"] and (match["keypoints"] or match["split"].startswith("2014"))):
         raise InvalidArgument(f"data set {name!r} is not known; known: {KNOWN}. For another, {BY_HAND}")
-    year, _, split = match["split"].partition("_")
-    part, _, count = split.partition("_")
-    kind = "person_keypoints" if match["keypoints"] else "instances"
-    root = Path(os.environ.get("DETECTRON2_DATASETS", "datasets")).expanduser() / "coco"
-    folder = "train" if part == "train" else "val"
-    return root / "annotations" / f"{kind}_{part}{year}{count and '_' + count}.json", root / f"{folder}{year}"
+    return match
 
 
 def load_datasets(names: Sequence[str]) -> dict[str, CocoDataset]:
@@ -78,3 +89,41 @@ def load_datasets(names: Sequence[str]) -> dict[str, CocoDataset]:
             f"the data sets (it is {os.environ.get('DETECTRON2_DATASETS', 'not set')}), or {BY_HAND}"
         )
     return {name: CocoDataset(*place) for name, place in places.items()}
+
+
+def load_panoptic(name: str) -> PanopticDataset | None:
+    """The panoptic annotations of a data set that Detectron2 knows by name; None where it has none.
+
+    Those of a panoptic data set whose file is not there are left out, and that is shown.
+
+    Raises:
+        Unsupported, InvalidArgument: as `locate` and `PanopticDataset`.
+    """
+    if not _parts(name)["panoptic"]:
+        return None
+    instances, images = locate(name)
+    json_file = instances.with_name(instances.name.replace("instances", "panoptic", 1))
+    if not json_file.is_file():
+        say(f"{name}: panoptic quality is left out: there is no {json_file}")
+        return None
+    return PanopticDataset(json_file, images)
+
+
+def load_dataset(
+    json_file: str | Path, image_root: str | Path, map_root: str | Path | None = None
+) -> CocoDataset | PanopticDataset:
+    """The data set of a file, in COCO's format or COCO's panoptic one.
+
+    Args:
+        json_file: the annotations.
+        image_root: the folder of the images.
+        map_root: for panoptic annotations, the folder of the PNG files; by default beside the file, with its name.
+
+    Raises:
+        InvalidArgument: as `CocoDataset` and `PanopticDataset`.
+    """
+    try:
+        panoptic = b'"segments_info"' in Path(json_file).read_bytes()
+    except (OSError, ValueError) as error:
+        raise InvalidArgument(f"{json_file}: cannot be read: {error}; wanted annotations in COCO's format") from None
+    return PanopticDataset(json_file, image_root, map_root) if panoptic else CocoDataset(json_file, image_root)

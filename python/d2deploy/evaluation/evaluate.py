@@ -1,96 +1,194 @@
-"""A predictor over a data set: its AP, and tables of several such answers side by side."""
+"""A predictor over a data set: AP, and panoptic quality where there are panoptic annotations."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from d2deploy.errors import InvalidArgument, Unsupported
 from d2deploy.images import ImageReader
 
-from .ap import Metrics, average_precision
+from .ap import FIELDS, precision_of
+from .checks import say
+from .classes import Classes, check_classes, count_of
 from .coco import CocoDataset
-from .results import Result, to_results
+from .metrics import Metrics
+from .panoptic import PanopticDataset
+from .quality import PanopticQuality
+from .records import check_size
+from .results import Result, to_array, to_results
 
-__all__ = ["Predictor", "evaluate", "format_table"]
+__all__ = ["TASKS", "Predictor", "evaluate"]
 
 # Of one image: what a Detectron2 model takes and gives, a dict with `image`, `height`, `width` -> one with `instances`.
 Predictor = Callable[[dict[str, Any]], Mapping[str, Any]]
 
+PANOPTIC = "panoptic"
+TASKS = (*FIELDS, PANOPTIC)
+# What a model must give for a task.
+FIELD = {"bbox": "pred_boxes", "segm": "pred_masks", "keypoints": "pred_keypoints"}
+
 
 def evaluate(
-    dataset: CocoDataset,
+    dataset: CocoDataset | PanopticDataset,
     predictor: Predictor,
     reader: ImageReader,
     *,
     tasks: Sequence[str] | None = None,
+    panoptic: PanopticDataset | None = None,
+    classes: Classes = None,
+    stuff_classes: Classes = None,
     keypoint_sigmas: Sequence[float] = (),
     max_detections: int = 100,
     progress: str | None = None,
 ) -> Metrics:
-    """AP of a predictor on a data set, in percent.
+    """AP of a predictor on a data set in percent, and its panoptic quality.
 
     Args:
         dataset: the data set.
         predictor: called for each image, with what `reader` makes of it (`image` uint8 (3, H', W') resized, `height`
             and `width` of the file) and its `file_name` and `image_id`; gives a dict with `instances`, in pixels of the
-            file.
+            file, and for panoptic quality with `panoptic_seg`.
         reader: as the model wants its images.
-        tasks, keypoint_sigmas, max_detections: as in `average_precision`.
+        tasks: among "bbox", "segm", "keypoints", "panoptic"; by default all that model and annotations have. What the
+            model has and the annotations lack is left out, and that is shown.
+        panoptic: the same images with panoptic annotations, where `dataset` is not such a data set itself.
+        classes: the model's names of classes, or their number, as far as known: what differs is shown.
+        stuff_classes: the same for the classes of semantic maps, of which 0 stands for all things.
+        keypoint_sigmas, max_detections: as in `average_precision`.
         progress: the name of a progress bar on stderr; None: no bar.
 
     Returns:
-        Task -> metric -> percent, as `average_precision`.
+        Task -> metric -> percent, as `average_precision` and `PanopticQuality`.
 
     Raises:
-        InvalidArgument: as `average_precision` and `read_image`; an image that has another size than its annotations.
+        InvalidArgument: as `average_precision`, `PanopticQuality` and `read_image`; tasks that the annotations cannot
+            tell, or the model does not predict; an image that has another size than its annotations.
         Unsupported: a predictor that gives no instances.
     """
-    results: list[Result] = []
+    objects = dataset if isinstance(dataset, CocoDataset) else None
+    segments = dataset if isinstance(dataset, PanopticDataset) else panoptic
+    _check_tasks(tasks, objects, segments)
+    run = _Run(objects, segments, tasks)
+    run.check_classes(classes, stuff_classes)
     for image in tqdm(dataset, desc=progress, disable=progress is None, unit="image"):
         inputs = reader(image["file_name"])
-        size, wanted = (inputs["height"], inputs["width"]), (image["height"], image["width"])
-        if size != wanted:
+        check_size(image, [(inputs["height"], inputs["width"])], dataset.json_file)
+        run.add(image, predictor({**inputs, "file_name": image["file_name"], "image_id": image["image_id"]}))
+    return run.metrics(keypoint_sigmas, max_detections)
+
+
+def _check_tasks(tasks: Sequence[str] | None, objects: CocoDataset | None, segments: PanopticDataset | None) -> None:
+    """What is asked for must be known, and be annotated: better known before minutes of predicting."""
+    if tasks is not None and (isinstance(tasks, str) or not tasks):
+        raise InvalidArgument(f"tasks are {tasks!r}, wanted a list of some of {', '.join(TASKS)}")
+    for task in tasks or ():
+        if task not in TASKS:
+            raise InvalidArgument(f"task {task!r} is not known; known: {', '.join(TASKS)}")
+        if task == PANOPTIC and segments is None:
             raise InvalidArgument(
-                f"{image['file_name']}: is {size[0]} x {size[1]} pixels, but "
-                f"{dataset.json_file} says {wanted[0]} x {wanted[1]}"
+                "task 'panoptic' needs annotations in COCO's panoptic format; give them as `panoptic`"
             )
-        answer = predictor({**inputs, "file_name": image["file_name"], "image_id": image["image_id"]})
+        if task != PANOPTIC and objects is None:
+            raise InvalidArgument(
+                f"task {task!r} needs annotations of objects in COCO's format, the data set has segments alone"
+            )
+        lacking = objects.lacking(FIELDS[task]) if objects and task in ("segm", "keypoints") else ""
+        if objects and lacking:
+            raise InvalidArgument(f"{objects.json_file}: {lacking}, which {task} AP needs; ask for other tasks")
+    if objects and segments:
+        lost = [image["image_id"] for image in segments if objects.image(image["image_id"]) is None]
+        if lost or len(objects) != len(segments):
+            raise InvalidArgument(
+                f"{segments.json_file}: has other images than {objects.json_file}"
+                f"{f', as {lost[0]!r}' if lost else ''}; wanted panoptic annotations of the same images"
+            )
+
+
+@dataclass
+class _Run:
+    """What was predicted so far."""
+
+    objects: CocoDataset | None
+    segments: PanopticDataset | None
+    tasks: Sequence[str] | None
+    most_classes: int | None = None  # what is predicted of others is left out
+    results: list[Result] = field(default_factory=list)
+    quality: PanopticQuality | None = None
+    started: bool = False
+
+    def check_classes(self, classes: Classes, stuff: Classes) -> None:
+        if self.objects:
+            self.most_classes = check_classes(classes, self.objects.class_names, self.objects.json_file)
+        if not self.segments or not self._wanted(PANOPTIC):
+            return
+        names, file = self.segments.names, self.segments.json_file
+        parts = (
+            (classes, self.segments.thing_ids, "classes of things"),
+            (_without_things(stuff), self.segments.stuff_ids, "classes of stuff"),
+        )
+        for model, ids, kind in parts:
+            if check_classes(model, [names[key] for key in ids], file, kind) is not None:
+                raise InvalidArgument(f"{file}: has {len(ids)} {kind}, the model has {count_of(model)}; wanted as many")
+
+    def _wanted(self, task: str) -> bool:
+        return self.tasks is None or task in self.tasks
+
+    def add(self, image: Any, answer: Mapping[str, Any]) -> None:
+        if not self.started:
+            self._start(answer)
+        if self.objects and any(map(self._wanted, FIELDS)):
+            self.results += to_results(self._counting(answer["instances"]), image)
+        if self.quality:
+            if "panoptic_seg" not in answer:
+                raise Unsupported(f"image {image['image_id']}: the model gives no panoptic_seg, as it did before")
+            self.quality.add(image, answer["panoptic_seg"])
+
+    def _start(self, answer: Mapping[str, Any]) -> None:
+        """The first answer tells what the model gives."""
+        self.started = True
+        given = ", ".join(answer) or "nothing"
+        if self.segments and self._wanted(PANOPTIC):
+            if "panoptic_seg" in answer:
+                self.quality = PanopticQuality(self.segments)
+            elif self.tasks or not self.objects:
+                raise Unsupported(f"the model gives {given}, but no panoptic_seg, so it has no panoptic quality")
+            else:
+                say(f"panoptic quality is left out: the model gives {given}, but no panoptic_seg")
+        if not self.objects or not any(map(self._wanted, FIELDS)):
+            return
         if "instances" not in answer:
-            raise Unsupported(
-                f"the model gives {', '.join(answer) or 'nothing'}, but no instances, so it has no AP in COCO's sense"
+            raise Unsupported(f"the model gives {given}, but no instances, so it has no AP in COCO's sense")
+        for task in self.tasks or ():
+            if task in FIELD and not answer["instances"].has(FIELD[task]):
+                raise InvalidArgument(f"the model gives no {FIELD[task]}, which {task} AP needs; ask for other tasks")
+
+    def _counting(self, instances: Any) -> Any:
+        """The instances of classes that count."""
+        if self.most_classes is None:
+            return instances
+        return instances[np.flatnonzero(to_array(instances.pred_classes) < self.most_classes)]
+
+    def metrics(self, keypoint_sigmas: Sequence[float], max_detections: int) -> Metrics:
+        found: Metrics = {}
+        asked = None if self.tasks is None else [task for task in self.tasks if task in FIELDS]
+        if self.objects and asked != []:
+            found = precision_of(
+                self.objects,
+                self.results,
+                tasks=asked,
+                keypoint_sigmas=keypoint_sigmas,
+                max_detections=max_detections,
             )
-        results += to_results(answer["instances"], image)
-    return average_precision(
-        dataset, results, tasks=tasks, keypoint_sigmas=keypoint_sigmas, max_detections=max_detections
-    )
+        if self.quality:
+            found[PANOPTIC] = self.quality.metrics()
+        return found
 
 
-def format_table(answers: Mapping[str, Metrics]) -> str:
-    """Text with a row for each metric and a column for each answer; with two answers, their difference too.
-
-    Args:
-        answers: the metrics by the names that head their columns.
-    """
-    rows = list(
-        dict.fromkeys((task, name) for metrics in answers.values() for task in metrics for name in metrics[task])
-    )
-    heads = [*answers, *(["difference"] if len(answers) == 2 else [])]
-    lines = [["", *heads]]
-    for task, name in rows:
-        values = [metrics.get(task, {}).get(name, float("nan")) for metrics in answers.values()]
-        cells = [f"{value:.3f}" for value in values]
-        if len(values) == 2:
-            difference = round(values[1] - values[0], 3) + 0.0  # no -0.000
-            cells.append("" if math.isnan(difference) else f"{difference:+.3f}")
-        lines.append([f"{task} {name}", *cells])
-    widths = [max(len(line[column]) for line in lines) for column in range(len(heads) + 1)]
-    return "\n".join(
-        "  ".join(
-            [line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))]
-        ).rstrip()
-        for line in lines
-    )
+def _without_things(stuff: Classes) -> Classes:
+    """Semantic maps have a class for all things, 0, which is no category."""
+    return stuff if stuff is None else stuff - 1 if isinstance(stuff, int) else stuff[1:]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +12,11 @@ from pycocotools import mask as rle
 
 from d2deploy.errors import InvalidArgument, Unsupported
 
-from .coco import Record
+from .checks import quoted, say
+from .coco import CocoDataset, Record
+from .segmentations import Fault, checked_rle
 
-__all__ = ["Result", "to_results"]
+__all__ = ["Result", "checked_results", "finite_results", "to_results"]
 
 Array = npt.NDArray[Any]
 # image_id, class, bbox (x, y, width, height), score; where predicted, segmentation (RLE) and keypoints (x, y, score).
@@ -71,3 +75,58 @@ def _encoded(masks: Array, image: Record) -> list[dict[str, Any]]:
         )
     encoded: list[dict[str, Any]] = rle.encode(np.asfortranarray(masks.transpose(1, 2, 0), np.uint8))
     return [{"size": e["size"], "counts": e["counts"].decode("ascii")} for e in encoded]
+
+
+def finite_results(results: list[Result]) -> list[Result]:
+    """Those whose numbers are all finite; how many are not is shown."""
+    kept = [result for result in results if all(map(math.isfinite, _numbers(result)))]
+    if len(kept) < len(results):
+        say(f"{len(results) - len(kept)} of {len(results)} predictions are not finite: left out, as Detectron2 does")
+    return kept
+
+
+def _numbers(result: Result) -> list[float]:
+    return [result["score"], *result["bbox"], *result.get("keypoints", ())]
+
+
+def checked_results(dataset: CocoDataset, results: Sequence[Result]) -> list[Result]:
+    """Results of any origin, as far as AP could go wrong by them; masks may be run lengths of any of COCO's forms.
+
+    Raises:
+        InvalidArgument: one is wrong; all images and masks of it are checked.
+    """
+    checked = []
+    for i, result in enumerate(results):
+        if not isinstance(result, dict):
+            raise InvalidArgument(f"results[{i}] is a {type(result).__name__}, wanted a dict as to_results gives it")
+        image = dataset.image(result.get("image_id"))
+        if image is None:
+            raise InvalidArgument(
+                f"results[{i}] has image_id {quoted(result.get('image_id'))}, which is not an image of "
+                f"{dataset.json_file}"
+            )
+        for key, right in _rules(result).items():
+            if not right:
+                raise InvalidArgument(f"results[{i}] has {key} {quoted(result.get(key))}, wanted one as of to_results")
+        checked.append(result)
+        if "segmentation" in result:
+            try:
+                rle = checked_rle(result["segmentation"], (image["height"], image["width"]))
+            except Fault as fault:
+                raise InvalidArgument(f"results[{i}] has {fault}") from None
+            checked[-1] = {**result, "segmentation": rle}
+    return checked
+
+
+def _rules(result: Result) -> dict[str, bool]:
+    """Whether the fields of a result are what they must be."""
+    box, points = result.get("bbox"), result.get("keypoints", [])
+    return {
+        "class": type(result.get("class")) is int,
+        "score": type(result.get("score")) in (int, float),
+        "bbox": isinstance(box, list) and len(box) == 4 and all(type(side) in (int, float) for side in box),
+        "keypoints": isinstance(points, list)
+        and len(points) % 3 == 0
+        and all(type(value) in (int, float) for value in points),
+        "segmentation": isinstance(result.get("segmentation", {}), dict),
+    }
