@@ -8,7 +8,7 @@
 #include <random>
 
 #include "core/threads.h"
-#include "d2deploy/detector.h"
+#include "d2deploy/mask.h"
 #include "detector/keypoints.h"
 
 using namespace d2deploy;

@@ -17,9 +17,9 @@ namespace {
 constexpr std::int64_t kChannels = 3;
 
 struct Sizes {
-  PixelSize from, to;
+  Size from, to;
   std::vector<std::uint8_t> pixels;
-  Pixels image;
+  ImageView image;
 
   // Arguments: height and width of the picture and of the result, threads.
   explicit Sizes(const benchmark::State& state)
@@ -27,7 +27,7 @@ struct Sizes {
     pixels.resize(static_cast<std::size_t>(from.height * from.width * kChannels));
     std::uint32_t random = 1;
     for (auto& p : pixels) p = static_cast<std::uint8_t>((random = random * 1664525U + 1013904223U) >> 24);
-    image = {pixels.data(), from.height, from.width, kChannels, from.width * kChannels};
+    image = {pixels.data(), from.height, from.width, from.width * kChannels};
   }
 };
 
@@ -42,7 +42,7 @@ void to_planes(benchmark::State& state) {
   const Sizes sizes(state);
   const ThreadScope threads(static_cast<int>(state.range(4)));
   const auto padded = [](std::int64_t size) { return (size + 31) / 32 * 32; };
-  const PixelSize plane{padded(sizes.to.height), padded(sizes.to.width)};
+  const Size plane{padded(sizes.to.height), padded(sizes.to.width)};
   const std::array<PlaneSource, kChannels> planes{{{2, 0.0F}, {1, 0.0F}, {0, 0.0F}}};  // RGB to BGR
   std::vector<float> out(static_cast<std::size_t>(plane.height * plane.width * kChannels));
   for (auto _ : state) resize_into_planes(sizes.image, sizes.to, planes, plane, out.data());

@@ -127,4 +127,12 @@ nb::object to_object(const NetArgument& argument) {
   return std::visit([](const auto& value) { return to_object(value); }, argument);
 }
 
+nb::dict info_of(const ModelInfo& info) {
+  nb::dict out;
+  for (const auto& [name, value] : info.arguments) out[text(name)] = to_object(value);
+  out["meta_architecture"] = to_object(info.meta_architecture);
+  out["size_divisibility"] = to_object(info.size_divisibility);
+  return out;
+}
+
 }  // namespace d2deploy::bindings

@@ -39,4 +39,7 @@ nanobind::dict to_arrays(const Tensors& tensors);
 /// int, float, str (bytes where it is not UTF-8), or a list of them.
 nanobind::object to_object(const NetArgument& argument);
 
+/// All arguments of the predict net by name.
+nanobind::dict info_of(const ModelInfo& info);
+
 }  // namespace d2deploy::bindings

@@ -8,6 +8,7 @@
 #include <mutex>
 
 #include "arrays.h"
+#include "detector.h"
 #include "errors.h"
 #include "resize.h"
 
@@ -92,14 +93,6 @@ nb::list list_of(const std::vector<std::string>& names) {
   return out;
 }
 
-nb::dict info_of(const ModelInfo& info) {
-  nb::dict out;
-  for (const auto& [name, value] : info.arguments) out[text(name)] = to_object(value);
-  out["meta_architecture"] = to_object(info.meta_architecture);
-  out["size_divisibility"] = to_object(info.size_divisibility);
-  return out;
-}
-
 constexpr const char* kModelDoc = R"(A loaded model, which any number of threads may run at the same time.
 
 Every run that overlaps another has working memory of its own, which the model keeps for later ones.)";
@@ -176,5 +169,6 @@ NB_MODULE(_ext, module) {
       "d2deploy.errors.";
   d2deploy::bindings::translate_errors();
   d2deploy::bindings::bind_model(module);
+  d2deploy::bindings::bind_detector(module);
   d2deploy::bindings::bind_resize(module);
 }

@@ -1,7 +1,6 @@
 #include "resize.h"
 
-#include "arrays.h"
-#include "d2deploy/resize.h"
+#include "images.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -27,23 +26,10 @@ Raises:
     InvalidArgument: another type or shape, no pixels, or a side above 2**24.
     DeviceError: the memory does not suffice.)";
 
-Inputs::Array to_image(nb::handle value) {
-  Inputs::Array array;
-  const bool is_array = nb::try_cast(value, array);
-  if (!is_array || array.dtype() != nb::dtype<std::uint8_t>())
-    throw InvalidArgument("image is " + description(value) + ", wanted an array of uint8");
-  if (array.ndim() != 2 && array.ndim() != 3)
-    throw InvalidArgument("image must be (H, W) or (H, W, C), got " + std::to_string(array.ndim()) + " dimensions");
-  return array;
-}
-
 nb::object resize_array(nb::handle image, std::int64_t height, std::int64_t width, int threads) {
   const Inputs::Array array = to_image(image);
-  Pixels pixels{static_cast<const std::uint8_t*>(array.data()), static_cast<std::int64_t>(array.shape(0)),
-                static_cast<std::int64_t>(array.shape(1)),
-                array.ndim() == 3 ? static_cast<std::int64_t>(array.shape(2)) : 1};
-  pixels.row_bytes = pixels.width * pixels.channels;
-  const PixelSize size{height, width};
+  const ImageView pixels = view_of(array, ChannelOrder::as_is);
+  const Size size{height, width};
   check_resize(pixels, size);
   TensorType type{DType::uint8, {height, width}};
   if (array.ndim() == 3) type.shape.push_back(pixels.channels);

@@ -11,7 +11,7 @@
 #include <random>
 
 #include "core/threads.h"
-#include "d2deploy/detector.h"
+#include "d2deploy/mask.h"
 #include "d2deploy/error.h"
 #include "detector/semantic.h"
 #include "message_of.h"

@@ -29,15 +29,15 @@ Bytes noise(std::int64_t count, unsigned seed) {
 
 struct Picture {
   Bytes bytes;
-  Pixels view;
+  ImageView view;
 
   Picture(std::int64_t height, std::int64_t width, std::int64_t channels, std::int64_t gap = 0)
       : bytes(noise(height * (width * channels + gap), 1)) {
-    view = {bytes.data(), height, width, channels, width * channels + gap};
+    view = {bytes.data(), height, width, width * channels + gap, channels};
   }
 };
 
-Bytes resized(const Pixels& image, PixelSize size, int threads = 1) {
+Bytes resized(const ImageView& image, Size size, int threads = 1) {
   Bytes out(size.height * size.width * image.channels);
   resize(image, size, out.data(), size.width * image.channels, threads);
   return out;
@@ -134,7 +134,7 @@ TEST(ResizeIntoPlanes, IsResizeByChannelsWithPadding) {
   const std::vector<PlaneSource> planes{{2, 0.0F}, {0, 103.53F}, {0, -1.0F}, {1, 5.0F}};
   for (const auto& s : kSizes) {
     const Picture picture(s[0], s[1], 3);
-    const PixelSize padded{s[2] + 30, s[3] + 2};
+    const Size padded{s[2] + 30, s[3] + 2};
     const Bytes pixels = resized(picture.view, {s[2], s[3]});
     std::vector<float> out(planes.size() * padded.height * padded.width, -99.0F), want;
     for (const PlaneSource& plane : planes)
@@ -224,13 +224,13 @@ TEST(ResampleLoops, SumAlongRows) {
 // ---- Sizes and refusals ----------------------------------------------------------------------------
 
 TEST(ShortestEdge, WorkedValues) {
-  EXPECT_EQ(shortest_edge(480, 640, 800, 1333), (PixelSize{800, 1067}));    // 800 / 480 * 640 = 1066.7
-  EXPECT_EQ(shortest_edge(1080, 1920, 800, 1333), (PixelSize{750, 1333}));  // 1422.2 is too long; 800 * 0.937 = 749.8
-  EXPECT_EQ(shortest_edge(1920, 1080, 800, 1333), (PixelSize{1333, 750}));
-  EXPECT_EQ(shortest_edge(427, 640, 800, 1333), (PixelSize{800, 1199}));  // 1199.06
-  EXPECT_EQ(shortest_edge(3, 5, 2, 100), (PixelSize{2, 3}));              // 3.33
-  EXPECT_EQ(shortest_edge(2, 5, 3, 100), (PixelSize{3, 8}));              // 7.5 is rounded up
-  EXPECT_EQ(shortest_edge(123, 45, 0, 10), (PixelSize{123, 45}));
+  EXPECT_EQ(shortest_edge(480, 640, 800, 1333), (Size{800, 1067}));    // 800 / 480 * 640 = 1066.7
+  EXPECT_EQ(shortest_edge(1080, 1920, 800, 1333), (Size{750, 1333}));  // 1422.2 is too long; 800 * 0.937 = 749.8
+  EXPECT_EQ(shortest_edge(1920, 1080, 800, 1333), (Size{1333, 750}));
+  EXPECT_EQ(shortest_edge(427, 640, 800, 1333), (Size{800, 1199}));  // 1199.06
+  EXPECT_EQ(shortest_edge(3, 5, 2, 100), (Size{2, 3}));              // 3.33
+  EXPECT_EQ(shortest_edge(2, 5, 3, 100), (Size{3, 8}));              // 7.5 is rounded up
+  EXPECT_EQ(shortest_edge(123, 45, 0, 10), (Size{123, 45}));
 }
 
 TEST(ShortestEdge, Laws) {
@@ -239,13 +239,13 @@ TEST(ShortestEdge, Laws) {
   for (int i = 0; i < 20000; ++i) {
     const std::int64_t height = draw(4000), width = draw(4000), min_size = draw(1500), max_size = draw(2000);
     if (std::max(height, width) / std::min(height, width) > 2 * max_size - 1) continue;  // no pixel is left
-    const PixelSize size = shortest_edge(height, width, min_size, max_size);
+    const Size size = shortest_edge(height, width, min_size, max_size);
     const auto told = [&] { return text({height, width, size.height, size.width}); };
     const auto [shorter, longer] = std::minmax(size.height, size.width);
     EXPECT_TRUE(shorter <= min_size && longer <= max_size) << told();
     EXPECT_TRUE(shorter == min_size || longer == max_size) << told();
     EXPECT_LE(std::abs(size.height * width - size.width * height), std::max(height, width)) << told();
-    EXPECT_EQ(shortest_edge(width, height, min_size, max_size), (PixelSize{size.width, size.height})) << told();
+    EXPECT_EQ(shortest_edge(width, height, min_size, max_size), (Size{size.width, size.height})) << told();
   }
 }
 
@@ -264,27 +264,27 @@ TEST(Resize, Refuses) {
   const Picture picture(4, 6, 3);
   Bytes out(3 * 100);
   std::vector<float> planes(100);
-  const auto message = [&](Pixels image, PixelSize size, std::int64_t row_bytes, int threads = 1) {
+  const auto message = [&](ImageView image, Size size, std::int64_t row_bytes, int threads = 1) {
     return message_of<InvalidArgument>([&] { resize(image, size, out.data(), row_bytes, threads); });
   };
   const auto has = [](const std::string& text, const char* part) {
     EXPECT_NE(text.find(part), std::string::npos) << "message: '" << text << '\'';
   };
-  const Pixels good = picture.view;
-  has(message({nullptr, 4, 6, 3, 18}, {2, 2}, 6), "the image is empty: 4 x 6 pixels of 3 channels");
+  const ImageView good = picture.view;
+  has(message({nullptr, 4, 6, 18, 3}, {2, 2}, 6), "the image is empty: 4 x 6 pixels of 3 channels");
   has(message({good.data, 0, 6, 3, 18}, {2, 2}, 6), "the image is empty: 0 x 6");
-  has(message({good.data, 4, 6, 0, 18}, {2, 2}, 6), "of 0 channels");
-  has(message({good.data, 4, 6, 3, 17}, {2, 2}, 6), "row_bytes of the image is 17, wanted at least 3 * 6");
-  has(message({good.data, 4, 6, 3, -18}, {2, 2}, 6), "row_bytes of the image is -18");
-  has(message({good.data, 4, 6, INT64_MAX / 6, INT64_MAX}, {2, 2}, 6), "channels, wanted at most 16777216");
-  has(message({good.data, 1 << 24, 6, 3, INT64_MAX / 2}, {2, 2}, 6), "is above 2^63");
+  has(message({good.data, 4, 6, 18, 0}, {2, 2}, 6), "of 0 channels");
+  has(message({good.data, 4, 6, 17}, {2, 2}, 6), "row_bytes of the image is 17, wanted at least 3 * 6");
+  has(message({good.data, 4, 6, -18}, {2, 2}, 6), "row_bytes of the image is -18");
+  has(message({good.data, 4, 6, INT64_MAX, INT64_MAX / 6}, {2, 2}, 6), "channels, wanted at most 16777216");
+  has(message({good.data, 1 << 24, 6, INT64_MAX / 2}, {2, 2}, 6), "is above 2^63");
   has(message(good, {0, 2}, 6), "the result would have 0 x 2 pixels");
   has(message(good, {2, -3}, 6), "the result would have 2 x -3 pixels");
   has(message(good, {(1 << 24) + 1, 2}, 6), "a side may be at most 16777216");
   has(message({good.data, 4, INT64_MAX, 1, INT64_MAX}, {2, 2}, 6), "a side may be at most 16777216");
   has(message(good, {2, 2}, 5), "out_row_bytes is 5, wanted at least 3 * 2");
   has(message(good, {2, 2}, 6, -1), "threads is -1");
-  const auto planes_message = [&](std::vector<PlaneSource> sources, PixelSize padded) {
+  const auto planes_message = [&](std::vector<PlaneSource> sources, Size padded) {
     return message_of<InvalidArgument>([&] { resize_into_planes(good, {2, 2}, sources, padded, planes.data()); });
   };
   has(planes_message({{0}}, {2, 1}), "2 x 2 pixels do not fit into planes of 2 x 1");

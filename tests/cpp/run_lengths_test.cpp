@@ -7,7 +7,7 @@
 #include <limits>
 #include <random>
 
-#include "d2deploy/detector.h"
+#include "d2deploy/mask.h"
 #include "d2deploy/error.h"
 #include "message_of.h"
 

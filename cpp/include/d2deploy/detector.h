@@ -1,21 +1,22 @@
-// From images to the inputs of a detection net, and from its raw outputs to pictures.
+// From images to predictions.
+//
+//   const auto detector = d2deploy::Detector::load("model_folder");
+//   const auto found = detector.predict({bgr.data(), height, width, width * 3});
+//   for (std::int64_t i = 0; i < found.count(); ++i) draw(found.box(i), found.mask(i));
 #pragma once
-#include <array>
 #include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "d2deploy/tensor.h"
+#include "d2deploy/image.h"
+#include "d2deploy/model.h"
+#include "d2deploy/prediction.h"
 
 namespace d2deploy {
-
-/// An image in memory: rows of interleaved 8-bit B, G, R.
-struct ImageView {
-  const std::uint8_t* data = nullptr;
-  std::int64_t height = 0, width = 0;
-  std::int64_t row_bytes = 0;
-};
 
 /// `data` float32 (N, 3, H', W') and `im_info` float32 (N, 3) of height, width, 1. Images of different size share the
 /// largest height and width, rounded up to a multiple of `size_divisibility` (if > 1); what is added, right and below,
@@ -26,53 +27,68 @@ struct NetInputs {
 };
 NetInputs to_net_inputs(std::span<const ImageView> images, std::int64_t size_divisibility);
 
-/// Pastes one mask into an image of height x width.
-/// Args: `mask` side x side probabilities; `box` x1, y1, x2, y2 in pixels; `threshold` in [0, 1].
-/// Returns: height * width bytes, row-major, 1 where the mask, sampled bilinearly at the pixel's centre (zero outside),
-///   is at least `threshold`; always 0 more than a pixel beside the box, and where the box has no area or is not
-///   finite.
-/// Throws InvalidArgument where sizes do not agree or the threshold is not in [0, 1].
-/// *Source*: Detectron2, `paste_masks_in_image`, as it answers on a CPU.
-std::vector<std::uint8_t> paste_mask(std::span<const float> mask, std::int64_t side, std::span<const float, 4> box,
-                                     std::int64_t height, std::int64_t width, float threshold = 0.5F);
-
-/// COCO's run-length code of a bitmap: of its pixels, column by column, how many are 0, then how many are 1, then 0
-/// again and so on. The first number may be 0, no other is.
-struct RunLengths {
-  std::int64_t height = 0, width = 0;
-  std::vector<std::uint32_t> counts;  ///< their sum is height * width
-
-  friend bool operator==(const RunLengths&, const RunLengths&) = default;
+/// What a model takes for an image. Read from its file; what files of Detectron2's own exporter do not tell has the
+/// default of Detectron2's configurations.
+struct InputRule {
+  ChannelOrder order = ChannelOrder::bgr;
+  std::int64_t channels = 3;
+  std::vector<float> pixel_mean;     ///< of each channel: what images are padded with
+  std::int64_t min_size = 800;       ///< the shorter side is resized to it; 0: images keep their size
+  std::int64_t max_size = 1333;      ///< no side becomes longer
+  std::int64_t size_divisibility = 0;  ///< sides are padded to multiples of it; 0 or 1: not padded
 };
 
-/// What run_lengths(paste_mask(...), height, width) gives, with memory and time for the outline of the mask alone.
-/// Throws InvalidArgument as both.
-RunLengths paste_run_lengths(std::span<const float> mask, std::int64_t side, std::span<const float, 4> box,
-                             std::int64_t height, std::int64_t width, float threshold = 0.5F);
+enum class RowOrder : std::uint8_t {
+  score,  ///< by falling score, equal ones as in the file: Detectron2's
+  file,   ///< as the net gives them, which may be class by class: Caffe2's
+};
 
-/// The code of height * width bytes, row-major; what is not 0 counts as 1. Throws InvalidArgument where sizes do not
-/// agree, or 2^32 pixels or more.
-RunLengths run_lengths(std::span<const std::uint8_t> bitmap, std::int64_t height, std::int64_t width);
+struct DetectorOptions {
+  ModelOptions model;
+  // What the file says, unless it is given here.
+  std::optional<ChannelOrder> order;
+  std::optional<std::int64_t> min_size, max_size;
+  bool pad_with_zero = false;  ///< Caffe2's way: black pixels, where Detectron2's are as the mean
+  /// im_info's scale is height wanted / height given, as Detectron2's wrapper of Caffe2 has it, and not 1. It changes
+  /// how boxes are clipped and rounded.
+  bool caffe2_scale = false;
+  RowOrder row_order = RowOrder::score;
+  bool sem_seg = false;        ///< predictions keep the semantic logits
+  bool keypoint_maps = false;  ///< predictions keep the heat maps
+};
 
-// All below throw InvalidArgument where the counts are not those of a bitmap of that height and width.
+/// A model of any of Detectron2's kinds, and its predictions. Threads may share it: calls that overlap have working
+/// memory of their own, which it keeps for later ones.
+class Detector {
+ public:
+  /// The files model.pb and model_init.pb in a folder. Throws as Model::load, and Unsupported where the outputs are not
+  /// those of a detector.
+  static Detector load(const std::filesystem::path& folder, const DetectorOptions& options = {});
+  static Detector load(const std::filesystem::path& predict_net, const std::filesystem::path& init_net,
+                       const DetectorOptions& options = {});
+  ~Detector();
+  Detector(Detector&&) noexcept;
+  Detector& operator=(Detector&&) noexcept;
 
-/// The bitmap, row-major, of 0 and 1.
-std::vector<std::uint8_t> to_bitmap(const RunLengths& runs);
-/// How many pixels are 1.
-std::int64_t area(const RunLengths& runs);
-/// x, y, width and height of the smallest box around all pixels that are 1; zeros where there are none.
-std::array<std::int64_t, 4> bounding_box(const RunLengths& runs);
-/// The counts as COCO's files have them, compressed to characters: the same bytes as from pycocotools.
-std::string to_coco_string(const RunLengths& runs);
+  const InputRule& input() const;
+  const std::vector<std::string>& class_names() const;        ///< empty where the file does not tell them
+  const std::vector<std::string>& stuff_class_names() const;  ///< likewise, of a panoptic model
+  const Model& model() const;
 
-/// Outlines: x1, y1, x2, y2, ... as COCO has them.
-using Polygons = std::vector<std::vector<std::int32_t>>;
-/// The outer contour of each part of a mask, parts being joined by sides or corners of pixels.
-///
-/// Corners of polygons are corners of pixels: the outline of one pixel at (0, 0) is 0 0 1 0 1 1 0 1. All go clockwise
-/// (y points down), begin at the top of their leftmost column, and come in the order of those columns. COCO's polygons
-/// have no holes, so holes are left out. *Law*: the pixels inside of the polygons are those of the mask and of its
-/// holes.
-Polygons polygons(const RunLengths& runs);
+  /// Resizes the image as the model wants it and predicts. Channels are brought into the model's order: gray images
+  /// serve models of three channels, and those of three channels gray models (luminance, as Pillow's mode L).
+  /// Throws InvalidArgument: an empty image, or one of other channels; InvalidModel: outputs that do not agree.
+  Prediction predict(const ImageView& image) const;
+  /// One prediction for each image. *Law*: each is what the image alone gets.
+  std::vector<Prediction> predict(std::span<const ImageView> images) const;
+  /// Of an image that is resized already, with the model's channels in its order.
+  /// Args: `image` (C, H, W) float32 or uint8, row-major, 0 to 255; `wanted` size that predictions are for.
+  Prediction predict_resized(const Tensor& image, Size wanted) const;
+
+ private:
+  struct Impl;
+  explicit Detector(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
 
 }  // namespace d2deploy

@@ -56,6 +56,8 @@ using Tensors = std::map<std::string, Tensor>;
 struct ModelInfo {
   std::string meta_architecture = "GeneralizedRCNN";
   std::int64_t size_divisibility = 0;  ///< pad height and width to a multiple of it; 0 or 1: any size
+  /// Of each channel: the argument of that name, or else what the net subtracts from `data` first. Empty: unknown.
+  std::vector<float> pixel_mean;
   /// All arguments of the predict net, these two included where the file has them. Strings are bytes of any kind.
   std::map<std::string, NetArgument, std::less<>> arguments;
 };

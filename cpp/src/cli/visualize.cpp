@@ -9,7 +9,7 @@
 #include "cli/images.h"
 #include "core/check.h"
 #include "core/text.h"
-#include "d2deploy/detector.h"
+#include "d2deploy/mask.h"
 
 namespace d2deploy::cli {
 

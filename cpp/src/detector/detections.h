@@ -4,16 +4,10 @@
 #include <span>
 #include <vector>
 
+#include "d2deploy/detector.h"
 #include "d2deploy/tensor.h"
 
 namespace d2deploy {
-
-/// Of a picture, in pixels.
-struct Size {
-  std::int64_t height = 0, width = 0;
-
-  friend bool operator==(const Size&, const Size&) = default;
-};
 
 struct Detections {
   std::int64_t columns = 4;   ///< of a box: x1 y1 x2 y2, ends exclusive, or 5: centre x y, width, height, degrees
@@ -28,11 +22,6 @@ struct Detections {
 
  private:
   std::size_t box_size() const { return static_cast<std::size_t>(columns); }
-};
-
-enum class RowOrder : std::uint8_t {
-  score,  ///< by falling score, equal ones as in the file: Detectron2's
-  file,   ///< as the net gives them, which may be class by class: Caffe2's
 };
 
 /// Rows [begin, end) of a net's outputs.

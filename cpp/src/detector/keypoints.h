@@ -8,12 +8,6 @@
 
 namespace d2deploy {
 
-struct Keypoint {
-  float x = 0, y = 0;     ///< in pixels
-  float logit = 0;        ///< the height of the peak
-  float probability = 0;  ///< exp(logit) over the sum of exp of the whole heat map, as it was before it is resized
-};
-
 /// The keypoints of each detection, all of the first one first, from heat maps (n, K, S, T) float32. Each map is
 /// resized bicubically to its box, and the first of the highest pixels is the keypoint.
 ///

@@ -14,15 +14,6 @@ struct PanopticRule {
   double score_threshold = 0.5;    ///< things of lower scores are left out
 };
 
-struct Segment {
-  std::int32_t id = 0;  ///< in the map, from 1
-  bool is_thing = false;
-  float score = 0;                ///< of things
-  std::int64_t category_id = 0;   ///< things: the class; stuff: the class of the semantic map
-  std::int64_t instance_id = -1;  ///< of things: which detection
-  std::int64_t area = 0;          ///< pixels of the map
-};
-
 struct Panoptic {
   std::vector<std::int32_t> map;  ///< height x width ids, 0 where nothing is
   std::vector<Segment> segments;

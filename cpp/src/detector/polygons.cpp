@@ -3,7 +3,7 @@
 #include <tuple>
 
 #include "core/check.h"
-#include "d2deploy/detector.h"
+#include "d2deploy/mask.h"
 #include "detector/runs.h"
 
 namespace d2deploy {

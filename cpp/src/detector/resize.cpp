@@ -92,13 +92,13 @@ std::vector<Tile> tiles_of(const Axis& axis) {
 
 // Which pass is the first one decides how values are rounded in between. As Pillow has it since version 13; those
 // before always went along rows first.
-bool down_columns_first(const Pixels& image, PixelSize size) {
+bool down_columns_first(const ImageView& image, Size size) {
   return size.height < image.height && image.height - size.height > 2 * (image.width - size.width);
 }
 
 // All that parts of one resize share.
 struct Job {
-  Job(const Pixels& pixels, PixelSize size, bool is_planar)
+  Job(const ImageView& pixels, Size size, bool is_planar)
       : image(pixels),
         loops(all_resample_loops().loops[0]),
         columns(pixels.width, size.width),
@@ -129,7 +129,7 @@ struct Job {
                      tile.end, turned, out + tile.begin * step, row_bytes, plane_bytes});
   }
 
-  Pixels image;
+  ImageView image;
   ResampleLoops loops;
   Axis columns, rows;
   std::vector<Tile> tiles;
@@ -168,7 +168,7 @@ class Rows {
   }
 
   const std::uint8_t* columns_first(std::int64_t y) {
-    const Pixels& image = job_.image;
+    const ImageView& image = job_.image;
     const std::int64_t bytes = image.width * image.channels;
     const auto down = [&](std::int64_t i, std::uint8_t* out) {
       const Support& support = job_.rows[i];
@@ -194,7 +194,7 @@ class Rows {
         std::copy(place(support.first), place(made_), rows_);
         first_ = support.first;
       }
-      const Pixels& image = job_.image;
+      const ImageView& image = job_.image;
       for (std::int64_t r = 0; r < job_.loops.rows; ++r)
         pointers_[r] = image.data + std::min(made_ + r, image.height - 1) * image.row_bytes;
       job_.along_rows(pointers_, turned_, place(made_));
@@ -214,7 +214,7 @@ class Rows {
   const std::uint8_t** pointers_ = nullptr;
 };
 
-void check_sizes(const Pixels& image, PixelSize size) {
+void check_sizes(const ImageView& image, Size size) {
   check(image.data != nullptr && image.height > 0 && image.width > 0 && image.channels > 0,
         "resize: the image is empty: ", image.height, " x ", image.width, " pixels of ", image.channels, " channels");
   check(size.height > 0 && size.width > 0, "resize: the result would have ", size.height, " x ", size.width,
@@ -228,7 +228,7 @@ void check_sizes(const Pixels& image, PixelSize size) {
   checked_product(image.height, image.row_bytes);
 }
 
-void resize_rows(const Pixels& image, PixelSize size, std::uint8_t* out, std::int64_t out_row_bytes) {
+void resize_rows(const ImageView& image, Size size, std::uint8_t* out, std::int64_t out_row_bytes) {
   const Job job(image, size, false);
   parallel_for(size.height, job.grain(), [&](std::int64_t begin, std::int64_t end) {
     Rows rows(job, end);
@@ -238,7 +238,7 @@ void resize_rows(const Pixels& image, PixelSize size, std::uint8_t* out, std::in
 
 }  // namespace
 
-PixelSize shortest_edge(std::int64_t height, std::int64_t width, std::int64_t min_size, std::int64_t max_size) {
+Size shortest_edge(std::int64_t height, std::int64_t width, std::int64_t min_size, std::int64_t max_size) {
   check(height > 0 && width > 0 && height <= kMostSide && width <= kMostSide, "shortest_edge: the image is ", height,
         " x ", width, " pixels large, wanted 1 to ", kMostSide, " on a side");
   check(min_size >= 0 && min_size <= kMostSide && max_size > 0 && max_size <= kMostSide, "shortest_edge: min_size is ",
@@ -256,18 +256,18 @@ PixelSize shortest_edge(std::int64_t height, std::int64_t width, std::int64_t mi
     new_height *= shrink;
     new_width *= shrink;
   }
-  const PixelSize size{static_cast<std::int64_t>(new_height + 0.5), static_cast<std::int64_t>(new_width + 0.5)};
+  const Size size{static_cast<std::int64_t>(new_height + 0.5), static_cast<std::int64_t>(new_width + 0.5)};
   check(size.height > 0 && size.width > 0, "shortest_edge: an image of ", height, " x ", width,
         " pixels is so long that a side would have none; crop it");
   return size;
 }
 
-void check_resize(const Pixels& image, PixelSize size) {
+void check_resize(const ImageView& image, Size size) {
   check_sizes(image, size);
   check_available(static_cast<std::size_t>(checked_product(checked_product(size.height, size.width), image.channels)));
 }
 
-void resize(const Pixels& image, PixelSize size, std::uint8_t* out, std::int64_t out_row_bytes, int threads) {
+void resize(const ImageView& image, Size size, std::uint8_t* out, std::int64_t out_row_bytes, int threads) {
   check_sizes(image, size);
   check(out != nullptr && out_row_bytes / image.channels >= size.width, "resize: out_row_bytes is ", out_row_bytes,
         ", wanted at least ", image.channels, " * ", size.width);
@@ -279,7 +279,7 @@ void resize(const Pixels& image, PixelSize size, std::uint8_t* out, std::int64_t
   });
 }
 
-void resize_into_planes(const Pixels& image, PixelSize size, std::span<const PlaneSource> planes, PixelSize padded,
+void resize_into_planes(const ImageView& image, Size size, std::span<const PlaneSource> planes, Size padded,
                         float* out) {
   check_sizes(image, size);
   check(size.height <= padded.height && size.width <= padded.width, "resize: ", size.height, " x ", size.width,

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <span>
 
-#include "d2deploy/resize.h"
+#include "d2deploy/image.h"
 
 namespace d2deploy {
 
@@ -17,7 +17,7 @@ struct PlaneSource {
 /// to 255, at their top left, padding elsewhere. A channel may go into several planes or none. Runs on the caller's
 /// thread_count(); may throw std::bad_alloc.
 /// Throws InvalidArgument: as `resize`; a size that is larger than `padded`, a channel that the picture does not have.
-void resize_into_planes(const Pixels& image, PixelSize size, std::span<const PlaneSource> planes, PixelSize padded,
+void resize_into_planes(const ImageView& image, Size size, std::span<const PlaneSource> planes, Size padded,
                         float* out);
 
 }  // namespace d2deploy

@@ -3,7 +3,7 @@
 
 #include "core/check.h"
 #include "core/memory.h"
-#include "d2deploy/detector.h"
+#include "d2deploy/mask.h"
 #include "detector/mask_sampler.h"
 #include "detector/runs.h"
 

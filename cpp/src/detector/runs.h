@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "d2deploy/detector.h"
+#include "d2deploy/mask.h"
 
 namespace d2deploy {
 

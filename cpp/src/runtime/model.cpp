@@ -19,6 +19,18 @@ T attribute(const Graph& graph, const char* name, T otherwise) {
   return *value;
 }
 
+// What is subtracted from the image first: files of Detectron2's own exporter tell it in no other way.
+std::vector<float> subtracted_mean(const Graph& graph) {
+  const auto node = std::ranges::find_if(graph.nodes, [](const Node& n) {
+    return n.type == "Sub" && n.inputs.size() == 2 && n.inputs[0] == "data";
+  });
+  if (node == graph.nodes.end()) return {};
+  const auto mean = graph.constants.find(node->inputs[1]);
+  if (mean == graph.constants.end() || mean->second.dtype() != DType::float32) return {};
+  const auto values = mean->second.values<float>();
+  return {values.begin(), values.end()};
+}
+
 ModelInfo info_of(const Graph& graph) {
   ModelInfo info;
   info.meta_architecture = attribute(graph, "meta_architecture", info.meta_architecture);
@@ -26,6 +38,8 @@ ModelInfo info_of(const Graph& graph) {
   constexpr std::int64_t kMost = 1 << 16;  // more would pad any image beyond what can be run
   check<InvalidModel>(info.size_divisibility >= 0 && info.size_divisibility <= kMost,
                       "net argument size_divisibility is ", info.size_divisibility, ", wanted 0 to ", kMost);
+  info.pixel_mean = attribute(graph, "pixel_mean", std::vector<float>());
+  if (info.pixel_mean.empty()) info.pixel_mean = subtracted_mean(graph);
   info.arguments = graph.attributes;
   return info;
 }

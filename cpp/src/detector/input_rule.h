@@ -1,0 +1,21 @@
+// What a model's file says about images, and images brought to it.
+#pragma once
+#include "detector/detections.h"
+
+namespace d2deploy {
+
+/// Throws InvalidModel where the file's arguments cannot be, Unsupported where its `input_format` is unknown.
+InputRule input_rule_of(const ModelInfo& info, const DetectorOptions& options);
+
+/// The net's inputs for one image, and the size that it has in them without padding.
+struct FedImage {
+  Tensor data, im_info;
+  Size size;
+};
+
+/// Of an image of any size. Throws InvalidArgument where it is empty or its channels do not suit the model.
+FedImage feed(const ImageView& image, const InputRule& rule, bool caffe2_scale);
+/// Of one (C, H, W) that is resized already. Throws InvalidArgument where it is not that.
+FedImage feed_resized(const Tensor& image, Size wanted, const InputRule& rule, bool caffe2_scale);
+
+}  // namespace d2deploy

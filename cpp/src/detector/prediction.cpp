@@ -1,0 +1,191 @@
+#include "detector/prediction.h"
+
+#include <algorithm>
+
+#include "core/check.h"
+#include "core/text.h"
+#include "detector/arguments.h"
+#include "detector/keypoints.h"
+#include "detector/postprocess.h"
+#include "detector/semantic.h"
+
+namespace d2deploy {
+
+namespace {
+
+const Tensor* find(const Tensors& outputs, const std::string& name) {
+  const auto it = outputs.find(name);
+  return it == outputs.end() ? nullptr : &it->second;
+}
+
+const Tensor& output(const Tensors& outputs, const std::string& name) {
+  const Tensor* tensor = find(outputs, name);
+  check<InvalidModel>(tensor != nullptr, "the net has no output '", name, "'");
+  return *tensor;
+}
+
+bool has(const Model& model, const char* name) { return std::ranges::count(model.outputs(), name) > 0; }
+
+// The elements of the rows of (n, ...) where the detections stood.
+Tensor rows_of(const char* name, const Tensor& tensor, std::size_t rank, const Detections& found) {
+  std::int64_t last = -1;
+  for (const std::int64_t row : found.rows) last = std::max(last, row);
+  check_output(name, tensor, rank, last + 1);
+  TensorType type = tensor.type();
+  type.shape[0] = found.count();
+  Tensor picked = Tensor::allocate(type);
+  const std::int64_t row_size = tensor.dim(0) == 0 ? 0 : tensor.size() / tensor.dim(0);
+  float* out = picked.data<float>();
+  for (const std::int64_t row : found.rows) out = std::copy_n(tensor.data<float>() + row * row_size, row_size, out);
+  return picked;
+}
+
+std::int64_t count_argument(const ModelInfo& info, const char* name) {
+  const double count = number_argument(info, name);
+  constexpr double kMost = 1 << 20;  // keeps the work of suppressing bounded
+  check<InvalidModel>(count >= 1 && count <= kMost, "net argument ", name, " is ", count, ", wanted 1 to ", kMost);
+  return static_cast<std::int64_t>(count);
+}
+
+}  // namespace
+
+OutputRule::OutputRule(const Model& model) {
+  const ModelInfo& info = model.info();
+  const bool detects = has(model, "bbox_nms") && has(model, "score_nms") && has(model, "class_nms");
+  if (info.meta_architecture == "RetinaNet" && has(model, "box_cls_0") && has(model, "box_delta_0")) {
+    kind_ = Kind::retinanet;
+    read_retinanet(info);
+  } else if (info.meta_architecture == "PanopticFPN" && detects && has(model, "sem_seg")) {
+    kind_ = Kind::panoptic;
+    panoptic_ = {number_argument(info, "combine_overlap_threshold"),
+                 static_cast<std::int64_t>(std::clamp(number_argument(info, "combine_stuff_area_limit"), 0.0, 1e15)),
+                 number_argument(info, "combine_instances_confidence_threshold")};
+  } else if (detects) {
+    kind_ = Kind::detections;
+  } else if (has(model, "rpn_rois") && has(model, "rpn_scores")) {
+    kind_ = Kind::proposals;
+  } else {
+    fail<Unsupported>("a net of meta-architecture ", info.meta_architecture, " with the outputs ",
+                      list_of(model.outputs()), " is not a detector; Model and Session run it");
+  }
+}
+
+void OutputRule::read_retinanet(const ModelInfo& info) {
+  check<Unsupported>(info.arguments.contains("cell_anchors"), "RetinaNet: the file does not tell its anchors as numbers "
+                     "(cell_anchors); convert the model again");
+  const auto cells = numbers_argument(info, "cell_anchors"), strides = numbers_argument(info, "anchor_strides");
+  check<InvalidModel>(!strides.empty() && !cells.empty() && cells.size() % (4 * strides.size()) == 0,
+                      "RetinaNet: cell_anchors has ", cells.size(), " numbers for ", strides.size(),
+                      " levels; wanted 4 for each anchor, as many on each level");
+  const std::size_t anchors = cells.size() / 4 / strides.size();
+  for (std::size_t level = 0; level < strides.size(); ++level) {
+    RetinaNetLevel& made = levels_.emplace_back();
+    made.stride = strides[level];
+    for (std::size_t a = 0; a < anchors; ++a) {
+      const float* cell = &cells[(level * anchors + a) * 4];
+      made.cell_anchors.push_back({cell[0], cell[1], cell[2], cell[3]});
+    }
+  }
+  const auto weights = numbers_argument(info, "bbox_reg_weights");
+  check<InvalidModel>(weights.size() == 4, "RetinaNet: bbox_reg_weights has ", weights.size(), " numbers, wanted 4");
+  retinanet_.score_threshold = static_cast<float>(number_argument(info, "score_threshold"));
+  retinanet_.topk_candidates = count_argument(info, "topk_candidates");
+  retinanet_.nms_threshold = static_cast<float>(number_argument(info, "nms_threshold"));
+  retinanet_.max_detections = count_argument(info, "max_detections_per_image");
+  std::ranges::copy(weights, retinanet_.weights.begin());
+}
+
+Detections OutputRule::detect(const Tensors& outputs, RowOrder order) const {
+  if (kind_ == Kind::retinanet) {
+    auto levels = levels_;
+    for (std::size_t i = 0; i < levels.size(); ++i) {
+      levels[i].logits = output(outputs, join("box_cls_", i));
+      levels[i].deltas = output(outputs, join("box_delta_", i));
+    }
+    return decode_retinanet(levels, 0, retinanet_);
+  }
+  if (kind_ == Kind::proposals)
+    return collect_proposals(output(outputs, "rpn_rois"), output(outputs, "rpn_scores"), 0, order);
+  const Tensor& scores = output(outputs, "score_nms");
+  check_output("score_nms", scores, 1, 0);
+  return collect_detections(output(outputs, "bbox_nms"), scores, output(outputs, "class_nms"), {0, scores.dim(0)},
+                            order);
+}
+
+Prediction OutputRule::predict(const Tensors& outputs, Size size, Size wanted, const DetectorOptions& options) const {
+  Detections found = detect(outputs, options.row_order);
+  Prediction prediction;
+  prediction.size = wanted;
+  const Tensor* maps = find(outputs, "kps_score");
+  const Tensor* rows = find(outputs, "keypoints_out");
+  std::vector<Keypoint> keypoints;
+  if (kind_ == Kind::detections && maps != nullptr) {
+    keypoints = keypoints_of_maps(*maps, found, size);
+    prediction.keypoints_per_detection = maps->dim(1);
+  } else if (kind_ == Kind::detections && rows != nullptr) {
+    keypoints = keypoints_of_rows(*rows, found);
+    prediction.keypoints_per_detection = rows->dim(2);
+  }
+  const std::vector<std::int64_t> kept = scale_and_clip(found, size, wanted);
+  prediction.keypoints = scaled_keypoints(keypoints, prediction.keypoints_per_detection, kept, size, wanted);
+  if (options.keypoint_maps && kind_ == Kind::detections && maps != nullptr)
+    prediction.keypoint_maps = rows_of("kps_score", *maps, 4, found);
+  if (const Tensor* masks = find(outputs, "mask_fcn_probs"); masks != nullptr && kind_ != Kind::proposals)
+    prediction.masks = masks_of(*masks, found);
+  if (kind_ == Kind::panoptic) {
+    const Tensor& logits = output(outputs, "sem_seg");
+    Panoptic panoptic =
+        combine_panoptic(found, prediction.masks, classes_of_pixels(logits, 0, size, wanted), wanted, panoptic_);
+    prediction.panoptic_map = std::move(panoptic.map);
+    prediction.segments = std::move(panoptic.segments);
+    if (options.sem_seg) prediction.sem_seg = resize_logits(logits, 0, size, wanted);
+  }
+  prediction.box_columns = found.columns;
+  prediction.boxes = std::move(found.boxes);
+  prediction.scores = std::move(found.scores);
+  prediction.classes = std::move(found.classes);
+  return prediction;
+}
+
+// ---- Prediction ------------------------------------------------------------------------------------
+
+struct Prediction::SmallMask {
+  std::span<const float> values;
+  std::int64_t side;
+  std::span<const float, 4> box;
+};
+
+std::span<const float> Prediction::box(std::int64_t i) const {
+  check(i >= 0 && i < count(), "there is no detection ", i, ", there are ", count());
+  return std::span(boxes).subspan(static_cast<std::size_t>(i * box_columns), static_cast<std::size_t>(box_columns));
+}
+
+std::span<const Keypoint> Prediction::keypoints_of(std::int64_t i) const {
+  check(i >= 0 && i < count(), "there is no detection ", i, ", there are ", count());
+  return std::span(keypoints).subspan(static_cast<std::size_t>(i * keypoints_per_detection),
+                                      static_cast<std::size_t>(keypoints_per_detection));
+}
+
+Prediction::SmallMask Prediction::small_mask(std::int64_t i) const {
+  const auto of = box(i);
+  check(masks.raw() != nullptr && of.size() == 4, "the model gives no masks");
+  const std::int64_t side = masks.dim(1);
+  return {masks.values<float>().subspan(static_cast<std::size_t>(i * side * side), static_cast<std::size_t>(side * side)),
+          side, of.first<4>()};
+}
+
+std::vector<std::uint8_t> Prediction::mask(std::int64_t i, float threshold) const {
+  const SmallMask small = small_mask(i);
+  return paste_mask(small.values, small.side, small.box, size.height, size.width, threshold);
+}
+
+RunLengths Prediction::mask_run_lengths(std::int64_t i, float threshold) const {
+  const SmallMask small = small_mask(i);
+  return paste_run_lengths(small.values, small.side, small.box, size.height, size.width, threshold);
+}
+
+Polygons Prediction::mask_polygons(std::int64_t i, float threshold) const {
+  return polygons(mask_run_lengths(i, threshold));
+}
+
+}  // namespace d2deploy

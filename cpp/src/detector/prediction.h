@@ -1,0 +1,34 @@
+// From the raw outputs of a net to a prediction.
+#pragma once
+#include <memory>
+
+#include "detector/panoptic.h"
+#include "detector/retinanet.h"
+
+namespace d2deploy {
+
+/// What the outputs of a model mean, by its meta-architecture.
+class OutputRule {
+ public:
+  /// Throws Unsupported where the outputs are not those of a detector; InvalidModel where arguments are missing or
+  /// wrong.
+  explicit OutputRule(const Model& model);
+
+  /// Args: `outputs` of a run of one image; `size` that it had in the net, without padding; `wanted` size that the
+  ///   prediction is for.
+  /// Throws InvalidModel where the outputs do not agree.
+  Prediction predict(const Tensors& outputs, Size size, Size wanted, const DetectorOptions& options) const;
+
+ private:
+  enum class Kind { proposals, detections, retinanet, panoptic };
+
+  Detections detect(const Tensors& outputs, RowOrder order) const;
+  void read_retinanet(const ModelInfo& info);
+
+  Kind kind_;
+  std::vector<RetinaNetLevel> levels_;  // without tensors
+  RetinaNetRule retinanet_;
+  PanopticRule panoptic_;
+};
+
+}  // namespace d2deploy
