@@ -2,6 +2,10 @@
 
 from importlib import metadata
 from pkgutil import extend_path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from d2deploy.runtime import Caffe2Model, Predictor
 
 # In the source tree the compiled module _ext lies in build/<preset>/python; an installed package has it here.
 __path__ = extend_path(__path__, __name__)
@@ -11,4 +15,13 @@ try:
 except metadata.PackageNotFoundError:  # in the source tree: the version stands in pyproject.toml alone
     __version__ = "0+source"
 
-__all__ = ["__version__"]
+__all__ = ["Caffe2Model", "Predictor", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    """What runs models is loaded with its first use: converting them does not need the compiled library."""
+    if name not in ("Caffe2Model", "Predictor"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from d2deploy import runtime
+
+    return getattr(runtime, name)

@@ -307,9 +307,10 @@ def _datasets(args: argparse.Namespace, cfg: Any) -> dict[str, DataSet]:
 def _evaluate(args: argparse.Namespace, cfg: Any, model: nn.Module, datasets: dict[str, DataSet]) -> None:
     from d2deploy.evaluation import format_table
     from d2deploy.evaluation.eager import ModelPredictor
-    from d2deploy.runtime import FilePredictor
+    from d2deploy.runtime import Caffe2Model
 
-    predictors = {"PyTorch": ModelPredictor(model), "Caffe2 files": FilePredictor(args.output, args.threads)}
+    files = Caffe2Model.load_protobuf(args.output, threads=args.threads, order="score")
+    predictors = {"PyTorch": ModelPredictor(model), "Caffe2 files": lambda inputs: files([inputs])[0]}
     for name, dataset in datasets.items():
         with _warnings():
             answers = {who: _metrics(dataset, predictor, args, cfg, who) for who, predictor in predictors.items()}

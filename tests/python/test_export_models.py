@@ -87,10 +87,11 @@ def test_predictions_of_the_files_are_those_of_the_model(exported: Export, name:
     one = exported(name)
     pixels = image(75, 110)
     wanted = one.model([{"image": tensor(pixels), "height": 150, "width": 300}])[0]
-    found = runtime.FilePredictor(one.folder, threads=1)({"image": pixels, "height": 150, "width": 300})
+    model = runtime.Caffe2Model.load_protobuf(one.folder, threads=1, order="score")
+    found = model([{"image": pixels, "height": 150, "width": 300}])[0]
     assert found.keys() == wanted.keys()
     a, b = fields(wanted), fields(found)
-    assert a.keys() - {"pred_keypoint_heatmaps"} == b.keys()
+    assert a.keys() - ({"pred_keypoint_heatmaps"} if name == "keypoint_max" else set()) == b.keys()
     assert len(next(iter(a.values()))) > 0
     for key, value in b.items():
         assert (value.shape, value.dtype) == (a[key].shape, a[key].dtype), key
@@ -151,7 +152,7 @@ def test_without_detections_every_output_is_empty(exported: Export, name: str, t
     found = {key: value.shape for key, value in model.run(one.inputs(image(96, 128))).items()}
     boxes: dict[str, tuple[int, ...]] = {"bbox_nms": (0, 4), "score_nms": (0,), "class_nms": (0,)}
     assert found == boxes | EMPTY[name]
-    assert len(fields(runtime.FilePredictor(tmp_path, threads=1)({"image": image(96, 128)}))["scores"]) == 0
+    assert len(fields(runtime.Caffe2Model.load_protobuf(tmp_path, threads=1)([{"image": image(96, 128)}])[0])["scores"]) == 0
 
 
 @pytest.mark.parametrize("name", ["mask_fpn", "mask_c4", "rotated_dc5", "retinanet", "rpn_fpn"])

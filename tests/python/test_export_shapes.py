@@ -67,7 +67,8 @@ Predictor = Callable[[dict[str, Any]], dict[str, Any]]
 @pytest.fixture(params=["eager", "files"])
 def predictor(request: pytest.FixtureRequest, trained: Trained) -> Predictor:
     if request.param == "files":
-        return runtime.FilePredictor(trained.folder, threads=1)
+        model = runtime.Caffe2Model.load_protobuf(trained.folder, threads=1, order="score")
+        return lambda inputs: model([inputs])[0]
     return ModelPredictor(trained.model)
 
 

@@ -1,186 +1,338 @@
-"""d2deploy.runtime: predictions in NumPy, by hand and against those in PyTorch; and what it needs to be imported."""
+"""d2deploy.runtime: Caffe2Model and Predictor have the interface of Detectron2's models; and what they need."""
 
 from __future__ import annotations
 
-import math
+import io
+import json
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT, Conversion
 from exported import Array
-from small_models import random_boxes
-from torch.nn import functional
+from PIL import Image
+from pycocotools import mask as rle_code
 
-from d2deploy.errors import InvalidArgument, Unsupported
-from d2deploy.modeling import boxes as torch_boxes
-from d2deploy.modeling import nms as torch_nms
-from d2deploy.modeling import postprocessing
-from d2deploy.modeling.anchors import shifted_anchors
-from d2deploy.structures import Boxes, Instances
+from d2deploy.errors import InvalidArgument, InvalidModel, Unsupported
+from d2deploy.images import resize_shortest_edge
+from d2deploy.structures import paste_masks
 
 if TYPE_CHECKING:
-    from d2deploy import runtime
-    from d2deploy.runtime import boxes, maps, predictions
+    from d2deploy import _ext, runtime
 else:
     runtime = pytest.importorskip(
         "d2deploy.runtime", reason="not built: cmake --preset dev && cmake --build --preset dev"
     )
-    from d2deploy.runtime import boxes, maps, predictions
+    from d2deploy import _ext
 
-SEEDS = range(3)
-INFO: dict[str, Any] = {
-    "meta_architecture": "RetinaNet",
-    "anchor_strides": [4, 8],
-    "cell_anchors": [-6.0, -3.0, 6.0, 3.0, -3.0, -6.0, 3.0, 6.0] * 2,
-    "bbox_reg_weights": [1.0, 1.0, 0.5, 0.5],
-    "score_threshold": 0.3,
-    "topk_candidates": 40,
-    "nms_threshold": 0.5,
-    "max_detections_per_image": 30,
-}
+SHAPES = ROOT / "tests" / "data" / "shapes"
 
 
-def random(*shape: int, seed: int) -> Array:
-    return np.random.default_rng(seed).uniform(0, 1, shape).astype(np.float32)
+@pytest.fixture(scope="module")
+def picture() -> Array:
+    """BGR, of shapes that the trained models know."""
+    with Image.open(SHAPES / "val" / "images" / "000020.jpg") as image:
+        return np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1])
 
 
-def same(have: Array, want: torch.Tensor, atol: float = 1e-4) -> None:
-    assert (have.shape, have.dtype) == (tuple(want.shape), want.numpy().dtype)
-    np.testing.assert_allclose(have, want.numpy(), rtol=1e-5, atol=atol)
+@pytest.fixture(scope="module")
+def folder(converted: Callable[[str], Conversion]) -> Path:
+    return converted("mask_rcnn").folder
 
 
-# ---- By hand ---------------------------------------------------------------------------------------
+def fields(found: dict[str, Any]) -> dict[str, Array]:
+    return {k: np.asarray(getattr(v, "tensor", v)) for k, v in found["instances"].get_fields().items()}
 
 
-def test_a_peak_becomes_a_keypoint() -> None:
-    # Of the size of its box, the heatmap is not resized: the peak is a pixel, and its centre is half a pixel further.
-    heatmaps = np.zeros((1, 2, 8, 8), np.float32)
-    heatmaps[0, 0, 3, 5], heatmaps[0, 1, 0, 7] = 4, 2
-    found = maps.keypoints_of(heatmaps, np.array([[10, 20, 18, 28]], np.float32))
-    shares = [math.exp(peak) / (math.exp(peak) + 63) for peak in (4, 2)]
-    np.testing.assert_allclose(found, [[[15.5, 23.5, 4, shares[0]], [17.5, 20.5, 2, shares[1]]]], rtol=1e-6)
-    assert maps.keypoints_of(np.zeros((0, 3, 14, 14), np.float32), np.zeros((0, 4), np.float32)).shape == (0, 3, 4)
+def chw(image: Array) -> Array:
+    return np.ascontiguousarray(image.transpose(2, 0, 1))
 
 
-def test_suppression_by_hand() -> None:
-    rows = np.array([[0, 0, 10, 10], [0, 0, 10, 9], [50, 50, 51, 51], [3, 3, 3, 3], [3, 3, 3, 3]], np.float32)
-    scores = np.array([0.5, 0.9, 0.9, 0.1, 0.1], np.float32)
-    # The second suppresses the first; of two boxes without area neither suppresses the other.
-    assert boxes.nms(rows, scores, 0.7).tolist() == [1, 2, 3, 4]
-    assert boxes.batched_nms(rows, scores, np.array([0, 1, 1, 0, 0]), 0.7).tolist() == [1, 2, 0, 3, 4]
-    assert boxes.batched_nms(rows[:0], scores[:0], np.zeros(0, int), 0.7).tolist() == []
+# ---- Caffe2Model -----------------------------------------------------------------------------------
 
 
-def test_the_best_detections_come_first_and_their_masks_with_them() -> None:
-    blobs = {
-        "bbox_nms": np.array([[0, 0, 4, 4], [0, 0, 4, 8], [9, 9, 9, 9]], np.float32),
-        "score_nms": np.array([0.5, 0.9, 0.7], np.float32),
-        "class_nms": np.array([0, 1, 1], np.float32),
-        "mask_fcn_probs": np.stack([np.full((2, 2, 2), p, np.float32) for p in (0.1, 0.2, 0.3)]),
-    }
-    blobs["mask_fcn_probs"][1, 1] = 0.8
-    info = {"meta_architecture": "GeneralizedRCNN"}
-    found = predictions.predictions(blobs, info, (8, 8), (16, 8))["instances"]
-    assert found.image_size == (16, 8)
-    assert found.pred_classes.tolist() == [1, 0]  # without the box that has no area
-    assert found.pred_boxes.tensor.tolist() == [[0, 0, 4, 16], [0, 0, 4, 8]]
-    assert found.pred_masks[:, 4, 2].tolist() == [True, False]
+def test_tensors_come_out_where_tensors_came_in(folder: Path, picture: Array) -> None:
+    model = runtime.Caffe2Model.load_protobuf(folder, threads=1)
+    arrays = model([{"image": chw(picture)}])[0]["instances"]
+    tensors = model([{"image": torch.from_numpy(chw(picture))}])[0]["instances"]
+    assert len(arrays) > 0
+    assert arrays.image_size == picture.shape[:2]
+    for name, value in tensors.get_fields().items():
+        value = getattr(value, "tensor", value)
+        assert isinstance(value, torch.Tensor), name
+        other = arrays.get(name)
+        np.testing.assert_array_equal(value.numpy(), np.asarray(getattr(other, "tensor", other)))
+    assert tensors.pred_classes.dtype == torch.int64
+    assert tensors.pred_masks.dtype == torch.bool
 
 
-# ---- Against PyTorch -------------------------------------------------------------------------------
+def test_every_picture_gets_what_it_gets_alone(folder: Path, picture: Array) -> None:
+    model = runtime.Caffe2Model.load_protobuf(folder, threads=1)
+    inputs = [{"image": chw(picture)}, {"image": chw(picture[40:, :101]), "height": 50, "width": 77}]
+    both = model(inputs)
+    assert len(both) == 2
+    for one, found in zip(inputs, both):
+        alone = fields(model([one])[0])
+        assert all((alone[name] == value).all() for name, value in fields(found).items())
+    assert both[1]["instances"].image_size == (50, 77)
+    assert model([]) == []
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_suppression(seed: int) -> None:
-    tensors, scores = random_boxes(200, seed), torch.from_numpy(random(200, seed=seed).round(2))
-    groups = torch.arange(200) % 3
-    have = boxes.batched_nms(tensors.numpy(), scores.numpy(), groups.numpy(), 0.4)
-    assert have.tolist() == torch_nms.batched_nms(tensors, scores, groups, 0.4).tolist()
-    assert 10 < len(have) < 190
-
-
-@pytest.mark.parametrize("size", [(7, 9), (14, 18), (3, 40), (1, 1)])
-def test_resizing(size: tuple[int, int]) -> None:
-    x = random(3, 7, 9, seed=0)
-    expected = functional.interpolate(torch.from_numpy(x)[None], size=size, mode="bilinear", align_corners=False)[0]
-    same(maps.resize(x, size), expected, atol=1e-6)
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_keypoints(seed: int) -> None:
-    heatmaps, places = random(6, 3, 14, 14, seed=seed) * 9, random_boxes(6, seed)
-    places[0, 2:] = places[0, :2]
-    same(
-        maps.keypoints_of(heatmaps, places.numpy()),
-        postprocessing.heatmaps_to_keypoints(torch.from_numpy(heatmaps), places),
+def test_order_of_the_file_or_of_the_scores(folder: Path, picture: Array) -> None:
+    by_file, by_score = (
+        fields(runtime.Caffe2Model.load_protobuf(folder, threads=1, order=order)([{"image": chw(picture)}])[0])
+        for order in ("file", "score")
     )
+    assert (np.diff(by_file["pred_classes"]) >= 0).all()
+    order = np.argsort(-by_file["scores"], kind="stable")
+    assert len(order) > 1
+    for name, value in by_score.items():
+        np.testing.assert_array_equal(value, by_file[name][order])
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_retinanet(seed: int) -> None:
-    shapes = [(6, 8), (3, 4)]
-    blobs: dict[str, Array] = {}
-    for i, shape in enumerate(shapes):
-        blobs[f"box_cls_{i}"] = random(1, 2 * 3, *shape, seed=seed + i) * 6 - 4
-        blobs[f"box_delta_{i}"] = random(1, 2 * 4, *shape, seed=seed + i + 9) * 2 - 1
-    have = predictions.decode_retinanet(blobs, INFO, (24, 32))
-    tensors = {name: torch.from_numpy(blob)[0] for name, blob in blobs.items()}
-    cells = torch.tensor(INFO["cell_anchors"]).view(2, 2, 4)
-    want = postprocessing.decode_retinanet(
-        [tensors[f"box_cls_{i}"] for i in range(2)],
-        [tensors[f"box_delta_{i}"] for i in range(2)],
-        [shifted_anchors(cells[i], shapes[i], INFO["anchor_strides"][i], 0.0) for i in range(2)],
-        (24, 32),
-        box2box_transform=torch_boxes.Box2BoxTransform(INFO["bbox_reg_weights"]),
-        score_thresh=INFO["score_threshold"],
-        topk_candidates=INFO["topk_candidates"],
-        nms_thresh=INFO["nms_threshold"],
-        max_detections=INFO["max_detections_per_image"],
+def test_a_border_of_zeros_is_caffe2s(folder: Path, picture: Array) -> None:
+    odd = chw(picture[:, :-3])
+    mean, zero = (
+        fields(runtime.Caffe2Model.load_protobuf(folder, threads=1, pad=pad)([{"image": odd}])[0])
+        for pad in ("mean", "zero")
     )
-    assert have.pred_classes.tolist() == want.pred_classes.tolist()
-    assert 5 < len(have) <= 30
-    same(have.pred_boxes.tensor, want.pred_boxes.tensor)
-    same(have.scores, want.scores)
+    assert not np.array_equal(mean["scores"], zero["scores"])
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_panoptic(seed: int) -> None:
-    found = {
-        "scores": random(5, seed=seed).round(1),
-        "pred_classes": np.arange(5) % 2,
-        "pred_masks": np.stack([np.roll(np.eye(20, dtype=bool) | (random(20, 20, seed=i) > 0.6), i) for i in range(5)]),
-    }
-    labels = (random(20, 20, seed=seed + 1) * 4).astype(np.int64)
-    limits = {"overlap_thresh": 0.5, "stuff_area_thresh": 10, "instances_score_thresh": 0.2}
-    have, segments = predictions.combine_panoptic(Instances((20, 20), **found), labels, **limits)
-    tensors = Instances((20, 20), **{name: torch.from_numpy(value) for name, value in found.items()})
-    want, wanted = postprocessing.combine_panoptic(tensors, torch.from_numpy(labels), **limits)
-    assert have.tolist() == want.tolist()
-    assert have.dtype == np.int32
-    assert segments == wanted
-    assert {s["isthing"] for s in segments} == {True, False}
+def test_the_scale_of_im_info(folder: Path, picture: Array) -> None:
+    """Detectron2's wrapper tells the net the scale, which divides the boxes by it and multiplies them again."""
+    inputs = {"image": chw(picture), "height": picture.shape[0] * 3, "width": picture.shape[1] * 3}
+    ours, theirs = (
+        fields(runtime.Caffe2Model.load_protobuf(folder, threads=1, im_info=way)([inputs])[0])
+        for way in ("detectron2", "caffe2")
+    )
+    assert ours["pred_boxes"].max() > picture.shape[1]
+    assert not np.array_equal(ours["pred_boxes"], theirs["pred_boxes"])
 
 
-# ---- The predictor ---------------------------------------------------------------------------------
+def test_keypoint_scores(converted: Callable[[str], Conversion], picture: Array) -> None:
+    folder = converted("keypoint_rcnn").folder
+    probability, logit = (
+        fields(runtime.Caffe2Model.load_protobuf(folder, threads=1, keypoint_score=kind)([{"image": chw(picture)}])[0])
+        for kind in ("probability", "logit")
+    )
+    assert len(probability["scores"]) > 0
+    np.testing.assert_array_equal(probability["pred_keypoints"][:, :, :2], logit["pred_keypoints"][:, :, :2])
+    assert (probability["pred_keypoints"][:, :, 2] <= 1).all()
+    maps = logit["pred_keypoint_heatmaps"]
+    assert maps.shape[:2] == logit["pred_keypoints"].shape[:2]
+    assert (logit["pred_keypoints"][:, :, 2] <= maps.max(axis=(2, 3)) * 1.5).all()
 
 
-def test_files_of_other_exporters_lack_what_predictions_need(example: Path) -> None:
-    with pytest.raises(Unsupported, match="was not written by d2deploy, so its pixel mean is not known"):
-        runtime.FilePredictor(example)
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"image": np.zeros((3, 8, 8), np.uint8)}, "must be a list of dicts"),
+        ([{}], r'inputs\[0\]: has no "image", only: nothing'),
+        ([{"image": np.zeros((8, 8), np.uint8)}], r'"image" must be \(C, H, W\), got \(8, 8\)'),
+        ([{"image": np.zeros((4, 8, 8), np.uint8)}], r"the image must be \(3, H, W\) float32 or uint8, got \(4, 8, 8\) uint8"),
+        ([{"image": np.zeros((3, 0, 8), np.uint8)}], r"the image must be \(3, H, W\)"),
+        ([{"image": np.zeros((3, 8, 8), np.uint8), "height": 0}], "predictions are wanted for 0 x 8 pixels"),
+        ([{"image": np.zeros((3, 8, 8), np.uint8), "width": "wide"}], "\"width\" is 'wide', must be a number"),
+        ([{"image": np.zeros((3, 8, 8), np.uint8), "width": float("nan")}], '"width" is nan, must be a number'),
+    ],
+)
+def test_wrong_inputs(folder: Path, inputs: Any, message: str) -> None:
+    with pytest.raises(InvalidArgument, match=message):
+        runtime.Caffe2Model.load_protobuf(folder, threads=1)(inputs)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"order": "class"}, "order is 'class', available: score, file"),
+        ({"pad": "edge"}, "pad is 'edge', available: mean, zero"),
+        ({"im_info": "x"}, "im_info is 'x', available: detectron2, caffe2"),
+        ({"keypoint_score": "x"}, "keypoint_score is 'x', available: logit, probability"),
+    ],
+)
+def test_wrong_options(folder: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidArgument, match=message):
+        runtime.Caffe2Model.load_protobuf(folder, **options)
 
 
 def test_files_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match=r"model\.pb"):
-        runtime.FilePredictor(tmp_path)
+        runtime.Caffe2Model.load_protobuf(tmp_path)
 
 
-def test_postprocessing_of_proposals() -> None:
-    found = Instances((10, 10), proposal_boxes=Boxes(np.array([[1, 1, 2, 2], [5, 5, 5, 9]], np.float32)))
-    assert predictions.postprocess(found, (20, 20)).proposal_boxes.tensor.tolist() == [[2, 2, 4, 4]]
+# ---- Predictor -------------------------------------------------------------------------------------
+
+
+def test_a_picture_is_resized_as_the_file_says(folder: Path, picture: Array) -> None:
+    predictor = runtime.Predictor(folder, threads=1)
+    rule = predictor.model.detector.input
+    resized = resize_shortest_edge(picture, rule["min_size"], rule["max_size"])
+    size = {"height": picture.shape[0], "width": picture.shape[1]}
+    wanted = fields(
+        runtime.Caffe2Model.load_protobuf(folder, threads=1, order="score")([{"image": chw(resized), **size}])[0]
+    )
+    found = fields(predictor(picture))
+    assert len(found["scores"]) > 0
+    for name, value in found.items():
+        np.testing.assert_array_equal(value, wanted[name])
+
+
+def test_channels_are_brought_into_the_models_order(folder: Path, picture: Array) -> None:
+    predictor = runtime.Predictor(folder, threads=1)
+    bgr, rgb = fields(predictor(picture)), fields(predictor(np.ascontiguousarray(picture[:, :, ::-1]), "RGB"))
+    assert all(np.array_equal(rgb[name], value) for name, value in bgr.items())
+    gray = np.ascontiguousarray(picture[:, :, 1])
+    as_colour = np.repeat(gray[:, :, None], 3, axis=2)
+    one, three = fields(predictor(gray, "L")), fields(predictor(as_colour))
+    assert all(np.array_equal(one[name], value) for name, value in three.items())
+    with pytest.raises(InvalidArgument, match="the image has 4 channels"):
+        predictor(np.zeros((8, 8, 4), np.uint8))
+    with pytest.raises(InvalidArgument, match="image is float32, wanted an array of uint8"):
+        predictor(np.zeros((8, 8, 3), np.float32))
+
+
+def test_threads_share_a_predictor(folder: Path, picture: Array) -> None:
+    predictor = runtime.Predictor(folder, threads=1)
+    wanted = fields(predictor(picture))
+    found: list[dict[str, Array]] = []
+    threads = [threading.Thread(target=lambda: found.append(fields(predictor(picture)))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4
+    assert all(np.array_equal(one[name], value) for one in found for name, value in wanted.items())
+
+
+def test_class_names(converted: Callable[[str], Conversion]) -> None:
+    answers = json.loads((SHAPES / "val" / "annotations.json").read_text())
+    names = [category["name"] for category in answers["categories"]]
+    assert runtime.Predictor(converted("retinanet").folder).model.class_names in (names, [])
+
+
+# ---- Masks -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_masks_are_pasted_and_encoded(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    masks = random.uniform(0, 1, (20, 28, 28)).astype(np.float32)
+    low = random.uniform(-20, 80, (20, 2))
+    boxes = np.concatenate([low, low + random.uniform(0, 70, (20, 2))], axis=1).astype(np.float32)
+    pasted = _ext.paste_masks(masks, boxes, 90, 120)
+    assert (pasted.shape, pasted.dtype) == ((20, 90, 120), np.bool_)
+    assert (pasted != np.asarray(paste_masks(masks, boxes, (90, 120)))).mean() < 1e-4
+    wanted = [rle_code.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"] for mask in pasted]
+    assert _ext.encode_masks(masks, boxes, 90, 120) == wanted
+    with pytest.raises(InvalidArgument, match=r"masks must be \(N, S, S\) and boxes \(N, 4\)"):
+        _ext.paste_masks(masks, boxes[:3], 90, 120)
+
+
+# ---- Other files -----------------------------------------------------------------------------------
+
+
+def test_files_of_detectron2_tell_the_mean_in_their_net(example: Path) -> None:
+    """The example is as Detectron2's own exporter writes: without our arguments."""
+    predictor = runtime.Predictor(example, threads=1)
+    assert "pixel_mean" not in predictor.model.info
+    rule = predictor.model.detector.input
+    assert rule["pixel_mean"] == [123.0, 117.0, 104.0]
+    assert (rule["input_format"], rule["min_size"], rule["max_size"]) == ("BGR", 800, 1333)
+
+
+class Anchors(torch.nn.Module):
+    """The attributes of Detectron2's anchor generator that matter."""
+
+    def __init__(self, cells: Array, strides: list[int]) -> None:
+        super().__init__()
+        self.cell_anchors = torch.nn.Module()
+        for level, cell in enumerate(cells):
+            self.cell_anchors.register_buffer(str(level), torch.from_numpy(cell.copy()))
+        self.strides, self.offset, self.num_features = strides, 0.0, len(strides)
+
+
+def with_generator(folder: Path, to: Path, saved: bytes) -> Path:
+    """The model with its anchors as Detectron2's exporter writes them."""
+    from d2deploy.export import proto
+
+    net = proto.NetDef()
+    net.ParseFromString((folder / "model.pb").read_bytes())
+    kept = [argument for argument in net.arg if argument.name not in ("cell_anchors", "anchor_strides")]
+    del net.arg[:]
+    net.arg.extend(kept)
+    net.arg.add(name="serialized_anchor_generator", s=saved)
+    to.mkdir(exist_ok=True)
+    (to / "model.pb").write_bytes(net.SerializeToString())
+    (to / "model_init.pb").write_bytes((folder / "model_init.pb").read_bytes())
+    return to
+
+
+@pytest.fixture(scope="module")
+def retinanet(converted: Callable[[str], Conversion]) -> Path:
+    return converted("retinanet").folder
+
+
+def saved_anchors(folder: Path, zipped: bool) -> bytes:
+    info = runtime.Caffe2Model.load_protobuf(folder, threads=1).info
+    strides = info["anchor_strides"]
+    cells = np.array(info["cell_anchors"], np.float32).reshape(len(strides), -1, 4)
+    out = io.BytesIO()
+    torch.save(Anchors(cells, strides), out, _use_new_zipfile_serialization=zipped)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_anchors_are_read_out_of_detectron2s_pickle(
+    retinanet: Path, tmp_path: Path, picture: Array, zipped: bool
+) -> None:
+    folder = with_generator(retinanet, tmp_path / "model", saved_anchors(retinanet, zipped))
+    wanted, found = (fields(runtime.Predictor(one, threads=1)(picture)) for one in (retinanet, folder))
+    assert len(wanted["scores"]) > 0
+    for name, value in wanted.items():
+        np.testing.assert_array_equal(found[name], value)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_damaged_pickles_are_errors(retinanet: Path, tmp_path: Path, zipped: bool) -> None:
+    saved = saved_anchors(retinanet, zipped)
+    random = np.random.default_rng(0)
+    refused = 0
+    for i in range(150):
+        damaged = bytearray(saved)
+        if i % 3 == 0:
+            damaged = damaged[: random.integers(len(saved))]
+        for at in random.integers(len(damaged), size=i % 3 * 2) if damaged else ():
+            damaged[at] = random.integers(256)
+        try:
+            runtime.Detector(*_files(with_generator(retinanet, tmp_path / "model", bytes(damaged))), threads=1)
+        except (InvalidModel, Unsupported) as error:
+            assert "anchors" in str(error) or "anchor_generator" in str(error) or "damaged" in str(error), error
+            refused += 1
+    assert refused > 50  # many bytes are of no matter
+
+
+def _files(folder: Path) -> tuple[Path, Path]:
+    return folder / "model.pb", folder / "model_init.pb"
+
+
+def test_a_net_that_is_no_detector(tmp_path: Path, folder: Path) -> None:
+    from d2deploy.export import proto
+
+    net = proto.NetDef()
+    net.ParseFromString((folder / "model.pb").read_bytes())
+    del net.external_output[:]
+    net.external_output.append(net.op[0].output[0])
+    (tmp_path / "model.pb").write_bytes(net.SerializeToString())
+    (tmp_path / "model_init.pb").write_bytes((folder / "model_init.pb").read_bytes())
+    with pytest.raises(Unsupported, match="is not a detector; Model and Session run it"):
+        runtime.Caffe2Model.load_protobuf(tmp_path)
 
 
 def test_it_needs_numpy_and_the_extension_alone() -> None:

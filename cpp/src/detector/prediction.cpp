@@ -8,6 +8,7 @@
 #include "detector/keypoints.h"
 #include "detector/postprocess.h"
 #include "detector/semantic.h"
+#include "io/pickled_module.h"
 
 namespace d2deploy {
 
@@ -71,21 +72,10 @@ OutputRule::OutputRule(const Model& model) {
 }
 
 void OutputRule::read_retinanet(const ModelInfo& info) {
-  check<Unsupported>(info.arguments.contains("cell_anchors"), "RetinaNet: the file does not tell its anchors as numbers "
-                     "(cell_anchors); convert the model again");
-  const auto cells = numbers_argument(info, "cell_anchors"), strides = numbers_argument(info, "anchor_strides");
-  check<InvalidModel>(!strides.empty() && !cells.empty() && cells.size() % (4 * strides.size()) == 0,
-                      "RetinaNet: cell_anchors has ", cells.size(), " numbers for ", strides.size(),
-                      " levels; wanted 4 for each anchor, as many on each level");
-  const std::size_t anchors = cells.size() / 4 / strides.size();
-  for (std::size_t level = 0; level < strides.size(); ++level) {
-    RetinaNetLevel& made = levels_.emplace_back();
-    made.stride = strides[level];
-    for (std::size_t a = 0; a < anchors; ++a) {
-      const float* cell = &cells[(level * anchors + a) * 4];
-      made.cell_anchors.push_back({cell[0], cell[1], cell[2], cell[3]});
-    }
-  }
+  if (info.arguments.contains("cell_anchors"))
+    read_anchors(info);
+  else
+    read_anchor_generator(argument(info, "serialized_anchor_generator", std::string()));
   const auto weights = numbers_argument(info, "bbox_reg_weights");
   check<InvalidModel>(weights.size() == 4, "RetinaNet: bbox_reg_weights has ", weights.size(), " numbers, wanted 4");
   retinanet_.score_threshold = static_cast<float>(number_argument(info, "score_threshold"));
@@ -93,6 +83,42 @@ void OutputRule::read_retinanet(const ModelInfo& info) {
   retinanet_.nms_threshold = static_cast<float>(number_argument(info, "nms_threshold"));
   retinanet_.max_detections = count_argument(info, "max_detections_per_image");
   std::ranges::copy(weights, retinanet_.weights.begin());
+}
+
+// Our own files have the anchors as numbers.
+void OutputRule::read_anchors(const ModelInfo& info) {
+  const auto cells = numbers_argument(info, "cell_anchors"), strides = numbers_argument(info, "anchor_strides");
+  check<InvalidModel>(!strides.empty() && !cells.empty() && cells.size() % (4 * strides.size()) == 0,
+                      "RetinaNet: cell_anchors has ", cells.size(), " numbers for ", strides.size(),
+                      " levels; wanted 4 for each anchor, as many on each level");
+  const std::size_t per_level = cells.size() / strides.size();
+  for (std::size_t level = 0; level < strides.size(); ++level)
+    add_level(strides[level], std::span(cells).subspan(level * per_level, per_level));
+}
+
+// Those of Detectron2 have the anchor generator, a PyTorch module, as torch.save writes it.
+void OutputRule::read_anchor_generator(const std::string& bytes) {
+  check<InvalidModel>(!bytes.empty(), "RetinaNet: the file does not tell its anchors: it has neither the argument "
+                      "cell_anchors nor serialized_anchor_generator");
+  with_context([] { return std::string("net argument serialized_anchor_generator"); }, [&] {
+    const PickledModule module(bytes);
+    const auto strides = module.numbers(module.at(module.root(), "strides"));
+    const auto& buffers = module.at(module.at(module.at(module.root(), "_modules"), "cell_anchors"), "_buffers");
+    for (std::size_t level = 0; level < strides.size(); ++level) {
+      const auto cell = module.array(module.at(buffers, std::to_string(level)));
+      check<InvalidModel>(cell.shape.size() == 2 && cell.shape[0] > 0 && cell.shape[1] == 4,
+                          "the anchors of level ", level, " are not rows of 4 numbers");
+      add_level(static_cast<float>(strides[level]), cell.values);
+    }
+    retinanet_.anchor_offset = static_cast<float>(module.at(module.root(), "offset").number);
+  });
+}
+
+void OutputRule::add_level(float stride, std::span<const float> cells) {
+  RetinaNetLevel& level = levels_.emplace_back();
+  level.stride = stride;
+  for (std::size_t i = 0; i < cells.size(); i += 4)
+    level.cell_anchors.push_back({cells[i], cells[i + 1], cells[i + 2], cells[i + 3]});
 }
 
 Detections OutputRule::detect(const Tensors& outputs, RowOrder order) const {

@@ -24,6 +24,9 @@ class OutputRule {
 
   Detections detect(const Tensors& outputs, RowOrder order) const;
   void read_retinanet(const ModelInfo& info);
+  void read_anchors(const ModelInfo& info);
+  void read_anchor_generator(const std::string& bytes);
+  void add_level(float stride, std::span<const float> cells);
 
   Kind kind_;
   std::vector<RetinaNetLevel> levels_;  // without tensors

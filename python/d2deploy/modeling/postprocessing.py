@@ -1,6 +1,6 @@
 """From raw outputs of a network to predictions at the size of the user's image.
 
-runtime.predictions has the same in NumPy, for the outputs of files. Source, where nothing else is named:
+The library has the same in C++, for the outputs of files. Source, where nothing else is named:
 detectron2/modeling/postprocessing.py.
 """
 

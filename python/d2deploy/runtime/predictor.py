@@ -1,23 +1,23 @@
-"""A folder with the two files of a model, and what it finds in an image."""
+"""A folder with the two files of a model, and what it finds in a picture."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from d2deploy._ext import Model
-from d2deploy.errors import InvalidArgument, Unsupported
-from d2deploy.padding import net_inputs
-from d2deploy.runtime.predictions import predictions
+from d2deploy.runtime.caffe2_model import Caffe2Model
+from d2deploy.runtime.instances import prediction
+from d2deploy.structures.arrays import held
 
-__all__ = ["FilePredictor", "load"]
+__all__ = ["Predictor", "load"]
 
 
 def load(directory: str | Path, threads: int = 0) -> Model:
-    """The model in a folder with `model.pb` and `model_init.pb`.
+    """The net in a folder with `model.pb` and `model_init.pb`, for its raw outputs.
 
     Args:
         directory: the folder.
@@ -31,49 +31,33 @@ def load(directory: str | Path, threads: int = 0) -> Model:
     return Model(folder / "model.pb", folder / "model_init.pb", threads=threads)
 
 
-class FilePredictor:
-    """Two files of ours, on an image: what the model gave in PyTorch, without PyTorch.
+class Predictor:
+    """Predictions for single pictures, resized as the model was trained: Detectron2's DefaultPredictor for files.
 
     Args:
         directory: the folder with `model.pb` and `model_init.pb`.
-        threads: of one run; 0: as many as the process may use.
-
-    Attributes:
-        info: the arguments of the net.
+        options: as those of `Caffe2Model`; instances come by falling score.
 
     Raises:
-        InvalidArgument, InvalidModel: as `load`.
-        Unsupported: as `load`; files of other exporters, which lack what predictions need to know.
+        InvalidArgument, InvalidModel, Unsupported: as `Caffe2Model.load_protobuf`.
     """
 
-    def __init__(self, directory: str | Path, threads: int = 0) -> None:
-        self._model = load(directory, threads)
-        self.info: dict[str, Any] = self._model.info
-        if "pixel_mean" not in self.info:
-            raise Unsupported(
-                f"{directory}: was not written by d2deploy, so its pixel mean is not known; convert it again"
-            )
+    def __init__(self, directory: str | Path, **options: Any) -> None:
+        self.model = Caffe2Model.load_protobuf(directory, **{"order": "score", **options})
 
-    def __call__(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    def __call__(
+        self, image: npt.NDArray[np.uint8], input_format: Literal["BGR", "RGB", "L"] = "BGR"
+    ) -> dict[str, Any]:
         """Predicts.
 
         Args:
-            inputs: "image", array (C, H, W), 0 to 255, resized and with channels as the model wants them; "height" and
-                "width" that predictions are wanted for, by default the image's.
+            image: (H, W, 3), or (H, W) gray, uint8, of any size; brought into the channels that the model wants.
+            input_format: the order of its channels.
 
         Returns:
-            As the eager model, in NumPy arrays: "instances", or "proposals"; for panoptic models "sem_seg" and
-            "panoptic_seg" too.
+            As `Caffe2Model`, in arrays.
 
         Raises:
-            InvalidArgument: there is no image, or its shape is wrong.
+            InvalidArgument: the image is no such array.
         """
-        channels = len(self.info["pixel_mean"])
-        shape = np.shape(inputs["image"]) if "image" in inputs else None
-        if shape is None or len(shape) != 3 or shape[0] != channels or 0 in shape:
-            raise InvalidArgument(f'inputs: need "image", an array ({channels}, H, W); got {shape or "no image"}')
-        image = np.asarray(inputs["image"])
-        size = (image.shape[1], image.shape[2])
-        wanted = (int(inputs.get("height", size[0])), int(inputs.get("width", size[1])))
-        blobs = self._model.run(net_inputs(image, self.info["pixel_mean"], self.info["size_divisibility"]))
-        return predictions(blobs, self.info, size, wanted)
+        return prediction(self.model.detector.predict(image, input_format), held)
