@@ -3,33 +3,12 @@
 
 #include "d2deploy/detector.h"
 #include "net_run.h"
+#include "picture.h"
 
 using namespace d2deploy;
+using d2deploy::testing::Picture;
 
 namespace {
-
-constexpr std::int64_t kHeight = 192, kWidth = 256;
-
-// A picture of squares on a plain ground, which the model knows to find.
-class Picture {
- public:
-  Picture(int squares, unsigned seed) : pixels_(kHeight * kWidth * 3, 90) {
-    std::mt19937 random(seed);
-    for (int i = 0; i < squares; ++i) {
-      const auto side = static_cast<std::int64_t>(30 + random() % 40);
-      const auto left = static_cast<std::int64_t>(random() % (kWidth - 70)),
-                 top = static_cast<std::int64_t>(random() % (kHeight - 70));
-      const std::uint8_t color[] = {static_cast<std::uint8_t>(random()), static_cast<std::uint8_t>(random()), 230};
-      for (std::int64_t y = top; y < top + side; ++y)
-        for (std::int64_t x = left; x < left + side; ++x)
-          for (std::int64_t c = 0; c < 3; ++c) pixels_[static_cast<std::size_t>((y * kWidth + x) * 3 + c)] = color[c];
-    }
-  }
-  ImageView view() const { return {pixels_.data(), kHeight, kWidth, kWidth * 3}; }
-
- private:
-  std::vector<std::uint8_t> pixels_;
-};
 
 Tensors run(Session& session, const std::vector<ImageView>& images, std::int64_t divisibility) {
   const NetInputs in = to_net_inputs(images, divisibility);

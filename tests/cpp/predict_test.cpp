@@ -1,0 +1,130 @@
+// The Detector on the example model: from pictures to predictions.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <thread>
+
+#include "d2deploy/detector.h"
+#include "message_of.h"
+#include "picture.h"
+
+namespace d2deploy::testing {
+namespace {
+
+const std::filesystem::path kExample = std::filesystem::path(D2DEPLOY_EXAMPLES) / "mask_rcnn";
+const Picture kPicture(4, 1);
+
+Detector detector(DetectorOptions options = {}) {
+  options.model.threads = 1;
+  options.min_size = 256;  // the picture grows
+  return Detector::load(kExample, options);
+}
+
+void expect_equal(const Prediction& a, const Prediction& b) {
+  EXPECT_EQ(a.size, b.size);
+  EXPECT_EQ(a.boxes, b.boxes);
+  EXPECT_EQ(a.scores, b.scores);
+  EXPECT_EQ(a.classes, b.classes);
+  const auto values = [](const Tensor& t) { return std::vector(t.values<float>().begin(), t.values<float>().end()); };
+  EXPECT_EQ(values(a.masks), values(b.masks));
+}
+
+TEST(Detector, ResizesAsTheModelWants) {
+  const Detector found = detector();
+  const Size size{256, 341};
+  std::vector<std::uint8_t> bytes(static_cast<std::size_t>(size.height * size.width * 3));
+  resize(kPicture.view(), size, bytes.data(), size.width * 3, 1);
+  Tensor planes = Tensor::allocate({DType::uint8, {3, size.height, size.width}});
+  for (std::int64_t i = 0; i < size.height * size.width * 3; ++i)
+    planes.data<std::uint8_t>()[i % 3 * size.height * size.width + i / 3] = bytes[static_cast<std::size_t>(i)];
+  const Prediction a = found.predict(kPicture.view());
+  EXPECT_GT(a.count(), 0);
+  EXPECT_EQ(a.size, (Size{Picture::height, Picture::width}));
+  expect_equal(a, found.predict_resized(planes, {Picture::height, Picture::width}));
+}
+
+TEST(Detector, BoxesLieInThePictureAndScoresFall) {
+  const Prediction found = detector().predict(kPicture.view());
+  for (std::int64_t i = 0; i < found.count(); ++i) {
+    const auto box = found.box(i);
+    EXPECT_TRUE(box[0] >= 0 && box[1] >= 0 && box[2] <= Picture::width && box[3] <= Picture::height);
+    EXPECT_TRUE(box[0] < box[2] && box[1] < box[3]);
+    EXPECT_TRUE(i == 0 || found.scores[static_cast<std::size_t>(i)] <= found.scores[static_cast<std::size_t>(i - 1)]);
+  }
+}
+
+TEST(Detector, MasksOfAllFormsAgree) {
+  const Prediction found = detector().predict(kPicture.view());
+  std::int64_t pixels = 0;
+  for (std::int64_t i = 0; i < found.count(); ++i) {
+    const RunLengths runs = found.mask_run_lengths(i);
+    EXPECT_EQ(found.mask(i), to_bitmap(runs));
+    EXPECT_EQ(found.mask_polygons(i), polygons(runs));
+    pixels += area(runs);
+  }
+  EXPECT_GT(pixels, 1000);
+}
+
+TEST(Detector, ChannelsAreBroughtIntoTheModelsOrder) {
+  const Detector found = detector();
+  const ImageView bgr = kPicture.view();
+  std::vector<std::uint8_t> turned(bgr.data, bgr.data + bgr.height * bgr.row_bytes);
+  for (std::size_t i = 0; i < turned.size(); i += 3) std::swap(turned[i], turned[i + 2]);
+  ImageView rgb{turned.data(), bgr.height, bgr.width, bgr.row_bytes, 3, ChannelOrder::rgb};
+  expect_equal(found.predict(bgr), found.predict(rgb));
+  DetectorOptions options;
+  options.order = ChannelOrder::rgb;  // then the same numbers mean the other order
+  rgb.order = ChannelOrder::bgr;
+  expect_equal(found.predict(bgr), detector(options).predict(rgb));
+}
+
+TEST(Detector, ThreadsShareOne) {
+  const Detector shared = detector();
+  const Prediction want = shared.predict(kPicture.view());
+  std::vector<Prediction> found(4);
+  std::vector<std::thread> threads;
+  for (auto& f : found) threads.emplace_back([&] { f = shared.predict(kPicture.view()); });
+  for (auto& t : threads) t.join();
+  for (const auto& f : found) expect_equal(want, f);
+}
+
+TEST(Detector, EveryImageGetsWhatItGetsAlone) {
+  const Detector found = detector();
+  const Picture other(2, 7);
+  const std::array<ImageView, 2> images{kPicture.view(), other.view()};
+  const auto both = found.predict(images);
+  ASSERT_EQ(both.size(), 2U);
+  for (std::size_t i = 0; i < 2; ++i) expect_equal(both[i], found.predict(images[i]));
+}
+
+TEST(Detector, ReadsWhatTheNetSubtracts) {
+  const InputRule rule = detector().input();
+  EXPECT_EQ(rule.order, ChannelOrder::bgr);
+  EXPECT_EQ(rule.pixel_mean, (std::vector<float>{123, 117, 104}));
+  EXPECT_EQ(rule.max_size, 1333);
+}
+
+TEST(Detector, RefusesWhatDoesNotSuit) {
+  const Detector found = detector();
+  const auto error = [&](ImageView image) {
+    return message_of<InvalidArgument>([&] { (void)found.predict(image); });
+  };
+  const ImageView good = kPicture.view();
+  EXPECT_EQ(error({}), "the image is empty: 0 x 0 pixels of 3 channels");
+  EXPECT_EQ(error({good.data, 8, 8, 32, 4, ChannelOrder::as_is}), "the image has 4 channels, the model takes 3");
+  EXPECT_EQ(error({good.data, 8, 8, 32, 4, ChannelOrder::rgb}), "the image has 4 channels, its order says 3");
+  EXPECT_EQ(error({good.data, 8, 8, 23}), "row_bytes of the image is 23, wanted at least 3 * 8");
+  const std::array<ImageView, 2> images{good, ImageView{}};
+  EXPECT_EQ(message_of<InvalidArgument>([&] { (void)found.predict(images); }),
+            "image 1: the image is empty: 0 x 0 pixels of 3 channels");
+  const Prediction p = found.predict(good);
+  EXPECT_EQ(message_of<InvalidArgument>([&] { (void)p.box(p.count()); }),
+            join("there is no detection ", p.count(), ", there are ", p.count()));
+  DetectorOptions options;
+  options.max_size = 0;
+  EXPECT_EQ(message_of<InvalidArgument>([&] { (void)detector(options); }),
+            (kExample / "model.pb").string() + ": max_size_test is 0, wanted 1 to 16777216");
+}
+
+}  // namespace
+}  // namespace d2deploy::testing
