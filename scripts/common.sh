@@ -23,19 +23,27 @@ die() {
 # A script's help is the comment at its top.
 usage() { sed -n '2,${/^#/!q;s/^# \{0,1\}//p}' "$SCRIPT"; }
 
-# timed NAME COMMAND...: announces a step, runs it, says how long it took; its exit status is the command's.
+# timed NAME COMMAND...: announces a step, runs it, says how long it took; its exit status is the command's. A function
+# is left at its first command that fails only where `timed` stands alone, not before || or after if: then join its
+# commands by &&.
 timed() {
-  local name=$1 start=$SECONDS status=0
+  local status
+  step_name=$1 step_start=$SECONDS
   shift
-  say "$name"
-  "$@" || status=$?
+  say "$step_name"
+  trap 'say_failed $?' EXIT
+  "$@"
+  status=$?
+  trap - EXIT
   if [ "$status" -eq 0 ]; then
-    printf -- '-- %s: done in %d s\n' "$name" $((SECONDS - start))
+    printf -- '-- %s: done in %d s\n' "$step_name" $((SECONDS - step_start))
   else
-    printf -- '-- %s: FAILED with status %d after %d s\n' "$name" "$status" $((SECONDS - start))
+    say_failed "$status"
   fi
   return "$status"
 }
+
+say_failed() { printf -- '-- %s: FAILED with status %d after %d s\n' "$step_name" "$1" $((SECONDS - step_start)); }
 
 # build PRESET [TARGET...]: configures, then builds all targets or the named ones, into build/PRESET.
 build() {

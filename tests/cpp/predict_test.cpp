@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "core/check.h"
 #include "d2deploy/detector.h"
 #include "message_of.h"
 #include "picture.h"

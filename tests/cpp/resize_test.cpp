@@ -67,11 +67,11 @@ std::string text(const std::array<std::int64_t, 4>& s) {
 TEST(Resize, WorkedValues) {
   // Larger: pixel i lies at (i + 0.5) / 2, between two centres, or beyond the first or last one.
   const Bytes two{0, 100};
-  EXPECT_EQ(resized({two.data(), 1, 2, 1, 2}, {1, 4}), (Bytes{0, 25, 75, 100}));
+  EXPECT_EQ(resized({two.data(), 1, 2, 2, 1}, {1, 4}), (Bytes{0, 25, 75, 100}));
   EXPECT_EQ(resized({two.data(), 2, 1, 1, 1}, {4, 1}), (Bytes{0, 25, 75, 100}));
   // Smaller: (0.75 * 0 + 0.75 * 40 + 0.25 * 80) / 1.75 = 28.6, (0.25 * 40 + 0.75 * 80 + 0.75 * 120) / 1.75 = 91.4
   const Bytes four{0, 40, 80, 120};
-  EXPECT_EQ(resized({four.data(), 1, 4, 1, 4}, {1, 2}), (Bytes{29, 91}));
+  EXPECT_EQ(resized({four.data(), 1, 4, 4, 1}, {1, 2}), (Bytes{29, 91}));
   EXPECT_EQ(resized({four.data(), 4, 1, 1, 1}, {2, 1}), (Bytes{29, 91}));
 }
 
@@ -86,7 +86,7 @@ TEST(Resize, AConstantImageStaysSo) {
   for (const auto& s : kSizes)
     for (const int value : {0, 1, 128, 254, 255}) {
       const Bytes bytes(s[0] * s[1], static_cast<std::uint8_t>(value));
-      const Bytes out = resized({bytes.data(), s[0], s[1], 1, s[1]}, {s[2], s[3]});
+      const Bytes out = resized({bytes.data(), s[0], s[1], s[1], 1}, {s[2], s[3]});
       EXPECT_EQ(std::ranges::count(out, value), s[2] * s[3]) << text(s) << ", value " << value;
     }
 }
@@ -108,7 +108,7 @@ TEST(Resize, ChannelsAreResizedOneByOne) {
         Bytes one, want;
         for (std::size_t i = c; i < picture.bytes.size(); i += channels) one.push_back(picture.bytes[i]);
         for (std::size_t i = c; i < all.size(); i += channels) want.push_back(all[i]);
-        EXPECT_EQ(resized({one.data(), s[0], s[1], 1, s[1]}, {s[2], s[3]}), want) << text(s) << ", channel " << c;
+        EXPECT_EQ(resized({one.data(), s[0], s[1], s[1], 1}, {s[2], s[3]}), want) << text(s) << ", channel " << c;
       }
     }
 }
