@@ -35,8 +35,8 @@ int chosen(const char* option, const std::string& name, const std::array<Choice,
   throw InvalidArgument(std::string(option) + " is '" + name + "', available: " + known);
 }
 
-constexpr std::array<Choice, 2> kRowOrders{{{"score", static_cast<int>(RowOrder::score)},
-                                            {"file", static_cast<int>(RowOrder::file)}}};
+constexpr std::array<Choice, 2> kRowOrders{
+    {{"score", static_cast<int>(RowOrder::score)}, {"file", static_cast<int>(RowOrder::file)}}};
 constexpr std::array<Choice, 2> kPads{{{"mean", 0}, {"zero", 1}}};
 constexpr std::array<Choice, 2> kScales{{{"detectron2", 0}, {"caffe2", 1}}};
 
@@ -104,8 +104,7 @@ nb::dict to_dict(const Prediction& p) {
   if (p.keypoint_maps.raw() != nullptr) out["keypoint_heatmaps"] = array_of("keypoint_heatmaps", p.keypoint_maps);
   if (p.sem_seg.raw() != nullptr) out["sem_seg"] = array_of("sem_seg", p.sem_seg);
   if (!p.panoptic_map.empty()) {
-    out["panoptic_map"] =
-        array_of("panoptic_map", {p.size.height, p.size.width}, p.panoptic_map.data(), DType::int32);
+    out["panoptic_map"] = array_of("panoptic_map", {p.size.height, p.size.width}, p.panoptic_map.data(), DType::int32);
     out["segments"] = segments_of(p.segments);
   }
   return out;
@@ -213,7 +212,8 @@ nb::list encode_masks(nb::handle masks, nb::handle boxes, std::int64_t height, s
   return out;
 }
 
-constexpr const char* kDetectorDoc = R"(A model of any of Detectron2's kinds, and its predictions. Any number of threads may share it.)";
+constexpr const char* kDetectorDoc =
+    R"(A model of any of Detectron2's kinds, and its predictions. Any number of threads may share it.)";
 
 constexpr const char* kInitDoc = R"(Reads, checks and prepares both files. Other threads of Python run meanwhile.
 
@@ -238,10 +238,11 @@ Raises:
 constexpr const char* kResultDoc = R"(
 
 Returns:
-    `image_size` (height, width); `boxes` float32 (N, 4) xyxy or (N, 5) rotated; `scores` float32 (N,); `classes` int64
-    (N,), not for proposals; and where the model gives them `masks` float32 (N, S, S), probabilities inside of the
-    boxes; `keypoints` float32 (N, K, 4): x, y, logit, probability; `keypoint_heatmaps` (N, K, S, S); `sem_seg` (C,
-    height, width); `panoptic_map` int32 (height, width) with `segments`, a dict for each.
+    `image_size` (height, width); `boxes` float32 (N, 4) xyxy or (N, 5) rotated; `scores` float32 (N,);
+    `classes` int64 (N,), not for proposals; and where the model gives them `masks` float32 (N, S, S),
+    probabilities inside of the boxes; `keypoints` float32 (N, K, 4): x, y, logit, probability;
+    `keypoint_heatmaps` (N, K, S, S); `sem_seg` (C, height, width); `panoptic_map` int32 (height, width) with
+    `segments`, a dict for each.
 
 Raises:
     InvalidArgument: an image that does not suit the model.
@@ -251,17 +252,21 @@ Raises:
 }  // namespace
 
 void bind_detector(nb::module_& module) {
-  static const std::string predict_doc = std::string(R"(Resizes an image as the model wants it, and predicts. Other threads of Python run meanwhile.
+  static const std::string predict_doc =
+      std::string(R"(Resizes an image as the model wants it, and predicts. Other threads of Python run meanwhile.
 
 Args:
     image: (H, W) or (H, W, C) uint8.
-    input_format: what its channels are: "BGR", "RGB", "L", or "as is": those that the model takes.)") + kResultDoc;
-  static const std::string resized_doc = std::string(R"(Predicts for an image that is resized already. Other threads of Python run meanwhile.
+    input_format: what its channels are: "BGR", "RGB", "L", or "as is": those that the model takes.)") +
+      kResultDoc;
+  static const std::string resized_doc =
+      std::string(R"(Predicts for an image that is resized already. Other threads of Python run meanwhile.
 
 Args:
     image: (C, H, W) float32 or uint8, 0 to 255, with the model's channels.
     height: of the image that predictions are wanted for, as `width`, in pixels.
-    width: see `height`.)") + kResultDoc;
+    width: see `height`.)") +
+      kResultDoc;
   nb::class_<Detector>(module, "Detector", kDetectorDoc)
       .def("__init__", load, "predict_net"_a, "init_net"_a, nb::kw_only(), "device"_a = "cpu",
            "precision"_a = "float32", "threads"_a = 0, "input_format"_a.none() = nb::none(),
@@ -273,15 +278,18 @@ Args:
                    "'detectron2', order: str = 'score', sem_seg: bool = False, keypoint_heatmaps: bool = False) -> "
                    "None"),
            kInitDoc)
-      .def_prop_ro("info", [](const Detector& self) { return info_of(self.model().info()); },
-                   nb::sig("def info(self) -> dict[str, typing.Any]"), "As that of `Model`.")
+      .def_prop_ro(
+          "info", [](const Detector& self) { return info_of(self.model().info()); },
+          nb::sig("def info(self) -> dict[str, typing.Any]"), "As that of `Model`.")
       .def_prop_ro("input", input_of, nb::sig("def input(self) -> dict[str, typing.Any]"),
                    "What images become: `input_format`, `channels`, `pixel_mean`, `min_size`, `max_size`, "
                    "`size_divisibility`.")
-      .def_prop_ro("class_names", [](const Detector& self) { return names_of(self.class_names()); },
-                   nb::sig("def class_names(self) -> list[str]"), "Empty where the file does not tell them.")
-      .def_prop_ro("stuff_class_names", [](const Detector& self) { return names_of(self.stuff_class_names()); },
-                   nb::sig("def stuff_class_names(self) -> list[str]"), "Likewise, of a panoptic model.")
+      .def_prop_ro(
+          "class_names", [](const Detector& self) { return names_of(self.class_names()); },
+          nb::sig("def class_names(self) -> list[str]"), "Empty where the file does not tell them.")
+      .def_prop_ro(
+          "stuff_class_names", [](const Detector& self) { return names_of(self.stuff_class_names()); },
+          nb::sig("def stuff_class_names(self) -> list[str]"), "Likewise, of a panoptic model.")
       .def("predict", predict, "image"_a, "input_format"_a = "BGR",
            nb::sig("def predict(self, image: numpy.typing.NDArray[numpy.uint8], input_format: str = 'BGR') -> "
                    "dict[str, typing.Any]"),

@@ -82,6 +82,146 @@ class Model:
             DeviceError: the memory does not suffice.
         """
 
+class Detector:
+    """
+    A model of any of Detectron2's kinds, and its predictions. Any number of threads may share it.
+    """
+
+    def __init__(
+        self,
+        predict_net: str | os.PathLike[str],
+        init_net: str | os.PathLike[str],
+        *,
+        device: str = "cpu",
+        precision: str = "float32",
+        threads: int = 0,
+        input_format: str | None = None,
+        min_size: int | None = None,
+        max_size: int | None = None,
+        pad: str = "mean",
+        im_info: str = "detectron2",
+        order: str = "score",
+        sem_seg: bool = False,
+        keypoint_heatmaps: bool = False,
+    ) -> None:
+        """
+        Reads, checks and prepares both files. Other threads of Python run meanwhile.
+
+        Args:
+            predict_net: path of `model.pb`.
+            init_net: path of `model_init.pb`.
+            device: as `Model` has it, like `precision`.
+            precision: "float32", "bfloat16".
+            threads: threads of one prediction; 0: as many as the process may use.
+            input_format: channels that the model takes, "BGR", "RGB", "L", "as is"; None: what the file says.
+            min_size: the shorter side that images are resized to, 0: none; None: what the file says, or 800.
+            max_size: what a side may be at most; None: what the file says, or 1333.
+            pad: images are padded with the "mean", as Detectron2 does, or "zero", as Caffe2.
+            im_info: the scale that the net is told is 1 ("detectron2"), or height wanted / height given ("caffe2").
+            order: of detections: by falling "score", or as in the "file".
+            sem_seg: predictions hold the semantic logits.
+            keypoint_heatmaps: predictions hold the heat maps.
+
+        Raises:
+            InvalidModel, Unsupported, InvalidArgument: as `Model`; outputs that are not those of a detector.
+        """
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """As that of `Model`."""
+
+    @property
+    def input(self) -> dict[str, Any]:
+        """
+        What images become: `input_format`, `channels`, `pixel_mean`, `min_size`, `max_size`, `size_divisibility`.
+        """
+
+    @property
+    def class_names(self) -> list[str]:
+        """Empty where the file does not tell them."""
+
+    @property
+    def stuff_class_names(self) -> list[str]:
+        """Likewise, of a panoptic model."""
+
+    def predict(self, image: numpy.typing.NDArray[numpy.uint8], input_format: str = "BGR") -> dict[str, Any]:
+        """
+        Resizes an image as the model wants it, and predicts. Other threads of Python run meanwhile.
+
+        Args:
+            image: (H, W) or (H, W, C) uint8.
+            input_format: what its channels are: "BGR", "RGB", "L", or "as is": those that the model takes.
+
+        Returns:
+            `image_size` (height, width); `boxes` float32 (N, 4) xyxy or (N, 5) rotated; `scores` float32 (N,);
+            `classes` int64 (N,), not for proposals; and where the model gives them `masks` float32 (N, S, S),
+            probabilities inside of the boxes; `keypoints` float32 (N, K, 4): x, y, logit, probability;
+            `keypoint_heatmaps` (N, K, S, S); `sem_seg` (C, height, width); `panoptic_map` int32 (height, width) with
+            `segments`, a dict for each.
+
+        Raises:
+            InvalidArgument: an image that does not suit the model.
+            InvalidModel: outputs that do not agree.
+            DeviceError: the memory does not suffice.
+        """
+
+    def predict_resized(self, image: numpy.typing.NDArray[Any], height: int, width: int) -> dict[str, Any]:
+        """
+        Predicts for an image that is resized already. Other threads of Python run meanwhile.
+
+        Args:
+            image: (C, H, W) float32 or uint8, 0 to 255, with the model's channels.
+            height: of the image that predictions are wanted for, as `width`, in pixels.
+            width: see `height`.
+
+        Returns:
+            `image_size` (height, width); `boxes` float32 (N, 4) xyxy or (N, 5) rotated; `scores` float32 (N,);
+            `classes` int64 (N,), not for proposals; and where the model gives them `masks` float32 (N, S, S),
+            probabilities inside of the boxes; `keypoints` float32 (N, K, 4): x, y, logit, probability;
+            `keypoint_heatmaps` (N, K, S, S); `sem_seg` (C, height, width); `panoptic_map` int32 (height, width) with
+            `segments`, a dict for each.
+
+        Raises:
+            InvalidArgument: an image that does not suit the model.
+            InvalidModel: outputs that do not agree.
+            DeviceError: the memory does not suffice.
+        """
+
+def paste_masks(
+    masks: numpy.typing.NDArray[numpy.float32],
+    boxes: numpy.typing.NDArray[numpy.float32],
+    height: int,
+    width: int,
+    threshold: float = 0.5,
+) -> numpy.typing.NDArray[numpy.bool]:
+    """
+    The masks of detections at the size of their image.
+
+    Args:
+        masks: (N, S, S) float32 probabilities inside of the boxes.
+        boxes: (N, 4) float32, xyxy in pixels.
+        height: of the image, as `width`.
+        width: see `height`.
+        threshold: pixels of at least this probability belong to a mask.
+
+    Returns:
+        (N, height, width) bool.
+
+    Raises:
+        InvalidArgument: shapes or types that do not agree, or a threshold outside of [0, 1].
+    """
+
+def encode_masks(
+    masks: numpy.typing.NDArray[numpy.float32],
+    boxes: numpy.typing.NDArray[numpy.float32],
+    height: int,
+    width: int,
+    threshold: float = 0.5,
+) -> list[bytes]:
+    """
+    What pycocotools' encode gives for each of paste_masks(...), `counts` alone, without making them.
+    """
+
 def resize(
     image: numpy.typing.NDArray[numpy.uint8], height: int, width: int, threads: int = 0
 ) -> numpy.typing.NDArray[numpy.uint8]:

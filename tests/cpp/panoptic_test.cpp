@@ -11,8 +11,8 @@
 #include <random>
 
 #include "core/threads.h"
-#include "d2deploy/mask.h"
 #include "d2deploy/error.h"
+#include "d2deploy/mask.h"
 #include "detector/semantic.h"
 #include "message_of.h"
 

@@ -107,9 +107,7 @@ TEST(Detector, ReadsWhatTheNetSubtracts) {
 
 TEST(Detector, RefusesWhatDoesNotSuit) {
   const Detector found = detector();
-  const auto error = [&](ImageView image) {
-    return message_of<InvalidArgument>([&] { (void)found.predict(image); });
-  };
+  const auto error = [&](ImageView image) { return message_of<InvalidArgument>([&] { (void)found.predict(image); }); };
   const ImageView good = kPicture.view();
   EXPECT_EQ(error({}), "the image is empty: 0 x 0 pixels of 3 channels");
   EXPECT_EQ(error({good.data, 8, 8, 32, 4, ChannelOrder::as_is}), "the image has 4 channels, the model takes 3");

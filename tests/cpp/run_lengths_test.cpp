@@ -7,8 +7,8 @@
 #include <limits>
 #include <random>
 
-#include "d2deploy/mask.h"
 #include "d2deploy/error.h"
+#include "d2deploy/mask.h"
 #include "message_of.h"
 
 namespace d2deploy {

@@ -29,7 +29,6 @@ CLEAN = {
     "cpp/src/cli/main.cpp": '#include <opencv2/core.hpp>\n#include "core/check.h"\n#include "core/text.h"\n',
     "cpp/src/cli/dump.cpp": '#include "io/npy.h"\n#include "d2deploy/model.h"\n',
     "python/bindings/module.cpp": '#include "d2deploy/model.h"\n',
-    "python/d2deploy/__init__.py": "import pkgutil\n",
     "python/d2deploy/_ext.pyi": "import numpy.typing\n",
     "python/d2deploy/errors.py": "",
     "python/d2deploy/structures.py": "import numpy\nfrom d2deploy.errors import Error\n",
@@ -43,6 +42,7 @@ CLEAN = {
         "import graphviz, numpy, onnx, onnx_ir, onnxscript, sympy, torch\n"
         "from google.protobuf import message\nfrom d2deploy import modeling\n"
     ),
+    "python/d2deploy/__init__.py": "import pkgutil\n\n\ndef __getattr__(name):\n    from d2deploy import runtime\n",
     "python/d2deploy/export/verify.py": "def verify():\n    from d2deploy.runtime import session\n",
     "python/d2deploy/runtime/__init__.py": "from d2deploy import _ext\nfrom . import session\n",
     "python/d2deploy/runtime/session.py": "import numpy as np\nfrom d2deploy.padding import net_inputs\n",
@@ -79,7 +79,7 @@ VIOLATIONS = [
     ("cpp/src/surprise/new.h", "#pragma once", "cpp/src/surprise: unknown layer"),
     ("cpp/include/d2deploy/bad.h", '#include "core/text.h"', "public headers include only public headers"),
     ("python/d2deploy/surprise.py", "import os", "python/d2deploy/surprise.py: unknown layer"),
-    ("python/d2deploy/__init__.py", "from d2deploy import runtime", "d2deploy must not import d2deploy.runtime"),
+    ("python/d2deploy/__init__.py", "from d2deploy import modeling", "d2deploy must not import d2deploy.modeling"),
     (
         "python/d2deploy/__init__.py",
         "import numpy",

@@ -152,7 +152,10 @@ def test_without_detections_every_output_is_empty(exported: Export, name: str, t
     found = {key: value.shape for key, value in model.run(one.inputs(image(96, 128))).items()}
     boxes: dict[str, tuple[int, ...]] = {"bbox_nms": (0, 4), "score_nms": (0,), "class_nms": (0,)}
     assert found == boxes | EMPTY[name]
-    assert len(fields(runtime.Caffe2Model.load_protobuf(tmp_path, threads=1)([{"image": image(96, 128)}])[0])["scores"]) == 0
+    assert (
+        len(fields(runtime.Caffe2Model.load_protobuf(tmp_path, threads=1)([{"image": image(96, 128)}])[0])["scores"])
+        == 0
+    )
 
 
 @pytest.mark.parametrize("name", ["mask_fpn", "mask_c4", "rotated_dc5", "retinanet", "rpn_fpn"])

@@ -32,9 +32,9 @@ NetInputs to_net_inputs(std::span<const ImageView> images, std::int64_t size_div
 struct InputRule {
   ChannelOrder order = ChannelOrder::bgr;
   std::int64_t channels = 3;
-  std::vector<float> pixel_mean;     ///< of each channel: what images are padded with
-  std::int64_t min_size = 800;       ///< the shorter side is resized to it; 0: images keep their size
-  std::int64_t max_size = 1333;      ///< no side becomes longer
+  std::vector<float> pixel_mean;       ///< of each channel: what images are padded with
+  std::int64_t min_size = 800;         ///< the shorter side is resized to it; 0: images keep their size
+  std::int64_t max_size = 1333;        ///< no side becomes longer
   std::int64_t size_divisibility = 0;  ///< sides are padded to multiples of it; 0 or 1: not padded
 };
 

@@ -31,9 +31,9 @@ struct Segment {
 struct Prediction {
   Size size;  ///< of the image
 
-  std::int64_t box_columns = 4;  ///< x1 y1 x2 y2, ends exclusive, or 5: centre x y, width, height, degrees
-  std::vector<float> boxes;      ///< box_columns for each detection
-  std::vector<float> scores;     ///< from 0 to 1; logits of proposals
+  std::int64_t box_columns = 4;       ///< x1 y1 x2 y2, ends exclusive, or 5: centre x y, width, height, degrees
+  std::vector<float> boxes;           ///< box_columns for each detection
+  std::vector<float> scores;          ///< from 0 to 1; logits of proposals
   std::vector<std::int64_t> classes;  ///< from 0; none for proposals
   Tensor masks;                       ///< (count, S, S) float32 probabilities inside of the boxes
 

@@ -63,8 +63,8 @@ void check_image(const ImageView& image, const InputRule& rule) {
   check(image.row_bytes / image.channels >= image.width, "row_bytes of the image is ", image.row_bytes,
         ", wanted at least ", image.channels, " * ", image.width);
   const bool converts = image.order != ChannelOrder::as_is && rule.order != ChannelOrder::as_is;
-  check(converts || image.channels == rule.channels, "the image has ", image.channels,
-        " channels, the model takes ", rule.channels);
+  check(converts || image.channels == rule.channels, "the image has ", image.channels, " channels, the model takes ",
+        rule.channels);
 }
 
 // Which channel of the image each plane takes.
@@ -72,8 +72,10 @@ std::vector<PlaneSource> planes_of(const ImageView& image, const InputRule& rule
   std::vector<PlaneSource> planes;
   for (std::int64_t c = 0; c < rule.channels; ++c) {
     std::int64_t from = c;
-    if (image.channels == 1) from = 0;
-    else if (is_colour(image.order) && is_colour(rule.order) && image.order != rule.order) from = 2 - c;
+    if (image.channels == 1)
+      from = 0;
+    else if (is_colour(image.order) && is_colour(rule.order) && image.order != rule.order)
+      from = 2 - c;
     planes.push_back({from, rule.pixel_mean[static_cast<std::size_t>(c)]});
   }
   return planes;
@@ -92,8 +94,8 @@ FedImage allocate_fed(const InputRule& rule, Size size, Size wanted, bool caffe2
   float* info = fed.im_info.data<float>();
   info[0] = static_cast<float>(size.height);
   info[1] = static_cast<float>(size.width);
-  info[2] = caffe2_scale ? static_cast<float>(static_cast<double>(wanted.height) / static_cast<double>(size.height))
-                         : 1.0F;
+  info[2] =
+      caffe2_scale ? static_cast<float>(static_cast<double>(wanted.height) / static_cast<double>(size.height)) : 1.0F;
   return fed;
 }
 
@@ -151,8 +153,7 @@ FedImage feed(const ImageView& image, const InputRule& rule, bool caffe2_scale) 
   }
   const Size size = shortest_edge(image.height, image.width, rule.min_size, rule.max_size);
   FedImage fed = allocate_fed(rule, size, {image.height, image.width}, caffe2_scale);
-  resize_into_planes(source, size, planes_of(source, rule), {fed.data.dim(2), fed.data.dim(3)},
-                     fed.data.data<float>());
+  resize_into_planes(source, size, planes_of(source, rule), {fed.data.dim(2), fed.data.dim(3)}, fed.data.data<float>());
   return fed;
 }
 

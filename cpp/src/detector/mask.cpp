@@ -1,7 +1,7 @@
 // From the small mask of a box to the pixels of its image.
+#include "d2deploy/mask.h"
 #include "core/check.h"
 #include "core/memory.h"
-#include "d2deploy/mask.h"
 #include "detector/mask_sampler.h"
 
 namespace d2deploy {

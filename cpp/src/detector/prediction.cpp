@@ -98,20 +98,23 @@ void OutputRule::read_anchors(const ModelInfo& info) {
 
 // Those of Detectron2 have the anchor generator, a PyTorch module, as torch.save writes it.
 void OutputRule::read_anchor_generator(const std::string& bytes) {
-  check<InvalidModel>(!bytes.empty(), "RetinaNet: the file does not tell its anchors: it has neither the argument "
+  check<InvalidModel>(!bytes.empty(),
+                      "RetinaNet: the file does not tell its anchors: it has neither the argument "
                       "cell_anchors nor serialized_anchor_generator");
-  with_context([] { return std::string("net argument serialized_anchor_generator"); }, [&] {
-    const PickledModule module(bytes);
-    const auto strides = module.numbers(module.at(module.root(), "strides"));
-    const auto& buffers = module.at(module.at(module.at(module.root(), "_modules"), "cell_anchors"), "_buffers");
-    for (std::size_t level = 0; level < strides.size(); ++level) {
-      const auto cell = module.array(module.at(buffers, std::to_string(level)));
-      check<InvalidModel>(cell.shape.size() == 2 && cell.shape[0] > 0 && cell.shape[1] == 4,
-                          "the anchors of level ", level, " are not rows of 4 numbers");
-      add_level(static_cast<float>(strides[level]), cell.values);
-    }
-    retinanet_.anchor_offset = static_cast<float>(module.at(module.root(), "offset").number);
-  });
+  with_context([] { return std::string("net argument serialized_anchor_generator"); },
+               [&] {
+                 const PickledModule module(bytes);
+                 const auto strides = module.numbers(module.at(module.root(), "strides"));
+                 const auto& buffers =
+                     module.at(module.at(module.at(module.root(), "_modules"), "cell_anchors"), "_buffers");
+                 for (std::size_t level = 0; level < strides.size(); ++level) {
+                   const auto cell = module.array(module.at(buffers, std::to_string(level)));
+                   check<InvalidModel>(cell.shape.size() == 2 && cell.shape[0] > 0 && cell.shape[1] == 4,
+                                       "the anchors of level ", level, " are not rows of 4 numbers");
+                   add_level(static_cast<float>(strides[level]), cell.values);
+                 }
+                 retinanet_.anchor_offset = static_cast<float>(module.at(module.root(), "offset").number);
+               });
 }
 
 void OutputRule::add_level(float stride, std::span<const float> cells) {
@@ -196,8 +199,9 @@ Prediction::SmallMask Prediction::small_mask(std::int64_t i) const {
   const auto of = box(i);
   check(masks.raw() != nullptr && of.size() == 4, "the model gives no masks");
   const std::int64_t side = masks.dim(1);
-  return {masks.values<float>().subspan(static_cast<std::size_t>(i * side * side), static_cast<std::size_t>(side * side)),
-          side, of.first<4>()};
+  return {
+      masks.values<float>().subspan(static_cast<std::size_t>(i * side * side), static_cast<std::size_t>(side * side)),
+      side, of.first<4>()};
 }
 
 std::vector<std::uint8_t> Prediction::mask(std::int64_t i, float threshold) const {

@@ -21,9 +21,8 @@ T attribute(const Graph& graph, const char* name, T otherwise) {
 
 // What is subtracted from the image first: files of Detectron2's own exporter tell it in no other way.
 std::vector<float> subtracted_mean(const Graph& graph) {
-  const auto node = std::ranges::find_if(graph.nodes, [](const Node& n) {
-    return n.type == "Sub" && n.inputs.size() == 2 && n.inputs[0] == "data";
-  });
+  const auto node = std::ranges::find_if(
+      graph.nodes, [](const Node& n) { return n.type == "Sub" && n.inputs.size() == 2 && n.inputs[0] == "data"; });
   if (node == graph.nodes.end()) return {};
   const auto mean = graph.constants.find(node->inputs[1]);
   if (mean == graph.constants.end() || mean->second.dtype() != DType::float32) return {};

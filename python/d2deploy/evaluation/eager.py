@@ -24,7 +24,7 @@ class ModelPredictor:
 
     @torch.no_grad()
     def __call__(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Predicts; `inputs` and the result are one of those of `d2deploy.runtime.Caffe2Model`, the result in tensors."""
+        """Predicts; `inputs` and the result are as one of those of `Caffe2Model`, but for tensors."""
         image = torch.from_numpy(np.ascontiguousarray(inputs["image"]))
         result: dict[str, Any] = self._model([{**inputs, "image": image}])[0]
         return result

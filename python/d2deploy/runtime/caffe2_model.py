@@ -65,7 +65,7 @@ class Caffe2Model:
         )
 
     @classmethod
-    def load_protobuf(cls, dir: str | Path, **options: Any) -> Caffe2Model:  # noqa: A002  # Detectron2's name
+    def load_protobuf(cls, dir: str | Path, **options: Any) -> Caffe2Model:
         """The model in a folder with `model.pb` and `model_init.pb`.
 
         Args:
