@@ -17,6 +17,7 @@ endfunction()
 function(d2deploy_emulated_device target)
   set(scheduler kernels/simt/fiber.cpp kernels/simt/simt_host.cpp)
   target_sources(${target} PRIVATE core/device_emulated.cpp ${scheduler})
+  set_source_files_properties(${scheduler} PROPERTIES SKIP_PRECOMPILE_HEADERS ON) # made with the sanitizer
   set_source_files_properties(core/device.cpp PROPERTIES COMPILE_DEFINITIONS D2DEPLOY_CUDA)
   if(D2DEPLOY_SANITIZE MATCHES "thread")
     set_source_files_properties(${scheduler} PROPERTIES COMPILE_OPTIONS "-fno-sanitize=thread;-O2"

@@ -82,7 +82,7 @@ T shuffle(const char* operation, unsigned mask, T x, unsigned source, const Site
   static_assert(std::is_arithmetic_v<T>);
   Exchange mine{operation, mask, source};
   std::memcpy(&mine.value, &x, sizeof(T));
-  mine = exchange(mine, site);
+  mine = host::exchange(mine, site);
   std::memcpy(&x, &mine.value, sizeof(T));
   return x;
 }
