@@ -31,6 +31,7 @@ GRAY = np.ascontiguousarray(RGB[:, :, 0])
 ALPHA = ((COLUMN * 37 + ROW * 11) % 256).astype(np.uint8)
 WORDS = (COLUMN * 4600 + ROW * 97 + 200).astype(np.uint16)
 COLORED_WORDS = np.stack([WORDS, WORDS[::-1], WORDS[:, ::-1]], axis=2)
+NOISE = np.random.default_rng(0).integers(0, 256, (200, 300, 3), np.uint8)
 PALETTE = Image.fromarray(RGB).quantize(16)
 
 
@@ -195,6 +196,8 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "bomb.tif": (tiff(RGB, 2, t256=30000, t257=30000), TOO_LARGE),
     "cut.png": (cut(png(RGB, 2)), ""),
     "cut.jpg": (cut(saved(Image.fromarray(RGB), "JPEG", quality=95), 0.9), ""),
+    "half.jpg": (cut(saved(Image.fromarray(NOISE), "JPEG"), 0.5), ""),
+    "no_end.jpg": (saved(Image.fromarray(NOISE), "JPEG")[:-2], ""),
     "cut.tif": (cut(tiff(RGB, 2)), ""),
     "cut_lzw.tif": (cut(saved(Image.fromarray(RGB), "TIFF", compression="tiff_lzw")), ""),
     "cut.webp": (cut(saved(Image.fromarray(RGB), "WEBP", lossless=True)), ""),

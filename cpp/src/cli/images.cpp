@@ -87,7 +87,7 @@ cv::Mat decode(const std::filesystem::path& path, const std::vector<std::uint8_t
   std::string complaint;
   try {
     const CaughtStderr caught;
-    image = cv::imdecode(bytes, flags);
+    image = header.jpeg ? cv::imread(path.string(), flags) : cv::imdecode(bytes, flags);
     complaint = caught.line();
   } catch (const cv::Exception& e) {
     complaint = e.err;

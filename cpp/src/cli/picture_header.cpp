@@ -75,6 +75,7 @@ void read_jpeg(Span file, PictureHeader& header) {
     }
     at += 2 + std::max<std::uint64_t>(length, 2);
   }
+  header.jpeg = true;
   header.orientation = orientation.told();
   if (components == 4 && !adobe)
     header.refused = "is a CMYK JPEG file that does not say whether 0 or 255 is full ink; save it in RGB";

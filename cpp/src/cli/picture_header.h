@@ -13,6 +13,7 @@ struct PictureHeader {
   std::int64_t white = 255;            ///< what such a value becomes: 255, or 65535 before the low byte goes
   bool premultiplied = false;          ///< four channels, the colors multiplied with the alpha
   bool decoder_scales = false;         ///< more than 8 bits are for the decoder to reduce, as it alone knows how many
+  bool jpeg = false;                   ///< OpenCV says that such a file ends too early only where it opens it itself
   std::string refused;                 ///< why it is not taken; empty: it may be
 };
 
