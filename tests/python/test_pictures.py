@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -63,7 +63,7 @@ def png(values: npt.NDArray[Any], color: int, extra: bytes = b"", size: tuple[in
     )
 
 
-def tiff(values: npt.NDArray[Any], photometric: int, order: str = "<", **tags: int) -> bytes:
+def tiff(values: npt.NDArray[Any], photometric: int, order: Literal["<", ">"] = "<", **tags: int) -> bytes:
     """TIFF in one strip, by hand: of either byte order, any type of values, any tags."""
     samples = 1 if values.ndim == 2 else values.shape[2]
     body = values.astype(values.dtype.newbyteorder(order)).tobytes()

@@ -13,7 +13,6 @@
 
 #include "cli/picture_header.h"
 #include "core/check.h"
-#include "core/memory.h"
 #include "core/text.h"
 
 namespace d2deploy::cli {
@@ -61,7 +60,6 @@ std::vector<std::uint8_t> read_file(const std::filesystem::path& path) {
   while (in) {  // not by its size, which a pipe does not have
     const std::size_t size = bytes.size();
     check(size < kMost, "image ", path.string(), " has more than 2 GiB");
-    check_available(size + kBlock);
     bytes.resize(size + kBlock);
     in.read(reinterpret_cast<char*>(bytes.data() + size), kBlock);
     bytes.resize(size + static_cast<std::size_t>(in.gcount()));
@@ -75,8 +73,6 @@ void check_header(const std::filesystem::path& path, const PictureHeader& header
   constexpr std::int64_t kMostPixels = 178956970;  // Pillow's: a small file may claim any number
   check(header.height == 0 || header.width <= kMostPixels / header.height, "image ", path.string(), " has ",
         header.width, " x ", header.height, " pixels, at most ", kMostPixels, " are read; cut it into parts");
-  constexpr std::int64_t kPixelBytes = 6;  // of 16 bits before the low byte goes
-  check_available(static_cast<std::size_t>(header.width * header.height * kPixelBytes));
 }
 
 cv::Mat decode(const std::filesystem::path& path, const std::vector<std::uint8_t>& bytes, const PictureHeader& header) {
