@@ -11,15 +11,35 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
 from d2deploy.errors import InvalidArgument, Unsupported
 
 __all__ = ["ImageReader", "read_image", "resize_shortest_edge", "resized_shape"]
 
 
+_MOST_PIXELS = 2 * 89478485  # a small file may claim any number; more than this Pillow refuses
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
 def read_image(path: str | Path, input_format: str = "BGR") -> NDArray[np.uint8]:
-    """Reads an image, upright as its EXIF orientation says.
+    """Reads an image as 8-bit pixels, upright. The program `caffe2_mask_rcnn` reads by the same rule:
+
+    - The orientation of EXIF is obeyed in JPEG, PNG, WebP and TIFF files.
+    - Gray becomes the same value in each channel, a palette its colors, CMYK what `Image.convert` makes of it.
+    - Alpha is dropped, as Detectron2 does, and what it hid shows.
+    - Of 16 bits the low byte is dropped. Netpbm's values are scaled by their maximum.
+    - Other integers, signed ones and floating point are refused: no file tells what is white in them.
+    - Of several pages, or of an animated PNG, the first is read. Animated WebP is refused.
+    - More than 178956970 pixels are refused.
 
     Args:
         path: any file that Pillow reads.
@@ -30,19 +50,89 @@ def read_image(path: str | Path, input_format: str = "BGR") -> NDArray[np.uint8]
 
     Raises:
         Unsupported: another format.
-        InvalidArgument: the file is not an image.
+        InvalidArgument: the file is not an image, or is damaged or refused.
     """
     if input_format not in ("BGR", "RGB", "L"):
         raise Unsupported(f"INPUT.FORMAT is {input_format}; available: BGR, RGB, L")
     try:
-        with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image)
-            pixels = np.asarray(upright.convert("L" if input_format == "L" else "RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        # By its name, Pillow maps gray TIFF files into memory, and scrambles those that EXIF turns by 90 degrees.
+        with Path(path).open("rb") as file, Image.open(file) as image:
+            refusal = _refusal(image)
+            if not refusal:
+                image.load()
+                turn = _TURNS.get(_orientation(image))
+                plain = _eight_bits(image).convert("L" if input_format == "L" else "RGB")
+                pixels = np.asarray(plain if turn is None else plain.transpose(turn))
+    except MemoryError:
+        raise
+    except Exception as error:  # readers of single formats raise what they like on damaged files
         raise InvalidArgument(f"{path}: cannot be read as an image: {error}") from error
+    if refusal:
+        raise InvalidArgument(f"{path}: {refusal}")
     if input_format == "L":
         return pixels[:, :, None]
     return pixels[:, :, ::-1] if input_format == "BGR" else pixels
+
+
+def _is_16_bit_gray(image: Image.Image) -> bool:
+    # Netpbm files, and PNG files in older versions of Pillow, have their 16 bits in 32.
+    return image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
+
+
+def _refusal(image: Image.Image) -> str:
+    """Why an image is not taken, and the way out; empty where it is."""
+    if image.width * image.height > _MOST_PIXELS:
+        return f"has {image.width} x {image.height} pixels, at most {_MOST_PIXELS} are read; cut it into parts"
+    if image.format == "WEBP" and getattr(image, "is_animated", False):
+        return "is an animated WebP file; save one frame of it as a picture"
+    if image.format == "JPEG" and image.mode == "CMYK" and "adobe" not in image.info:
+        return "is a CMYK JPEG file that does not say whether 0 or 255 is full ink; save it in RGB"
+    if image.format == "TIFF":
+        refusal = _tiff_refusal(image)
+        if refusal:
+            return refusal
+    if image.mode in ("I", "F") and not _is_16_bit_gray(image):
+        values = "floating-point values" if image.mode == "F" else "integers of 32 bits, or signed ones"
+        return f"holds {values}, of which only you know what is white; scale them to 8 bits and save that as PNG"
+    return ""
+
+
+def _tiff_refusal(image: Image.Image) -> str:
+    tags: Any = getattr(image, "tag_v2", {})
+    if 2 in tags.get(339, ()) and image.mode not in ("I", "F"):
+        return "holds signed integers, of which only you know what is white; scale them to 8 bits and save that as PNG"
+    bits = max(tags.get(258, (1,)))
+    if bits <= 8:
+        return ""
+    if image.mode in ("I", "F"):
+        return ""  # told by the caller
+    if bits != 16:
+        return f"has {bits} bits in a channel, available: 1, 2, 4, 8, 16; save it as PNG"
+    photometric = tags.get(262, 1)
+    if photometric not in (1, 2):  # black is zero, RGB
+        return (
+            f"is of TIFF's photometric interpretation {photometric} with 16 bits in a channel, which is not read; "
+            "save it in RGB or gray"
+        )
+    if 1 in tags.get(338, ()):
+        return "has 16 bits in a channel, multiplied with the alpha; save it without alpha"
+    return ""
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Pillow's own `convert` would make white of all above 255. Colors of 16 bits it reads without their low byte."""
+    if not _is_16_bit_gray(image):
+        return image
+    return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+
+
+def _orientation(image: Image.Image) -> int:
+    """Of a loaded image. Pillow has turned TIFF files then."""
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # a damaged EXIF block is none
+        return 1
+    return orientation if isinstance(orientation, int) else 1
 
 
 def resized_shape(height: int, width: int, min_size: int, max_size: int) -> tuple[int, int]:

@@ -98,6 +98,55 @@ TEST(ToNetInputs, ImagesOfSeveralSizesShareTheLargest) {
   EXPECT_EQ(std::vector<float>(info.begin(), info.end()), (std::vector<float>{2, 9, 1, 6, 4, 1, 3, 3, 1}));
 }
 
+InputRule rule_of(ChannelOrder order, std::int64_t channels) {
+  InputRule rule;
+  rule.order = order;
+  rule.channels = channels;
+  return rule;
+}
+
+std::vector<float> fed(const ImageView& image, const InputRule& rule) {
+  const NetInputs inputs = to_net_inputs({&image, 1}, rule);
+  const auto values = inputs.data.values<float>();
+  return {values.begin(), values.end()};
+}
+
+TEST(ToNetInputs, BringsChannelsIntoTheRulesOrder) {
+  const std::array<std::uint8_t, 6> pixels{10, 20, 30, 40, 50, 60};  // two pixels of three channels
+  const ImageView bgr{pixels.data(), 1, 2, 6}, rgb{pixels.data(), 1, 2, 6, 3, ChannelOrder::rgb},
+      gray{pixels.data(), 1, 2, 6, 1, ChannelOrder::gray};
+  const InputRule for_bgr, for_rgb = rule_of(ChannelOrder::rgb, 3), for_gray = rule_of(ChannelOrder::gray, 1);
+  const std::vector<float> as_stored{10, 40, 20, 50, 30, 60}, around{30, 60, 20, 50, 10, 40};
+  EXPECT_EQ(fed(bgr, for_bgr), as_stored);
+  EXPECT_EQ(fed(rgb, for_rgb), as_stored);
+  EXPECT_EQ(fed(bgr, for_rgb), around);
+  EXPECT_EQ(fed(rgb, for_bgr), around);
+  EXPECT_EQ(fed(gray, for_gray), (std::vector<float>{10, 20}));
+  EXPECT_EQ(fed(gray, for_rgb), (std::vector<float>{10, 20, 10, 20, 10, 20}));
+  // Luminance: 0.299 R + 0.587 G + 0.114 B.
+  EXPECT_EQ(fed(bgr, for_gray), (std::vector<float>{22, 52}));
+  EXPECT_EQ(fed(rgb, for_gray), (std::vector<float>{18, 48}));
+}
+
+TEST(ToNetInputs, PadsWithTheMeanOfTheRule) {
+  const std::array<std::uint8_t, 3> pixels{10, 20, 30};
+  const ImageView bgr{pixels.data(), 1, 1, 3};
+  const InputRule rule{.order = ChannelOrder::rgb, .pixel_mean = {1, 2, 3}, .size_divisibility = 2};
+  EXPECT_EQ(fed(bgr, rule), (std::vector<float>{30, 1, 1, 1, 20, 2, 2, 2, 10, 3, 3, 3}));
+}
+
+TEST(ToNetInputs, RefusesWhatDoesNotSuitTheRule) {
+  const std::array<std::uint8_t, 8> pixels{};
+  const ImageView bgr{pixels.data(), 1, 1, 3}, four{pixels.data(), 1, 2, 8, 4, ChannelOrder::as_is},
+      wrong{pixels.data(), 1, 2, 8, 4, ChannelOrder::rgb};
+  const InputRule for_five = rule_of(ChannelOrder::as_is, 5), bad_mean{.pixel_mean = {1, 2}};
+  EXPECT_REFUSED(fed(bgr, for_five), "the image has 3 channels, the model takes 5");
+  EXPECT_REFUSED(fed(four, InputRule{}), "the image has 4 channels, the model takes 3");
+  EXPECT_REFUSED(fed(wrong, InputRule{}), "the image has 4 channels, its order says 3");
+  EXPECT_REFUSED(fed(bgr, bad_mean), "pixel_mean has 2 values, wanted one for each of 3 channels");
+  EXPECT_REFUSED(fed(bgr, rule_of(ChannelOrder::as_is, 0)), "the rule must have channels, got 0");
+}
+
 TEST(ToNetInputs, RefusesWhatIsNoImage) {
   const Picture picture(2, 2, 0, 0);
   EXPECT_REFUSED(to_net_inputs({}, 32), "got no image");

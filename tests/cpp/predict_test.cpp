@@ -79,8 +79,11 @@ TEST(Detector, ChannelsAreBroughtIntoTheModelsOrder) {
   expect_equal(found.predict(bgr), detector(options).predict(rgb));
 }
 
-TEST(Detector, ThreadsShareOne) {
-  const Detector shared = detector();
+TEST(DetectorThreads, ShareOne) {
+  DetectorOptions options;
+  options.model.threads = 1;
+  options.min_size = 32;
+  const Detector shared = Detector::load(kExample, options);
   const Prediction want = shared.predict(kPicture.view());
   std::vector<Prediction> found(4);
   std::vector<std::thread> threads;

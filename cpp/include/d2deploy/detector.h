@@ -18,15 +18,6 @@
 
 namespace d2deploy {
 
-/// `data` float32 (N, 3, H', W') and `im_info` float32 (N, 3) of height, width, 1. Images of different size share the
-/// largest height and width, rounded up to a multiple of `size_divisibility` (if > 1); what is added, right and below,
-/// is zero. Throws InvalidArgument where there is no image, or an empty one, or `size_divisibility` is not in [0,
-/// 4096].
-struct NetInputs {
-  Tensor data, im_info;
-};
-NetInputs to_net_inputs(std::span<const ImageView> images, std::int64_t size_divisibility);
-
 /// What a model takes for an image. Read from its file; what files of Detectron2's own exporter do not tell has the
 /// default of Detectron2's configurations.
 struct InputRule {
@@ -37,6 +28,23 @@ struct InputRule {
   std::int64_t max_size = 1333;        ///< no side becomes longer
   std::int64_t size_divisibility = 0;  ///< sides are padded to multiples of it; 0 or 1: not padded
 };
+
+/// What the model's file says of images. Throws InvalidModel where its arguments cannot be, Unsupported where its
+/// `input_format` is unknown.
+InputRule input_rule(const Model& model);
+
+/// Inputs of a net that does not resize: `data` float32 (N, C, H', W') and `im_info` float32 (N, 3) of height,
+/// width, 1.
+struct NetInputs {
+  Tensor data, im_info;
+};
+/// Channels are brought into the rule's order, as Detector::predict does. Images of different size share the largest
+/// height and width, rounded up to a multiple of `size_divisibility` (if > 1); what is added, right and below, is as
+/// `pixel_mean`, or zero where that is empty. `min_size` and `max_size` do not count. Throws InvalidArgument where
+/// there is no image, or an empty one, or one of other channels, or `size_divisibility` is not in [0, 4096].
+NetInputs to_net_inputs(std::span<const ImageView> images, const InputRule& rule);
+/// Of a BGR model, padded with zero.
+NetInputs to_net_inputs(std::span<const ImageView> images, std::int64_t size_divisibility);
 
 enum class RowOrder : std::uint8_t {
   score,  ///< by falling score, equal ones as in the file: Detectron2's

@@ -1,5 +1,6 @@
 #include "cli/detections.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/check.h"
@@ -40,11 +41,29 @@ std::vector<std::int64_t> first_rows(const Tensor* splits, std::size_t images, s
   return first;
 }
 
+// Names are bytes of a file: no control character may reach a terminal.
+std::vector<std::string> class_names(const ModelInfo& info) {
+  const auto it = info.arguments.find("class_names");
+  if (it == info.arguments.end()) return {};
+  const auto* names = std::get_if<std::vector<std::string>>(&it->second);
+  check<InvalidModel>(names != nullptr, "net argument 'class_names' has the wrong type");
+  std::vector<std::string> printable = *names;
+  for (std::string& name : printable)
+    std::ranges::replace_if(
+        name, [](char c) { return static_cast<unsigned char>(c) < ' ' || c == '\x7F'; }, '?');
+  return printable;
+}
+
 }  // namespace
 
 std::span<const float> Detections::box(std::int64_t row) const {
   const auto columns = static_cast<std::size_t>(boxes.dim(1));
   return boxes.values<float>().subspan(static_cast<std::size_t>(row) * columns, columns);
+}
+
+std::string Detections::name(std::int64_t row) const {
+  const auto label = static_cast<std::size_t>(labels[static_cast<std::size_t>(row)]);
+  return label < names.size() ? names[label] : std::string();
 }
 
 cv::Mat Detections::mask(std::int64_t row) const {
@@ -57,7 +76,7 @@ cv::Mat Detections::mask(std::int64_t row) const {
   return {static_cast<int>(height), static_cast<int>(width), CV_32FC1, const_cast<float*>(values)};
 }
 
-std::optional<Detections> find_detections(const Tensors& outputs, std::size_t images) {
+std::optional<Detections> find_detections(const Model& model, const Tensors& outputs, std::size_t images) {
   const Tensor *boxes = find(outputs, "bbox_nms"), *scores = find(outputs, "score_nms"),
                *classes = find(outputs, "class_nms");
   if (!boxes || !scores || !classes) return std::nullopt;
@@ -69,6 +88,7 @@ std::optional<Detections> find_detections(const Tensors& outputs, std::size_t im
   for (const float value : checked(*classes, "class_nms", 1, rows).values<float>())
     found.labels.push_back(whole(value, "class_nms"));
   if (const Tensor* masks = find(outputs, "mask_fcn_probs")) found.masks = checked(*masks, "mask_fcn_probs", 4, rows);
+  found.names = class_names(model.info());
   found.first = first_rows(find(outputs, "batch_splits"), images, rows);
   return found;
 }

@@ -40,7 +40,9 @@ Tensors net_inputs(const Model& model, const std::vector<cv::Mat>& images) {
   std::vector<ImageView> views;
   for (const cv::Mat& image : images)
     views.push_back({image.data, image.rows, image.cols, static_cast<std::int64_t>(image.step[0])});
-  const NetInputs made = to_net_inputs(views, model.info().size_divisibility);
+  InputRule rule = input_rule(model);
+  rule.pixel_mean.clear();  // padded with black, as Caffe2's programs do
+  const NetInputs made = to_net_inputs(views, rule);
   Tensors inputs{{"data", made.data}, {"im_info", made.im_info}};
   // What else the net wants, and that is not a detector's input, the session reports.
   std::erase_if(inputs, [&](const auto& input) { return std::ranges::count(model.inputs(), input.first) == 0; });
@@ -73,7 +75,7 @@ void dump(const std::filesystem::path& folder, const Tensors& outputs) {
 void report(const Options& options, const Model& model, const std::vector<cv::Mat>& images, const Tensors& outputs) {
   print_shapes(std::cout, model.outputs(), outputs);
   if (!options.dump_dir.empty()) dump(options.dump_dir, outputs);
-  const auto found = find_detections(outputs, images.size());
+  const auto found = find_detections(model, outputs, images.size());
   if (found) {
     print_predictions(std::cout, *found, options.images, options.score_threshold);
     write_masks(*found, options.output_dir, options.score_threshold);

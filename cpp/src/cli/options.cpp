@@ -69,11 +69,17 @@ constexpr std::string_view kHead =
 
   caffe2_mask_rcnn --predict_net=model.pb --init_net=model_init.pb --input=photo.jpg --visualize=found.png
 
-The image goes in as it is: BGR, neither resized nor normalised. It is padded inside where the net needs that, and
+The image goes in with the channels that the model's file asks for (input_format; without it BGR), neither resized nor
+normalised. It is padded inside where the net needs that, and
 boxes are in pixels of the image: (x0, y0, x1, y1), or (center x, center y, width, height, degrees) where the net
 predicts rotated ones. The net runs once to warm up, then three times for the latency. Detections are printed, and
 the mask of each is written as an 8-bit picture (255: probability 1) of the size that the net gives. For outputs
 that are not detections, shapes are printed; --dump_dir has their values.
+
+Images are read as d2deploy.images.read_image reads them in Python, whatever the format: upright as EXIF says, gray and
+palettes as colors, without alpha (what it hid shows), of 16 bits the high byte, of several pages the first. Integers of
+other sizes and floating point are refused, as no file tells what is white in them; so are animated WebP and more than
+178956970 pixels.
 )";
 
 constexpr std::string_view kTail = R"(

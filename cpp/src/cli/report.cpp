@@ -33,8 +33,9 @@ std::string short_name(const std::string& blob) {
 void print_prediction(std::ostream& out, const Detections& found, std::int64_t row, std::int64_t index) {
   std::string corners;
   for (const float value : found.box(row)) corners += join(corners.empty() ? "" : ", ", value);
+  const std::string name = found.name(row);
   out << join("Prediction ", index, found.box(row).size() == 4 ? ", xyxy=(" : ", cxcywha=(", corners,
-              "); score=", found.score(row), "; label=", found.labels[row], '\n');
+              "); score=", found.score(row), "; label=", found.labels[row], name.empty() ? "" : "; name=", name, '\n');
 }
 
 // Rows of words in columns as wide as needed; the first `numbers` columns are flush right, the last is not padded.

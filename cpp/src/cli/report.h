@@ -15,7 +15,8 @@ void print_latency(std::ostream& out, std::vector<double> seconds, bool details)
 /// One line per output, in the model's order: name, shape, element type. Detections go by their short names.
 void print_shapes(std::ostream& out, const std::vector<std::string>& order, const Tensors& outputs);
 
-/// One line per detection whose score is at least `threshold`, counted within its image.
+/// One line per detection whose score is at least `threshold`, counted within its image; with the
+/// name of its class where the model's file tells it.
 void print_predictions(std::ostream& out, const Detections& found, const std::vector<std::filesystem::path>& images,
                        float threshold);
 

@@ -99,7 +99,9 @@ cv::Mat draw(const cv::Mat& photo, const Detections& found, std::size_t image, f
     const Corners corners = corners_of(box);
     for (std::size_t k = 0; k < 4; ++k)
       cv::line(picture, pixel_of(corners[k], picture), pixel_of(corners[(k + 1) % 4], picture), color, 1, cv::LINE_AA);
-    draw_text(picture, join(found.labels[row], ": ", fixed(found.score(row), 2)), pixel_of(corners[0], picture), color);
+    const std::string name = found.name(row);
+    const std::string label = name.empty() ? join(found.labels[row]) : name;
+    draw_text(picture, join(label, ": ", fixed(found.score(row), 2)), pixel_of(corners[0], picture), color);
   });
   return picture;
 }

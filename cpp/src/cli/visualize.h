@@ -12,7 +12,8 @@ namespace d2deploy::cli {
 /// mask<i>.png in `folder`, or mask<image>_<i>.png with several images.
 void write_masks(const Detections& found, const std::filesystem::path& folder, float threshold);
 
-/// Draws boxes, "class: score" and pasted masks of the detections of one image with a score of at least `threshold`.
+/// Draws boxes, "class: score" (its name where that is known) and pasted masks of the detections of one image with a
+/// score of at least `threshold`.
 cv::Mat draw(const cv::Mat& photo, const Detections& found, std::size_t image, float threshold);
 
 /// `file`, with "_<image>" before the extension where there are several images.

@@ -55,32 +55,6 @@ std::int64_t channels_of(ChannelOrder order, std::int64_t otherwise) {
   return order == ChannelOrder::gray ? 1 : is_colour(order) ? 3 : otherwise;
 }
 
-void check_image(const ImageView& image, const InputRule& rule) {
-  check(image.data != nullptr && image.height > 0 && image.width > 0 && image.channels > 0,
-        "the image is empty: ", image.height, " x ", image.width, " pixels of ", image.channels, " channels");
-  check(image.channels == channels_of(image.order, image.channels), "the image has ", image.channels,
-        " channels, its order says ", channels_of(image.order, image.channels));
-  check(image.row_bytes / image.channels >= image.width, "row_bytes of the image is ", image.row_bytes,
-        ", wanted at least ", image.channels, " * ", image.width);
-  const bool converts = image.order != ChannelOrder::as_is && rule.order != ChannelOrder::as_is;
-  check(converts || image.channels == rule.channels, "the image has ", image.channels, " channels, the model takes ",
-        rule.channels);
-}
-
-// Which channel of the image each plane takes.
-std::vector<PlaneSource> planes_of(const ImageView& image, const InputRule& rule) {
-  std::vector<PlaneSource> planes;
-  for (std::int64_t c = 0; c < rule.channels; ++c) {
-    std::int64_t from = c;
-    if (image.channels == 1)
-      from = 0;
-    else if (is_colour(image.order) && is_colour(rule.order) && image.order != rule.order)
-      from = 2 - c;
-    planes.push_back({from, rule.pixel_mean[static_cast<std::size_t>(c)]});
-  }
-  return planes;
-}
-
 Size padded(Size size, std::int64_t divisibility) {
   const std::int64_t unit = std::max<std::int64_t>(divisibility, 1);
   const auto up = [&](std::int64_t n) { return (n + unit - 1) / unit * unit; };
@@ -115,6 +89,37 @@ void fill_planes(const T* image, Size size, const InputRule& rule, Tensor& data)
 
 }  // namespace
 
+void check_image(const ImageView& image, const InputRule& rule) {
+  check(image.data != nullptr && image.height > 0 && image.width > 0 && image.channels > 0,
+        "the image is empty: ", image.height, " x ", image.width, " pixels of ", image.channels, " channels");
+  check(image.channels == channels_of(image.order, image.channels), "the image has ", image.channels,
+        " channels, its order says ", channels_of(image.order, image.channels));
+  check(image.row_bytes / image.channels >= image.width, "row_bytes of the image is ", image.row_bytes,
+        ", wanted at least ", image.channels, " * ", image.width);
+  const bool converts = image.order != ChannelOrder::as_is && rule.order != ChannelOrder::as_is;
+  check(converts || image.channels == rule.channels, "the image has ", image.channels, " channels, the model takes ",
+        rule.channels);
+}
+
+std::vector<PlaneSource> planes_of(const ImageView& image, const InputRule& rule) {
+  std::vector<PlaneSource> planes;
+  for (std::int64_t c = 0; c < rule.channels; ++c) {
+    std::int64_t from = c;
+    if (image.channels == 1)
+      from = 0;
+    else if (is_colour(image.order) && is_colour(rule.order) && image.order != rule.order)
+      from = 2 - c;
+    planes.push_back({from, rule.pixel_mean[static_cast<std::size_t>(c)]});
+  }
+  return planes;
+}
+
+SourceImage::SourceImage(const ImageView& image, const InputRule& rule) : view(image) {
+  if (!is_colour(image.order) || rule.order != ChannelOrder::gray) return;
+  gray = luminance(image);
+  view = {gray.data(), image.height, image.width, image.width, 1, ChannelOrder::gray};
+}
+
 InputRule input_rule_of(const ModelInfo& info, const DetectorOptions& options) {
   InputRule rule;
   rule.pixel_mean = info.pixel_mean;
@@ -143,17 +148,17 @@ InputRule input_rule_of(const ModelInfo& info, const DetectorOptions& options) {
   return rule;
 }
 
+InputRule input_rule(const Model& model) {
+  return guarded([&] { return input_rule_of(model.info(), {}); });
+}
+
 FedImage feed(const ImageView& image, const InputRule& rule, bool caffe2_scale) {
   check_image(image, rule);
-  ImageView source = image;
-  std::vector<std::uint8_t> gray;
-  if (is_colour(image.order) && rule.order == ChannelOrder::gray) {
-    gray = luminance(image);
-    source = {gray.data(), image.height, image.width, image.width, 1, ChannelOrder::gray};
-  }
+  const SourceImage source(image, rule);
   const Size size = shortest_edge(image.height, image.width, rule.min_size, rule.max_size);
   FedImage fed = allocate_fed(rule, size, {image.height, image.width}, caffe2_scale);
-  resize_into_planes(source, size, planes_of(source, rule), {fed.data.dim(2), fed.data.dim(3)}, fed.data.data<float>());
+  resize_into_planes(source.view, size, planes_of(source.view, rule), {fed.data.dim(2), fed.data.dim(3)},
+                     fed.data.data<float>());
   return fed;
 }
 

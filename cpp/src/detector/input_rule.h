@@ -1,11 +1,28 @@
 // What a model's file says about images, and images brought to it.
 #pragma once
 #include "detector/detections.h"
+#include "detector/resize.h"
 
 namespace d2deploy {
 
 /// Throws InvalidModel where the file's arguments cannot be, Unsupported where its `input_format` is unknown.
 InputRule input_rule_of(const ModelInfo& info, const DetectorOptions& options);
+
+/// Throws InvalidArgument where the image is empty, or its channels do not suit the model.
+void check_image(const ImageView& image, const InputRule& rule);
+
+/// An image, or its luminance where the model is gray and it is not; the memory of that.
+struct SourceImage {
+  SourceImage(const ImageView& image, const InputRule& rule);
+  SourceImage(SourceImage&&) = default;  // no copies: the view is of this one's memory
+  SourceImage& operator=(SourceImage&&) = default;
+
+  std::vector<std::uint8_t> gray;
+  ImageView view;
+};
+
+/// Which channel of the image each plane takes, and what it is padded with.
+std::vector<PlaneSource> planes_of(const ImageView& image, const InputRule& rule);
 
 /// The net's inputs for one image, and the size that it has in them without padding.
 struct FedImage {
