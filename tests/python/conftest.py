@@ -96,7 +96,7 @@ class Conversion(NamedTuple):
 @pytest.fixture(scope="session")
 def converted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Conversion]:
     """Converts a trained model of tests/data/shapes, once; the retinanet with all that the command can do."""
-    from d2deploy import cli
+    from d2deploy.cli import convert as command
 
     def convert(name: str) -> Conversion:
         folder, shapes = tmp_path_factory.mktemp(name) / "model", ROOT / "tests" / "data" / "shapes"
@@ -108,7 +108,7 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Conve
             *("MODEL.WEIGHTS", source / "model_final.pkl", "MODEL.DEVICE", "cuda"),  # recorded; nothing runs there
         ]
         with contextlib.redirect_stdout(io.StringIO()) as out:
-            code = cli.main([str(argument) for argument in arguments])
+            code = command.main([str(argument) for argument in arguments])
         return Conversion(code, out.getvalue(), folder)
 
     return functools.cache(convert)
