@@ -219,7 +219,7 @@ def test_boxes_at_the_border_of_a_tiny_picture() -> None:
 
 
 @pytest.fixture
-def annotations(tmp_path: Path) -> Path:
+def val_json(tmp_path: Path) -> Path:
     """Six of the images, and their annotations."""
     data = json.loads((VAL / "annotations.json").read_text())
     data["images"] = data["images"][:6]
@@ -233,7 +233,7 @@ def annotations(tmp_path: Path) -> Path:
 def test_eval_gives_what_the_library_gives(
     command: Command,  # noqa: F811
     folder: Path,
-    annotations: Path,
+    val_json: Path,
     tmp_path: Path,
 ) -> None:
     from d2deploy import Predictor
@@ -242,18 +242,18 @@ def test_eval_gives_what_the_library_gives(
 
     root, out = VAL / "images", tmp_path / "ap.json"
     code, text, error = command(
-        "eval", folder, "--dataset-json", annotations, "--image-root", root, "--json", out, "--threads", 1
+        "eval", folder, "--dataset-json", val_json, "--image-root", root, "--json", out, "--threads", 1
     )
     assert code == 0, error
     model = Predictor(folder, threads=1).model
-    wanted = evaluate(load_dataset(annotations, root), lambda one: model([one])[0], ImageReader(192, 320, "BGR"))
+    wanted = evaluate(load_dataset(val_json, root), lambda one: model([one])[0], ImageReader(192, 320, "BGR"))
     have = json.loads(out.read_text())
     assert have.keys() == wanted.keys() == {"bbox", "segm"}
     assert have["segm"]["AP"] == pytest.approx(wanted["segm"]["AP"])
     assert have["bbox"]["AP"] > 20
     assert f"bbox AP  {have['bbox']['AP']:.3f}" in re.sub(" +", "  ", text).replace("bbox  AP", "bbox AP")
     code, _, error = command(
-        "eval", folder, "--dataset-json", annotations, "--image-root", root, "--tasks", "keypoints", "--threads", 1
+        "eval", folder, "--dataset-json", val_json, "--image-root", root, "--tasks", "keypoints", "--threads", 1
     )
     assert code == 1
     assert "keypoints" in error
@@ -272,21 +272,21 @@ def test_eval_gives_what_the_library_gives(
 def test_errors_of_eval(
     command: Command,  # noqa: F811
     example: Path,
-    annotations: Path,
+    val_json: Path,
     arguments: list[str],
     message: str,
 ) -> None:
-    given = [a.replace("VAL", str(annotations)).replace("IMAGES", str(VAL / "images")) for a in arguments]
+    given = [a.replace("VAL", str(val_json)).replace("IMAGES", str(VAL / "images")) for a in arguments]
     code, _, error = command("eval", example, *given)
     assert code == 1
     assert re.search(message, error), error
 
 
-def test_repairs_are_shown(command: Command, example: Path, annotations: Path) -> None:  # noqa: F811
-    data = json.loads(annotations.read_text())
+def test_repairs_are_shown(command: Command, example: Path, val_json: Path) -> None:  # noqa: F811
+    data = json.loads(val_json.read_text())
     del data["annotations"][0]["area"]
-    annotations.write_text(json.dumps(data))
-    arguments = ["--dataset-json", annotations, "--image-root", VAL / "images", "--tasks", "bbox", "--threads", 1]
+    val_json.write_text(json.dumps(data))
+    arguments = ["--dataset-json", val_json, "--image-root", VAL / "images", "--tasks", "bbox", "--threads", 1]
     _, _, error = command("eval", example, *arguments, "--min-size", 32, "--max-size", 64)
     assert re.search(r"^warning: .*area", error, re.MULTILINE), error
 

@@ -149,7 +149,7 @@ def _predict_all(args: argparse.Namespace, detector: Any, sources: Sequence[Sour
                     results.add(found, number, frame.name, detector.class_names)
             if args.output:
                 with times.of("draw"):
-                    _draw(frame, found, detector, args.output)
+                    _draw(frame, frame.pixels, found, detector, args.output)
             tqdm.write(f"{frame.name}: {_summary(found, detector.class_names)}", file=sys.stdout)
             bar.set_postfix_str(str(times), refresh=False)
             bar.update()
@@ -185,12 +185,12 @@ def class_name(names: Sequence[str], number: int) -> str:
     return names[number] if 0 <= number < len(names) else f"class {number}"
 
 
-def _draw(frame: Frame, found: dict[str, Any], detector: Any, folder: Path) -> None:
+def _draw(frame: Frame, pixels: NDArray[np.uint8], found: dict[str, Any], detector: Any, folder: Path) -> None:
     from PIL import Image
 
     from d2deploy.cli.drawing import draw
 
-    drawn: NDArray[np.uint8] = draw(frame.pixels, found, detector.class_names, detector.stuff_class_names)
+    drawn: NDArray[np.uint8] = draw(pixels, found, detector.class_names, detector.stuff_class_names)
     path = folder / frame.output.with_name(frame.output.name + frame.suffix)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -154,10 +154,11 @@ def needs(what: str, extra: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] == "d2deploy":
+        package = (error.name or "").partition(".")[0]
+        if package == "d2deploy":
             raise
         raise Unsupported(
-            f"{what} needs the Python package {error.name}, which is not installed; "
+            f"{what} needs the Python package {package}, which is not installed; "
             f"install what it needs with: pip install 'd2deploy[{extra}]'"
         ) from error
 
