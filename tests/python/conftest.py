@@ -112,3 +112,18 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Conve
         return Conversion(code, out.getvalue(), folder)
 
     return functools.cache(convert)
+
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs the command `d2deploy`: its exit code, and what it prints to stdout and stderr."""
+    from d2deploy import cli
+
+    def run(*arguments: Any) -> tuple[int, str, str]:
+        code = cli.main([str(argument) for argument in arguments])
+        return (code, *capsys.readouterr())
+
+    return run

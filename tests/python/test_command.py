@@ -8,13 +8,12 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, Command
 
 from d2deploy import cli
 from d2deploy.cli import shared
@@ -27,19 +26,7 @@ else:
     _ext = pytest.importorskip("d2deploy._ext", reason="not built: cmake --preset dev && cmake --build --preset dev")
 
 COMMANDS = ("predict", "eval", "info", "verify", "benchmark", "graph", "convert")
-Command = Callable[..., tuple[int, str, str]]
 SMALL = ("--threads", 1, "--min-size", 96, "--max-size", 160)
-
-
-@pytest.fixture
-def command(capsys: pytest.CaptureFixture[str]) -> Command:
-    """Runs the command: its exit code, and what it prints to stdout and stderr."""
-
-    def run(*arguments: Any) -> tuple[int, str, str]:
-        code = cli.main([str(argument) for argument in arguments])
-        return (code, *capsys.readouterr())
-
-    return run
 
 
 def in_process(*arguments: Any, **options: Any) -> subprocess.CompletedProcess[str]:

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from conftest import ROOT, Conversion
+from conftest import ROOT, Command, Conversion
 from PIL import Image
 from pycocotools import mask as rle_code
-from test_command import Command, command  # noqa: F401  # a fixture
 
 from d2deploy.cli import drawing
 from d2deploy.cli.pictures import find_sources, read_ahead
@@ -42,7 +41,7 @@ def pixels(path: Path) -> Array:
 # ---- predict ---------------------------------------------------------------------------------------
 
 
-def test_results_are_those_of_the_predictor(command: Command, folder: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_results_are_those_of_the_predictor(command: Command, folder: Path, tmp_path: Path) -> None:
     from d2deploy import Predictor
 
     file = tmp_path / "found.json"
@@ -66,7 +65,7 @@ def test_results_are_those_of_the_predictor(command: Command, folder: Path, tmp_
     assert re.search(r"1 pictures; mean of one: decode [\d.]+ ms, predict [\d.]+ ms, encode", out)
 
 
-def test_detections_are_drawn_where_they_are(command: Command, folder: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_detections_are_drawn_where_they_are(command: Command, folder: Path, tmp_path: Path) -> None:
     png = tmp_path / "in" / "shapes.png"
     png.parent.mkdir()
     Image.fromarray(pixels(PICTURE)).save(png)
@@ -84,7 +83,7 @@ def test_detections_are_drawn_where_they_are(command: Command, folder: Path, tmp
 
 
 def test_what_cannot_be_read_does_not_stop_the_others(
-    command: Command,  # noqa: F811
+    command: Command,
     example: Path,
     tmp_path: Path,
 ) -> None:
@@ -101,7 +100,7 @@ def test_what_cannot_be_read_does_not_stop_the_others(
     assert {result["image_id"] for result in json.loads((tmp_path / "x.json").read_text())} == {2, 4}
 
 
-def test_class_names(command: Command, folder: Path, example: Path) -> None:  # noqa: F811
+def test_class_names(command: Command, folder: Path, example: Path) -> None:
     names = _ext.Detector(folder / "model.pb", folder / "model_init.pb", threads=1).class_names
     code, out, error = command("predict", folder, "--show-classes", "--threads", 1)
     assert (code, error) == (0, "")
@@ -127,7 +126,7 @@ def test_class_names(command: Command, folder: Path, example: Path) -> None:  # 
     ],
 )
 def test_wrong_use(
-    command: Command,  # noqa: F811
+    command: Command,
     example: Path,
     tmp_path: Path,
     arguments: list[str],
@@ -150,7 +149,7 @@ def test_names_of_what_is_drawn_never_collide(tmp_path: Path) -> None:
     assert [str(source.output) for source in sources] == ["x", "x_2", "x_3", "x_4"]
 
 
-def test_videos(command: Command, example: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_videos(command: Command, example: Path, tmp_path: Path) -> None:
     cv2 = pytest.importorskip("cv2")
     path = tmp_path / "film.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
@@ -230,33 +229,30 @@ def val_json(tmp_path: Path) -> Path:
     return path
 
 
-def test_eval_gives_what_the_library_gives(
-    command: Command,  # noqa: F811
-    folder: Path,
-    val_json: Path,
+@pytest.mark.parametrize("name", ["mask_rcnn", "keypoint_rcnn", "panoptic_fpn", "retinanet"])
+def test_eval_gives_what_detectron2_gives(
+    command: Command,
+    converted: Callable[[str], Conversion],
+    name: str,
     tmp_path: Path,
 ) -> None:
-    from d2deploy import Predictor
-    from d2deploy.evaluation import evaluate, load_dataset
-    from d2deploy.images import ImageReader
-
-    root, out = VAL / "images", tmp_path / "ap.json"
-    code, text, error = command(
-        "eval", folder, "--dataset-json", val_json, "--image-root", root, "--json", out, "--threads", 1
-    )
+    data = ["--dataset-json", VAL / "annotations.json", "--image-root", VAL / "images", "--threads", 1]
+    code, text, error = command("eval", converted(name).folder, *data, "--json", tmp_path / "ap.json")
     assert code == 0, error
-    model = Predictor(folder, threads=1).model
-    wanted = evaluate(load_dataset(val_json, root), lambda one: model([one])[0], ImageReader(192, 320, "BGR"))
-    have = json.loads(out.read_text())
-    assert have.keys() == wanted.keys() == {"bbox", "segm"}
-    assert have["segm"]["AP"] == pytest.approx(wanted["segm"]["AP"])
-    assert have["bbox"]["AP"] > 20
-    assert f"bbox AP  {have['bbox']['AP']:.3f}" in re.sub(" +", "  ", text).replace("bbox  AP", "bbox AP")
-    code, _, error = command(
-        "eval", folder, "--dataset-json", val_json, "--image-root", root, "--tasks", "keypoints", "--threads", 1
-    )
+    have = json.loads((tmp_path / "ap.json").read_text())
+    wanted = json.loads((VAL.parent / name / "detectron2.json").read_text())["ap"]
+    assert have["bbox"]["AP"] > 10
+    for task in wanted.keys() & {"bbox", "segm", "keypoints"}:
+        for metric, value in wanted[task].items():
+            assert have[task][metric] == (None if value is None else pytest.approx(value, abs=0.01)), (task, metric)
+    assert re.search(rf"^bbox AP +{have['bbox']['AP']:.3f}$", text, re.MULTILINE), text
+
+
+def test_tasks_that_the_model_has_not(command: Command, example: Path) -> None:
+    data = ["--dataset-json", VAL / "annotations.json", "--image-root", VAL / "images", "--threads", 1]
+    code, _, error = command("eval", example, *data, "--tasks", "bbox,keypoints", "--min-size", 32, "--max-size", 64)
     assert code == 1
-    assert "keypoints" in error
+    assert "the model gives no pred_keypoints, which keypoints AP needs" in error
 
 
 @pytest.mark.parametrize(
@@ -270,7 +266,7 @@ def test_eval_gives_what_the_library_gives(
     ],
 )
 def test_errors_of_eval(
-    command: Command,  # noqa: F811
+    command: Command,
     example: Path,
     val_json: Path,
     arguments: list[str],
@@ -282,7 +278,7 @@ def test_errors_of_eval(
     assert re.search(message, error), error
 
 
-def test_repairs_are_shown(command: Command, example: Path, val_json: Path) -> None:  # noqa: F811
+def test_repairs_are_shown(command: Command, example: Path, val_json: Path) -> None:
     data = json.loads(val_json.read_text())
     del data["annotations"][0]["area"]
     val_json.write_text(json.dumps(data))
