@@ -50,6 +50,13 @@ def add_to(commands: Commands) -> None:
         nargs="+",
         help="some of bbox, segm, keypoints, panoptic (default: all that the model and the\nannotations have)",
     )
+    add(
+        "--keypoint-sigmas",
+        metavar="S",
+        nargs="+",
+        type=float,
+        help="how exactly each keypoint is labelled (default: what the model's file says,\nor COCO's)",
+    )
     add("--json", metavar="OUT", type=Path, help="write the metrics to this file: task -> metric -> percent")
     add_picture_rule(parser)
     add_runtime(parser)
@@ -73,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
             tasks=[task for tasks in args.tasks for task in tasks.split(",")] if args.tasks else None,
             classes=model.class_names or None,
             stuff_classes=model.stuff_class_names or None,
+            keypoint_sigmas=args.keypoint_sigmas or model.info.get("keypoint_oks_sigmas", ()),
             progress=args.dataset_json.stem,
         )
     print(format_table({"percent": metrics}))
