@@ -1,8 +1,8 @@
 """What a predict net says about itself besides its operators: Detectron2's arguments, and our own.
 
 Ours, which other readers ignore, tell how a picture becomes `data` and what the outputs mean: `input_format`,
-`pixel_mean`, `min_size_test`, `max_size_test`, `class_names`, `stuff_class_names`, `keypoint_oks_sigmas` for the metric of
-keypoints, and RetinaNet's `cell_anchors` and `anchor_strides` as plain numbers. Padding with `pixel_mean` gives exactly
+`pixel_mean`, `min_size_test`, `max_size_test`, `class_names`, `stuff_class_names`, `keypoint_oks_sigmas` for keypoint
+AP, and RetinaNet's `cell_anchors` and `anchor_strides` as plain numbers. Padding with `pixel_mean` gives exactly
 what Detectron2 gives, since it pads after normalising.
 """
 
