@@ -96,7 +96,7 @@ class Conversion(NamedTuple):
 @pytest.fixture(scope="session")
 def converted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Conversion]:
     """Converts a trained model of tests/data/shapes, once; the retinanet with all that the command can do."""
-    from d2deploy import cli
+    from d2deploy.cli import convert as command
 
     def convert(name: str) -> Conversion:
         folder, shapes = tmp_path_factory.mktemp(name) / "model", ROOT / "tests" / "data" / "shapes"
@@ -108,7 +108,22 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Conve
             *("MODEL.WEIGHTS", source / "model_final.pkl", "MODEL.DEVICE", "cuda"),  # recorded; nothing runs there
         ]
         with contextlib.redirect_stdout(io.StringIO()) as out:
-            code = cli.main([str(argument) for argument in arguments])
+            code = command.main([str(argument) for argument in arguments])
         return Conversion(code, out.getvalue(), folder)
 
     return functools.cache(convert)
+
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs the command `d2deploy`: its exit code, and what it prints to stdout and stderr."""
+    from d2deploy import cli
+
+    def run(*arguments: Any) -> tuple[int, str, str]:
+        code = cli.main([str(argument) for argument in arguments])
+        return (code, *capsys.readouterr())
+
+    return run

@@ -50,7 +50,10 @@ CLEAN = {
         "import numpy, PIL.Image, pycocotools.coco, torch, tqdm\n"
         "from d2deploy import images\nfrom d2deploy.runtime import session\n"
     ),
-    "python/d2deploy/cli.py": "import torch, yaml\nfrom d2deploy import evaluation, export\n",
+    "python/d2deploy/cli/__init__.py": (
+        "import PIL, cv2, numpy, torch, tqdm, yaml\nfrom d2deploy import evaluation, export\n"
+    ),
+    "python/d2deploy/__main__.py": "from d2deploy.cli import main\n",
 }
 
 # file, its content, what the message must say

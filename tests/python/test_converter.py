@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import Conversion
 
-from d2deploy import cli
+from d2deploy.cli import convert
 
 ROOT = Path(__file__).parents[2]
 SHAPES = ROOT / "tests" / "data" / "shapes"
@@ -90,7 +90,7 @@ def test_help_of_the_script() -> None:
 def test_errors(
     arguments: list[str], code: int, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["--output", str(tmp_path / "model"), *arguments]) == code
+    assert convert.main(["--output", str(tmp_path / "model"), *arguments]) == code
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert re.search(message, error), error
@@ -99,7 +99,7 @@ def test_errors(
 
 @pytest.mark.skipif(find_spec("detectron2") is not None, reason="Detectron2 is installed here")
 def test_missing_detectron2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["--config-file", str(CONFIG), "--output", str(tmp_path), "--detectron2"]) == 1
+    assert convert.main(["--config-file", str(CONFIG), "--output", str(tmp_path), "--detectron2"]) == 1
     assert "Detectron2 cannot be imported" in capsys.readouterr().err
 
 
@@ -112,7 +112,7 @@ def test_files_that_disagree(
     monkeypatch.setattr(verify, "verify", lambda *_: fault)
     args = ["--config-file", str(CONFIG), "--output", str(tmp_path), "MODEL.WEIGHTS", str(WEIGHTS)]
     monkeypatch.setattr("d2deploy.export.api.Caffe2Tracer.export_caffe2", lambda _: _Nothing())
-    assert cli.main(args) == cli.DISAGREE
+    assert convert.main(args) == convert.DISAGREE
     assert "do not compute what PyTorch computes" in capsys.readouterr().err
 
 

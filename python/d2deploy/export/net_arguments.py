@@ -1,9 +1,9 @@
 """What a predict net says about itself besides its operators: Detectron2's arguments, and our own.
 
 Ours, which other readers ignore, tell how a picture becomes `data` and what the outputs mean: `input_format`,
-`pixel_mean`, `min_size_test`, `max_size_test`, `class_names`, `stuff_class_names`, and RetinaNet's `cell_anchors` and
-`anchor_strides` as plain numbers. Padding with `pixel_mean` gives exactly what Detectron2 gives, since it pads after
-normalising.
+`pixel_mean`, `min_size_test`, `max_size_test`, `class_names`, `stuff_class_names`, `keypoint_oks_sigmas` for keypoint
+AP, and RetinaNet's `cell_anchors` and `anchor_strides` as plain numbers. Padding with `pixel_mean` gives exactly
+what Detectron2 gives, since it pads after normalising.
 """
 
 from __future__ import annotations
@@ -51,6 +51,8 @@ def _ours(arch: Caffe2MetaArch, cfg: Any, class_names: ClassNames) -> Iterator[t
         yield "class_names", class_names.things
     if class_names.stuff and isinstance(arch, Caffe2PanopticFPN):
         yield "stuff_class_names", class_names.stuff
+    if cfg.MODEL.KEYPOINT_ON and cfg.TEST.KEYPOINT_OKS_SIGMAS:
+        yield "keypoint_oks_sigmas", [float(s) for s in cfg.TEST.KEYPOINT_OKS_SIGMAS]
     if isinstance(arch, Caffe2RetinaNet):
         generator = model.anchor_generator
         cells = [

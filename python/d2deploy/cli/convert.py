@@ -1,20 +1,16 @@
-"""caffe2_converter: a configuration and a checkpoint become model.pb and model_init.pb, compared and evaluated."""
+"""`d2deploy convert`, also `caffe2_converter`: a configuration and a checkpoint become model.pb and model_init.pb."""
 
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from importlib import import_module, resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from d2deploy.errors import DeviceError, Error, InternalError, InvalidArgument, InvalidModel, Unsupported
+from d2deploy.cli.shared import Commands, Parser, check_compiled, epilog, guarded, needs, shown_warnings, step, warn
+from d2deploy.errors import Error, InvalidArgument, Unsupported
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,41 +25,41 @@ text) and model.svg (the net as a picture). No sample image, no GPU and no Detec
 
 Ends by running PyTorch and the written files on an image and printing how far their outputs are apart.
 """
-EPILOG = """\
-examples:
+EXAMPLES = """\
   %(prog)s --config-file COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x.yaml --output ./caffe2_model \\
       MODEL.WEIGHTS model_final_f10217.pkl MODEL.DEVICE cpu
   %(prog)s --config-file config.yaml --output out --run-eval --dataset-json val.json --image-root val \\
-      MODEL.WEIGHTS model_final.pth
-
-exit codes:
-  0  all went well
-  1  wrong use, or an input that cannot be read
-  2  the model is wrong, or has parts that cannot be converted
-  3  the device failed, or an internal error
-  4  the files were written, but do not compute what PyTorch computes
-"""
+      MODEL.WEIGHTS model_final.pth"""
+CODES = "  4  the files were written, but do not compute what PyTorch computes\n"
 DISAGREE = 4
-EXIT_CODES: dict[type[Error], int] = {
-    InvalidArgument: 1,
-    InvalidModel: 2,
-    Unsupported: 2,
-    DeviceError: 3,
-    InternalError: 3,
-}
 
 
-class _Parser(argparse.ArgumentParser):
-    """Wrong use is an error like the others."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InvalidArgument(f"{message}; --help shows the usage")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="caffe2_converter", description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawTextHelpFormatter
+def add_to(commands: Commands) -> None:
+    _configure(
+        commands.add_parser(
+            "convert",
+            help="convert a Detectron2 model to Caffe2 files",
+            description=DESCRIPTION,
+            epilog=epilog(EXAMPLES, CODES),
+            formatter_class=argparse.RawTextHelpFormatter,
+        )
     )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command `caffe2_converter`: returns its exit code; errors go to stderr."""
+    parser = Parser(
+        prog="caffe2_converter",
+        description=DESCRIPTION,
+        epilog=epilog(EXAMPLES, CODES),
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
+    _configure(parser)
+    return guarded(lambda: _run(parser.parse_args(arguments)))
+
+
+def _configure(parser: Parser) -> None:
+    parser.set_defaults(run=_run)
     add = parser.add_argument
     add("--config-file", required=True, metavar="FILE", help="a YAML configuration, or the name of one of the zoo's")
     add("--output", required=True, metavar="DIR", type=Path, help="folder for the files; made where it is missing")
@@ -92,16 +88,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--import", dest="imports", metavar="MODULE", action="append", default=[], help="a module that registers parts")
     add("overrides", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="changes to the configuration")
-    return parser
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the converter and returns its exit code; errors go to stderr."""
-    try:
-        return _run(_parser().parse_args(arguments))
-    except Error as error:
-        print(f"error: {error}", file=sys.stderr)
-        return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -109,27 +95,28 @@ def _run(args: argparse.Namespace) -> int:
     for module in args.imports:
         _import(module)
     if args.run_eval or not args.no_verify:
-        _check_runtime()
-    import torch
+        check_compiled(", or give --no-verify, without --run-eval")
+    with needs("converting a model", "export"):
+        import torch
 
-    from d2deploy.export import Caffe2Tracer
+        from d2deploy.export import Caffe2Tracer
 
     if args.threads:
         torch.set_num_threads(args.threads)
     cfg, build = _configuration(args)
     datasets = _datasets(args, cfg) if args.run_eval else {}  # what is wrong with them is told before the long work
-    with _step("Building the model and loading its weights"):
+    with step("Building the model and loading its weights"):
         model = build()
-    with _step("Converting"):
+    with step("Converting"):
         tracer = Caffe2Tracer(cfg, model)
         converted = tracer.export_caffe2()
-    with _step(f"Writing {args.output}"):
+    with step(f"Writing {args.output}"):
         converted.save_protobuf(args.output)
     try:
-        with _step("Drawing model.svg"):
+        with step("Drawing model.svg"):
             converted.save_graph(args.output / "model.svg")
     except Unsupported as error:  # the picture is not worth losing the model for
-        print(f"warning: {error}", file=sys.stderr)
+        warn(str(error))
     agrees = args.no_verify or _verify(args, cfg, tracer)
     if args.run_eval:
         _evaluate(args, cfg, model, datasets)
@@ -156,17 +143,6 @@ def _import(module: str) -> None:
         import_module(module)
     except Exception as error:  # whatever the user's code raises
         raise InvalidArgument(f"--import {module}: {type(error).__name__}: {error}") from error
-
-
-def _check_runtime() -> None:
-    """Running the files needs the compiled library: better known before minutes of converting."""
-    try:
-        import_module("d2deploy.runtime")
-    except ImportError as error:
-        raise InvalidArgument(
-            f"the compiled module d2deploy._ext cannot be loaded ({error}); build it (in a source tree: cmake --preset "
-            "release && cmake --build --preset release), or give --no-verify, without --run-eval"
-        ) from error
 
 
 def _configuration(args: argparse.Namespace) -> tuple[Any, Callable[[], nn.Module]]:
@@ -197,6 +173,8 @@ def _of_detectron2(args: argparse.Namespace) -> tuple[Any, Callable[[], nn.Modul
         )
     except ImportError as error:
         raise InvalidArgument(f"--detectron2: Detectron2 cannot be imported ({error}); install it") from error
+    import yaml
+
     from d2deploy.checkpoint import load_weights
     from d2deploy.export import add_export_config
 
@@ -232,19 +210,6 @@ def _check_weights(args: argparse.Namespace, cfg: Any) -> None:
     raise InvalidArgument(f"MODEL.WEIGHTS {found}; {way_out}")
 
 
-@contextmanager
-def _step(name: str) -> Iterator[None]:
-    """Says what is going on, and how long it took."""
-    print(f"{name} ...", end=" ", flush=True)
-    start = time.monotonic()
-    try:
-        yield
-    except BaseException:
-        print("failed", flush=True)
-        raise
-    print(f"{time.monotonic() - start:.1f} s", flush=True)
-
-
 def _reader(cfg: Any) -> ImageReader:
     from d2deploy.images import ImageReader
 
@@ -256,7 +221,7 @@ def _verify(args: argparse.Namespace, cfg: Any, tracer: Caffe2Tracer) -> bool:
 
     with resources.as_file(resources.files("d2deploy") / "data" / "sample.jpg") as sample:
         image = _reader(cfg)(args.image or sample)["image"]
-    with _step("Comparing with PyTorch"):
+    with step("Comparing with PyTorch"):
         report = verify(tracer, args.output, image, args.threads)
     print(report)
     if not report.agrees:
@@ -268,27 +233,6 @@ def _verify(args: argparse.Namespace, cfg: Any, tracer: Caffe2Tracer) -> bool:
     return report.agrees
 
 
-@contextmanager
-def _warnings() -> Iterator[None]:
-    """Shows what the library has to say as this program's warnings, each once."""
-    told: set[str] = set()
-
-    def first(record: logging.LogRecord) -> bool:
-        new = record.getMessage() not in told
-        told.add(record.getMessage())
-        return new
-
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("warning: %(message)s"))
-    handler.addFilter(first)
-    logger = logging.getLogger("d2deploy")
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-
-
 # The objects or the segments of a data set, and where it has both, the segments too.
 DataSet = tuple["CocoDataset | PanopticDataset", "PanopticDataset | None"]
 
@@ -296,7 +240,7 @@ DataSet = tuple["CocoDataset | PanopticDataset", "PanopticDataset | None"]
 def _datasets(args: argparse.Namespace, cfg: Any) -> dict[str, DataSet]:
     from d2deploy.evaluation import load_dataset, load_datasets, load_panoptic
 
-    with _warnings():
+    with shown_warnings():
         if args.dataset_json:
             return {args.dataset_json.stem: (load_dataset(args.dataset_json, args.image_root), None)}
         panoptic = cfg.MODEL.META_ARCHITECTURE == "PanopticFPN"
@@ -312,7 +256,7 @@ def _evaluate(args: argparse.Namespace, cfg: Any, model: nn.Module, datasets: di
     files = Caffe2Model.load_protobuf(args.output, threads=args.threads, order="score")
     predictors = {"PyTorch": ModelPredictor(model), "Caffe2 files": lambda inputs: files([inputs])[0]}
     for name, dataset in datasets.items():
-        with _warnings():
+        with shown_warnings():
             answers = {who: _metrics(dataset, predictor, args, cfg, who) for who, predictor in predictors.items()}
         print(f"\n{name}: in percent")
         print(format_table(answers))
@@ -335,7 +279,3 @@ def _metrics(dataset: DataSet, predictor: Any, args: argparse.Namespace, cfg: An
         keypoint_sigmas=cfg.TEST.KEYPOINT_OKS_SIGMAS,
         progress=who,
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

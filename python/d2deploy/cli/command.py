@@ -1,0 +1,42 @@
+"""`d2deploy COMMAND ...`: finds the subcommand and runs it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+import d2deploy
+from d2deploy.cli import benchmark, convert, evaluate, graph, info, predict, verify
+from d2deploy.cli.shared import Parser, epilog, guarded
+
+EXAMPLES = """\
+  %(prog)s predict model street.jpg --output found
+  %(prog)s eval model --dataset-json val.json --image-root val
+  %(prog)s COMMAND --help"""
+COMMANDS = (predict, evaluate, info, verify, benchmark, graph, convert)
+
+
+def parser() -> Parser:
+    """That of all subcommands; what it gives has `run`, the function of the one that was chosen."""
+    top = Parser(
+        prog="d2deploy",
+        description="Runs converted Detectron2 models (a folder with model.pb and model_init.pb), and converts them.",
+        epilog=epilog(EXAMPLES),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"d2deploy {d2deploy.__version__}")
+    commands = top.add_subparsers(metavar="COMMAND", required=True, title="commands")
+    for command in COMMANDS:
+        command.add_to(commands)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit code; errors go to stderr."""
+
+    def run() -> int:
+        args = parser().parse_args(arguments)
+        code: int = args.run(args)
+        return code
+
+    return guarded(run)

@@ -1,0 +1,89 @@
+"""`d2deploy eval`: how good a model is on a data set, without PyTorch."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from d2deploy.cli.shared import (
+    Commands,
+    add_command,
+    add_model,
+    add_picture_rule,
+    add_runtime,
+    load_predictor,
+    needs,
+    picture_rule,
+    shown_warnings,
+)
+from d2deploy.errors import InvalidArgument
+
+DESCRIPTION = """\
+Evaluates a model on a data set in COCO's format, or in its panoptic one: average precision of boxes, masks and
+keypoints, panoptic quality, in percent. Annotations are checked before anything is predicted; what is put right in
+them, and how the model's classes differ, is shown as warnings.
+
+Needs the packages of d2deploy[eval].
+"""
+EXAMPLES = """\
+  %(prog)s model --dataset-json annotations/instances_val2017.json --image-root val2017
+  %(prog)s model --dataset-json val.json --image-root val --tasks bbox segm --json ap.json
+  %(prog)s model --dataset-json annotations/panoptic_val2017.json --image-root val2017"""
+
+
+def add_to(commands: Commands) -> None:
+    parser = add_command(commands, "eval", "measure AP and panoptic quality on a data set", DESCRIPTION, EXAMPLES)
+    add_model(parser)
+    add = parser.add_argument
+    add(
+        "--dataset-json",
+        metavar="FILE",
+        type=Path,
+        required=True,
+        help="annotations in COCO's format, or in its panoptic one with the PNG files\nin a folder of the same name "
+        "beside it",
+    )
+    add("--image-root", metavar="DIR", type=Path, required=True, help="the folder of the images")
+    add(
+        "--tasks",
+        metavar="TASK",
+        nargs="+",
+        help="some of bbox, segm, keypoints, panoptic (default: all that the model and the\nannotations have)",
+    )
+    add(
+        "--keypoint-sigmas",
+        metavar="S",
+        nargs="+",
+        type=float,
+        help="how exactly each keypoint is labelled (default: what the model's file says,\nor COCO's)",
+    )
+    add("--json", metavar="OUT", type=Path, help="write the metrics to this file: task -> metric -> percent")
+    add_picture_rule(parser)
+    add_runtime(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    with needs("evaluating", "eval"):
+        from d2deploy.evaluation import evaluate, format_table, load_dataset, write_metrics
+        from d2deploy.images import ImageReader
+    if args.json and (args.json.is_dir() or not args.json.parent.is_dir()):
+        raise InvalidArgument(f"--json {args.json}: cannot be written, wanted a file in a folder that is there")
+    with shown_warnings():
+        model = load_predictor(args).model
+        dataset = load_dataset(args.dataset_json, args.image_root)
+        rule = {**model.detector.input, **picture_rule(args)}
+        metrics = evaluate(
+            dataset,
+            lambda inputs: model([inputs])[0],
+            ImageReader(rule["min_size"], rule["max_size"], rule["input_format"]),
+            tasks=[task for tasks in args.tasks for task in tasks.split(",")] if args.tasks else None,
+            classes=model.class_names or None,
+            stuff_classes=model.stuff_class_names or None,
+            keypoint_sigmas=args.keypoint_sigmas or model.info.get("keypoint_oks_sigmas", ()),
+            progress=args.dataset_json.stem,
+        )
+    print(format_table({"percent": metrics}))
+    if args.json:
+        write_metrics(args.json, metrics)
+    return 0

@@ -1,0 +1,259 @@
+"""`d2deploy predict`: what a model finds in pictures, told, drawn, and as COCO results."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from d2deploy.cli.pictures import Frame, Source, find_sources, read_ahead
+from d2deploy.cli.shared import Commands, add_command, add_model, add_picture_rule, add_runtime, load_detector, needs
+from d2deploy.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+DESCRIPTION = """\
+Finds objects in pictures. Prints what each picture has; --output draws it, --json writes it as COCO results.
+
+A picture that cannot be read is told and does not stop the others; the exit code is then 1.
+Needs the packages of d2deploy[predict], for videos and cameras those of d2deploy[video] too.
+"""
+EXAMPLES = """\
+  %(prog)s model street.jpg --output found
+  %(prog)s model photos 'more/*.png' --threshold 0.7 --output found --json found.json
+  %(prog)s model drive.mp4 --output frames
+  %(prog)s model --show-classes"""
+
+
+def add_to(commands: Commands) -> None:
+    parser = add_command(commands, "predict", "find objects in pictures and videos", DESCRIPTION, EXAMPLES)
+    add_model(parser)
+    add = parser.add_argument
+    add(
+        "inputs",
+        metavar="INPUT",
+        nargs="*",
+        help="a picture, a folder of pictures, a pattern as 'photos/**/*.jpg',\na video file, the number of a camera",
+    )
+    add(
+        "--output",
+        metavar="DIR",
+        type=Path,
+        help="folder for the pictures with what was found drawn on them; made where it\nis missing. Frames of a video "
+        "become pictures",
+    )
+    add(
+        "--json",
+        metavar="FILE",
+        type=Path,
+        help="COCO results: image_id counts the pictures from 1, in the order of the\ninputs; category_id is the "
+        "model's class, counted from 0; file_name and\ncategory_name say what these are; masks are run lengths (RLE)",
+    )
+    add("--threshold", metavar="T", type=float, default=0.5, help="least score of what is shown and written (0.5)")
+    add("--show-classes", action="store_true", help="print the model's classes; INPUT may then be left out")
+    add_picture_rule(parser)
+    add_runtime(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    if not args.inputs and not args.show_classes:
+        raise InvalidArgument("INPUT is missing: a picture, a folder, a pattern, a video or a camera's number")
+    if not 0 <= args.threshold <= 1:
+        raise InvalidArgument(f"--threshold is {args.threshold}, must be from 0 to 1")
+    sources = find_sources(args.inputs)
+    _check_places(args, sources)
+    if sources:
+        with needs("predicting", "predict"):
+            import PIL  # noqa: F401  # what reads and draws pictures needs it
+            import tqdm  # noqa: F401
+    detector = load_detector(args)
+    if args.show_classes:
+        _show_classes("classes", detector.class_names)
+        if detector.stuff_class_names:
+            _show_classes("stuff classes", detector.stuff_class_names)
+    return _predict_all(args, detector, sources) if sources else 0
+
+
+def _check_places(args: argparse.Namespace, sources: Sequence[Source]) -> None:
+    """What would go wrong at the end is told at the start; no picture is overwritten."""
+    for source in sources if args.output else ():
+        if not source.moving and (args.output / source.output).parent.resolve() == source.path.parent.resolve():
+            raise InvalidArgument(f"--output {args.output} is the folder of {source.path}, which might be overwritten")
+    if args.json and args.json.is_dir():
+        raise InvalidArgument(f"--json {args.json} is a folder, wanted a file")
+    if args.output:
+        try:
+            args.output.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InvalidArgument(f"--output {args.output}: cannot be made: {error.strerror}") from error
+
+
+def _show_classes(label: str, names: Sequence[str]) -> None:
+    if not names:
+        print(f"{label}: the model's file does not tell their names")
+        return
+    print(f"{label}:")
+    for number, name in enumerate(names):
+        print(f"  {number:>4}  {name}")
+
+
+class _Times:
+    """Seconds that each kind of work took."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, float] = defaultdict(float)
+        self.pictures = 0
+
+    @contextmanager
+    def of(self, what: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.sums[what] += time.perf_counter() - start
+
+    def __str__(self) -> str:
+        """The means."""
+        return ", ".join(f"{what} {1000 * sum_ / max(self.pictures, 1):.1f} ms" for what, sum_ in self.sums.items())
+
+
+def _predict_all(args: argparse.Namespace, detector: Any, sources: Sequence[Source]) -> int:
+    from tqdm import tqdm
+
+    times, unreadable = _Times(), 0
+    total = None if any(source.moving for source in sources) else len(sources)
+    with ExitStack() as stack:
+        results = stack.enter_context(_Results(args.json)) if args.json else None
+        bar = stack.enter_context(tqdm(total=total, unit="picture", disable=None))  # None: shown on terminals alone
+        frames = read_ahead(sources)
+        stack.callback(frames.close)
+        for number, frame in enumerate(frames, start=1):
+            if frame.pixels is None:
+                unreadable += 1
+                tqdm.write(f"error: {frame.fault}", file=sys.stderr)
+                bar.update()
+                continue
+            times.pictures += 1
+            times.sums["decode"] += frame.seconds
+            with times.of("predict"):
+                found = _above(detector.predict(frame.pixels, "RGB"), args.threshold)
+            if results:
+                with times.of("encode"):
+                    results.add(found, number, frame.name, detector.class_names)
+            if args.output:
+                with times.of("draw"):
+                    _draw(frame, frame.pixels, found, detector, args.output)
+            tqdm.write(f"{frame.name}: {_summary(found, detector.class_names)}", file=sys.stdout)
+            bar.set_postfix_str(str(times), refresh=False)
+            bar.update()
+    return _end(times, unreadable)
+
+
+def _end(times: _Times, unreadable: int) -> int:
+    if times.pictures:
+        print(f"{times.pictures} pictures; mean of one: {times}")
+    if unreadable:
+        print(f"error: {unreadable} of {times.pictures + unreadable} pictures could not be read", file=sys.stderr)
+    return 1 if unreadable else 0
+
+
+def _above(found: dict[str, Any], threshold: float) -> dict[str, Any]:
+    """What has at least that score; of proposals, whose scores are no probabilities, all."""
+    if "classes" not in found:
+        return found
+    kept = found["scores"] >= threshold
+    rows = ("boxes", "scores", "classes", "masks", "keypoints")
+    return {name: value[kept] if name in rows else value for name, value in found.items()}
+
+
+def _summary(found: dict[str, Any], names: Sequence[str]) -> str:
+    """As "2 × circle, 1 × square"."""
+    if "classes" not in found:
+        return f"{len(found['scores'])} proposals"
+    counts = Counter(class_name(names, c) for c in found["classes"].tolist())
+    return ", ".join(f"{count} × {name}" for name, count in counts.most_common()) or "nothing"
+
+
+def class_name(names: Sequence[str], number: int) -> str:
+    return names[number] if 0 <= number < len(names) else f"class {number}"
+
+
+def _draw(frame: Frame, pixels: NDArray[np.uint8], found: dict[str, Any], detector: Any, folder: Path) -> None:
+    from PIL import Image
+
+    from d2deploy.cli.drawing import draw
+
+    drawn: NDArray[np.uint8] = draw(pixels, found, detector.class_names, detector.stuff_class_names)
+    path = folder / frame.output.with_name(frame.output.name + frame.suffix)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(drawn).save(path, quality=95)
+    except OSError as error:
+        raise InvalidArgument(f"{path}: cannot be written: {error}; choose another --output") from error
+
+
+class _Results:
+    """A file of COCO results, a line each, which is whole whenever the command ends."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.first = path, True
+
+    def __enter__(self) -> _Results:
+        try:
+            self.file: TextIO = self.path.open("w", encoding="utf-8")
+        except OSError as error:
+            raise InvalidArgument(f"--json {self.path}: cannot be written: {error.strerror}") from error
+        self.file.write("[")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self.file:
+            self.file.write("\n]\n")
+
+    def add(self, found: dict[str, Any], image_id: int, file_name: str, names: Sequence[str]) -> None:
+        for result in to_results(found, image_id, file_name, names):
+            self.file.write(("" if self.first else ",") + "\n" + json.dumps(result, allow_nan=False))
+            self.first = False
+
+
+def to_results(found: dict[str, Any], image_id: int, file_name: str, names: Sequence[str]) -> list[dict[str, Any]]:
+    """What was found in one picture as COCO results, as Detectron2 writes them.
+
+    Args:
+        found: as `Detector.predict` gives it.
+        image_id: the picture's.
+        file_name: the picture's.
+        names: of the classes.
+
+    Returns:
+        `bbox` is x y width height, of rotated boxes cx cy width height angle; keypoints are moved by -0.5, to the
+        centres of pixels; proposals have no category.
+    """
+    from d2deploy._ext import encode_masks
+
+    boxes = found["boxes"].astype(float)
+    if boxes.shape[1] == 4:
+        boxes[:, 2:] -= boxes[:, :2]
+    results = [
+        {"image_id": image_id, "file_name": file_name, "bbox": box, "score": score}
+        for box, score in zip(boxes.tolist(), found["scores"].tolist(), strict=True)
+    ]
+    for result, number in zip(results, found.get("classes", found["scores"][:0]).tolist()):
+        result.update(category_id=number, category_name=class_name(names, number))
+    if "masks" in found:
+        height, width = found["image_size"]
+        for result, counts in zip(results, encode_masks(found["masks"], found["boxes"], height, width), strict=True):
+            result["segmentation"] = {"size": [height, width], "counts": counts.decode("ascii")}
+    if "keypoints" in found:
+        points = found["keypoints"][:, :, [0, 1, 3]].astype(float)
+        points[:, :, :2] -= 0.5
+        for result, rows in zip(results, points.reshape(len(points), points.shape[1] * 3).tolist(), strict=True):
+            result["keypoints"] = rows
+    return results

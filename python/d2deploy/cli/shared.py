@@ -1,0 +1,218 @@
+"""What the subcommands share: how they are declared, their exit codes, and what they say on stderr."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from d2deploy.errors import DeviceError, Error, InternalError, InvalidArgument, InvalidModel, Unsupported
+
+if TYPE_CHECKING:
+    from d2deploy.runtime import Detector, Predictor
+
+# What `add_subparsers` gives, which argparse has no public name for.
+Commands = Any
+
+EXIT_CODES: dict[type[Error], int] = {
+    InvalidArgument: 1,
+    InvalidModel: 2,
+    Unsupported: 2,
+    DeviceError: 3,
+    InternalError: 3,
+}
+INTERRUPTED = 130  # as shells have it: 128 and the signal's number
+CODES = """\
+  0  all went well
+  1  wrong use, or an input that cannot be read
+  2  the model is wrong, or something is not available here: an operator, a device, a package
+  3  the device failed, or an internal error"""
+
+
+class Parser(argparse.ArgumentParser):
+    """Wrong use is an error like the others."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InvalidArgument(f"{message}; --help shows the usage")
+
+
+def epilog(examples: str, more_codes: str = "") -> str:
+    """What stands below the options in a help text."""
+    return f"examples:\n{examples}\n\nexit codes:\n{CODES}\n{more_codes}  {INTERRUPTED}  interrupted (Ctrl-C)"
+
+
+def add_command(commands: Commands, name: str, summary: str, description: str, examples: str) -> Parser:
+    """Declares a subcommand.
+
+    Args:
+        commands: those of the parser.
+        name: the subcommand's.
+        summary: what it does, for the list of all.
+        description: the same for its own help.
+        examples: lines of commands, each indented by two spaces.
+    """
+    parser: Parser = commands.add_parser(
+        name,
+        help=summary,
+        description=description,
+        epilog=epilog(examples),
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
+    return parser
+
+
+def add_model(parser: Parser) -> None:
+    parser.add_argument("model", metavar="MODEL_DIR", type=Path, help="folder with model.pb and model_init.pb")
+
+
+def add_runtime(parser: Parser) -> None:
+    """Options of what runs a net."""
+    add = parser.add_argument
+    add("--threads", metavar="N", type=int, default=0, help="threads of a run (default: all that it may use)")
+    add("--precision", default="float32", help="float32 (default) or bfloat16, which is slow so far")
+    add("--device", default="cpu", help="cpu (default)")
+
+
+def add_picture_rule(parser: Parser) -> None:
+    """Options of what pictures become before the net."""
+    add = parser.add_argument
+    add(
+        "--input-format",
+        metavar="FORMAT",
+        help="channels that the model was trained on: BGR, RGB or L (default: what its\nfile says, or BGR)",
+    )
+    add(
+        "--min-size",
+        metavar="N",
+        type=int,
+        help="shorter side that pictures are resized to, 0: not at all (default: what the\nfile says, or 800)",
+    )
+    add(
+        "--max-size",
+        metavar="N",
+        type=int,
+        help="most that the longer side may be (default: what the file says, or 1333)",
+    )
+
+
+def picture_rule(args: argparse.Namespace) -> dict[str, Any]:
+    """What of `Detector.input` is given on the command line."""
+    given = {"input_format": args.input_format, "min_size": args.min_size, "max_size": args.max_size}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def runtime_options(args: argparse.Namespace) -> dict[str, Any]:
+    """As `Detector` and `Predictor` take them."""
+    if args.threads < 0:
+        raise InvalidArgument(f"--threads is {args.threads}, must be at least 0")
+    return {"threads": args.threads, "precision": args.precision, "device": args.device}
+
+
+def load_detector(args: argparse.Namespace) -> Detector:
+    """The model of a folder, for raw predictions; of parsers with `add_picture_rule`."""
+    check_compiled()
+    from d2deploy.runtime import Detector
+
+    folder: Path = args.model
+    return Detector(folder / "model.pb", folder / "model_init.pb", **runtime_options(args), **picture_rule(args))
+
+
+def load_predictor(args: argparse.Namespace) -> Predictor:
+    """The model of a folder, for Detectron2's predictions."""
+    check_compiled()
+    from d2deploy.runtime import Predictor
+
+    return Predictor(args.model, **runtime_options(args))
+
+
+def check_compiled(way_out: str = "") -> None:
+    """Running files needs the compiled library: better known before minutes of other work."""
+    try:
+        importlib.import_module("d2deploy.runtime")
+    except ImportError as error:
+        raise InvalidArgument(
+            f"the compiled module d2deploy._ext cannot be loaded ({error}); build it (in a source tree: cmake --preset "
+            f"release && cmake --build --preset release){way_out}"
+        ) from error
+
+
+@contextmanager
+def needs(what: str, extra: str) -> Iterator[None]:
+    """Around imports: says what must be installed where a package is missing.
+
+    Args:
+        what: that needs the packages.
+        extra: of this package, which brings them.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package == "d2deploy":
+            raise
+        raise Unsupported(
+            f"{what} needs the Python package {package}, which is not installed; "
+            f"install what it needs with: pip install 'd2deploy[{extra}]'"
+        ) from error
+
+
+def guarded(run: Callable[[], int]) -> int:
+    """Runs a command: its exit code, with errors on stderr."""
+    try:
+        return run()
+    except Error as error:
+        print(f"error: {error}", file=sys.stderr)
+        return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except (
+        BrokenPipeError
+    ):  # whoever read the output has seen enough, as `head`; nothing may be flushed into it at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+@contextmanager
+def step(name: str) -> Iterator[None]:
+    """Says what is going on, and how long it took."""
+    print(f"{name} ...", end=" ", flush=True)
+    start = time.monotonic()
+    try:
+        yield
+    except BaseException:
+        print("failed", flush=True)
+        raise
+    print(f"{time.monotonic() - start:.1f} s", flush=True)
+
+
+def warn(message: str) -> None:
+    print(f"warning: {message}", file=sys.stderr)
+
+
+@contextmanager
+def shown_warnings() -> Iterator[None]:
+    """Shows what the library has to say as this program's warnings, each once."""
+    told: set[str] = set()
+
+    def first(record: logging.LogRecord) -> bool:
+        new = record.getMessage() not in told
+        told.add(record.getMessage())
+        return new
+
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("warning: %(message)s"))
+    handler.addFilter(first)
+    logger = logging.getLogger("d2deploy")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)

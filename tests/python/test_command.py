@@ -1,0 +1,264 @@
+"""The command `d2deploy`: its help, exit codes and errors, and the subcommands that look at a model."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from conftest import ROOT, Command
+
+from d2deploy import cli
+from d2deploy.cli import shared
+from d2deploy.cli.netfile import read_net
+from d2deploy.errors import DeviceError, InternalError, InvalidModel, Unsupported
+
+if TYPE_CHECKING:
+    from d2deploy import _ext
+else:
+    _ext = pytest.importorskip("d2deploy._ext", reason="not built: cmake --preset dev && cmake --build --preset dev")
+
+COMMANDS = ("predict", "eval", "info", "verify", "benchmark", "graph", "convert")
+SMALL = ("--threads", 1, "--min-size", 96, "--max-size", 160)
+
+
+def in_process(*arguments: Any, **options: Any) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join([str(ROOT / "python"), str(Path(_ext.__file__).parents[1])])
+    return subprocess.run(
+        [sys.executable, "-m", "d2deploy", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": path},
+        **options,
+    )
+
+
+# ---- Help and errors -------------------------------------------------------------------------------
+
+
+def test_help_names_all_commands_and_exit_codes() -> None:
+    run = in_process("--help")
+    assert run.returncode == 0
+    for word in (*COMMANDS, "examples:", "exit codes:", "130  interrupted"):
+        assert word in run.stdout
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_a_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main([name, "--help"])
+    assert end.value.code == 0
+    text = capsys.readouterr().out
+    assert f"usage: d2deploy {name} " in text
+    assert re.search(rf"examples:\n  d2deploy {name} .*exit codes:\n  0  all went well", text, re.DOTALL)
+
+
+def test_help_needs_the_standard_library_alone() -> None:
+    program = (
+        "import sys\nfrom d2deploy.cli.command import parser\nparser().format_help()\n"
+        "print(sorted({name.partition('.')[0] for name in sys.modules} - set(sys.stdlib_module_names)))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-S", "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "python")},
+    )
+    assert run.stdout.strip() == "['__main__', 'd2deploy']", run.stdout + run.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ([], 1, "the following arguments are required: COMMAND; --help shows the usage"),
+        (["paint"], 1, "invalid choice: 'paint'"),
+        (["info"], 1, "required: MODEL_DIR"),
+        (["info", "nowhere"], 1, r"nowhere/model\.pb: cannot be read"),
+        (["verify", "nowhere"], 1, r"nowhere/model\.pb"),
+        (["benchmark", "nowhere"], 1, r"nowhere/model\.pb"),
+        (["graph", "nowhere", "--output", "x.svg"], 1, r"nowhere/model\.pb: cannot be read"),
+        (["predict", "nowhere", "x.jpg"], 1, r"nowhere/model\.pb"),
+        (["benchmark", "EXAMPLE", "--runs", "0"], 1, "--runs is 0, must be at least 1"),
+        (["verify", "EXAMPLE", "--threads", "-2"], 1, "--threads is -2, must be at least 0"),
+        (["verify", "EXAMPLE", "--device", "tpu"], 2, "tpu"),
+        (["verify", "EXAMPLE", "--precision", "int3"], 2, "int3"),
+        (["verify", "EXAMPLE", "--input", "nothing.png"], 1, r"nothing\.png: cannot be read as an image"),
+        (["verify", "EXAMPLE", "--input-format", "XYZ"], 1, "XYZ"),
+        (["convert", "--config-file", "nowhere.yaml", "--output", "x", "--no-verify"], 1, r"nowhere\.yaml"),
+    ],
+)
+def test_errors(command: Command, example: Path, arguments: list[str], code: int, message: str) -> None:
+    have, _, error = command(*[str(example) if a == "EXAMPLE" else a for a in arguments])
+    assert (have, error.startswith("error: ")) == (code, True), error
+    assert re.search(message, error), error
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(DeviceError("x"), 3), (InternalError("x"), 3), (Unsupported("x"), 2), (KeyboardInterrupt(), 130)],
+)
+def test_exit_codes(error: BaseException, code: int, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> int:
+        raise error
+
+    assert shared.guarded(fail) == code
+    assert capsys.readouterr().err == ("interrupted\n" if code == 130 else "error: x\n")
+
+
+def test_an_interrupted_command_ends_without_a_traceback(example: Path) -> None:
+    path = os.pathsep.join([str(ROOT / "python"), str(Path(_ext.__file__).parents[1])])
+    arguments = ["benchmark", example, "--runs", 100000, *SMALL]
+    process = subprocess.Popen(
+        # By its own hand, once it runs: a signal to a process that still starts Python would end it in another way.
+        [
+            sys.executable,
+            "-c",
+            "import os, signal, sys, threading\n"
+            "threading.Timer(3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()\n"
+            "from d2deploy.cli import main\nsys.exit(main(sys.argv[1:]))",
+            *map(str, arguments),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    _, error = process.communicate(timeout=120)
+    assert (process.returncode, error) == (128 + signal.SIGINT, "interrupted\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "module", "extra"),
+    [
+        (["predict", "EXAMPLE", "x.png"], "PIL", "predict"),
+        (["predict", "EXAMPLE", "x.png"], "tqdm", "predict"),
+        (["predict", "EXAMPLE", "x.mp4"], "cv2", "video"),
+        (["predict", "EXAMPLE", "0"], "cv2", "video"),
+        (["eval", "EXAMPLE", "--dataset-json", "x", "--image-root", "y"], "pycocotools", "eval"),
+        (["verify", "EXAMPLE"], "PIL", "predict"),
+        (["graph", "EXAMPLE", "--output", "x.svg"], "graphviz", "export"),
+        (["convert", "--config-file", "x", "--output", "y", "--no-verify"], "torch", "export"),
+    ],
+)
+def test_missing_packages(example: Path, tmp_path: Path, arguments: list[str], module: str, extra: str) -> None:
+    path = os.pathsep.join([str(ROOT / "python"), str(Path(_ext.__file__).parents[1])])
+    hidden = f"import sys\nsys.modules[{module!r}] = None\nfrom d2deploy.cli import main\nsys.exit(main(sys.argv[1:]))"
+    run = subprocess.run(
+        [sys.executable, "-c", hidden, *[str(example) if a == "EXAMPLE" else a for a in arguments]],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert run.returncode == 2, run.stderr
+    assert f"needs the Python package {module}, which is not installed" in run.stderr
+    assert f"pip install 'd2deploy[{extra}]'" in run.stderr
+
+
+# ---- What a model is -------------------------------------------------------------------------------
+
+
+def test_info(command: Command, example: Path) -> None:
+    code, out, error = command("info", example, "--threads", 1)
+    assert (code, error) == (0, "")
+    net = _ext.Model(example / "model.pb", example / "model_init.pb", threads=1)
+    assert f"inputs        {', '.join(net.inputs)}\n" in out
+    assert f"outputs       {', '.join(net.outputs)}\n" in out
+    assert re.search(r"^  BoxWithNMSLimit +1$", out, re.MULTILINE)
+    assert "meta_architecture: GeneralizedRCNN" in out
+    assert "runs here     yes" in out
+
+
+def test_parameters_are_counted(example: Path) -> None:
+    """Against protobuf's reader."""
+    from d2deploy.export import Caffe2Model
+
+    nets = Caffe2Model.load_protobuf(example)
+    ours = read_net(example / "model_init.pb")
+    wanted = {
+        op.output[0]: int(np.prod(next(list(a.ints) for a in op.arg if a.name == "shape"))) for op in nets.init_net.op
+    }
+    assert ours.filled == wanted
+    assert read_net(example / "model.pb").operators == [op.type for op in nets.predict_net.op]
+
+
+def test_info_of_what_cannot_run_here(command: Command, example: Path, tmp_path: Path) -> None:
+    data = (example / "model.pb").read_bytes()
+    shutil.copy(example / "model_init.pb", tmp_path)
+    (tmp_path / "model.pb").write_bytes(data.replace(b"CollectRpnProposals", b"CollectRpnProposalz"))
+    code, out, error = command("info", tmp_path, "--threads", 1)
+    assert code == 2
+    assert "CollectRpnProposalz         1" in out
+    assert "runs here     no" in out
+    assert "CollectRpnProposalz" in error
+
+
+def test_a_net_that_ends_within_a_field_is_an_error(example: Path, tmp_path: Path) -> None:
+    data = (example / "model_init.pb").read_bytes()
+    for cut in (1, 2, 5000):
+        (tmp_path / "model_init.pb").write_bytes(data[:-cut])
+        with pytest.raises(InvalidModel, match=r"model_init\.pb: is not a Caffe2 net, or is damaged: "):
+            read_net(tmp_path / "model_init.pb")
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff" * 40, b"\x12\x05ab", b"\x10\x01", b"\x0b"])
+def test_no_net_is_an_error(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "model.pb").write_bytes(data)
+    with pytest.raises(InvalidModel, match=r"model\.pb: (is not a Caffe2 net|holds no operators)"):
+        read_net(tmp_path / "model.pb")
+
+
+def test_verify(command: Command, example: Path) -> None:
+    code, out, error = command("verify", example, *SMALL)
+    assert (code, error) == (0, "")
+    assert re.search(r"^  bbox_nms +\d+ x 4 +ok$", out, re.MULTILINE)
+    assert re.search(r"^ok: \d+ detections in the picture$", out, re.MULTILINE)
+
+
+def test_weights_that_are_not_finite(command: Command, example: Path, tmp_path: Path) -> None:
+    from d2deploy.export import Caffe2Model
+
+    nets = Caffe2Model.load_protobuf(example)
+    op = next(op for op in nets.init_net.op if op.output[0].startswith("mask_fcn_logits") or "mask" in op.output[0])
+    values = next(a for a in op.arg if a.name == "values")
+    values.floats[0] = float("nan")
+    nets.save_protobuf(tmp_path)
+    code, _, error = command("verify", tmp_path, *SMALL)
+    assert code == 2, error
+    assert re.search(r"not finite|finite", error), error
+
+
+def test_benchmark(command: Command, example: Path) -> None:
+    code, out, error = command("benchmark", example, "--input", example / "input.png", "--runs", 5, *SMALL)
+    assert (code, error) == (0, "")
+    numbers = {
+        name: float(re.search(rf"^{name} +([\d.]+)", out, re.MULTILINE)[1])  # type: ignore[index]
+        for name in ("load", "prediction", "net alone", "throughput", "peak memory")
+    }
+    assert all(value > 0 for value in numbers.values()), out
+    assert "for the net 128 x 96" in out
+    p90 = re.search(r"prediction +([\d.]+) ms median, ([\d.]+) ms p90, 5 runs", out)
+    assert p90 is not None, out
+    assert float(p90[2]) >= float(p90[1])
+
+
+@pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz's dot is not installed")
+def test_graph(command: Command, example: Path, tmp_path: Path) -> None:
+    code, _, error = command("graph", example, "--output", tmp_path / "net.svg")
+    assert (code, error) == (0, "")
+    svg = (tmp_path / "net.svg").read_text()
+    assert svg.count(">Conv<") == read_net(example / "model.pb").operators.count("Conv")
+    code, _, error = command("graph", example, "--output", tmp_path / "no" / "net.svg")
+    assert code == 1
+    assert "cannot be written" in error
