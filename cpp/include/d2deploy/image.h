@@ -1,5 +1,4 @@
-// Images in memory, and how they are resized: as Detectron2 does before prediction, by Pillow's bilinear filter, bit for
-// bit.
+// Images in memory, resized as Detectron2 does before prediction: by Pillow's bilinear filter, bit for bit.
 #pragma once
 #include <cstdint>
 
