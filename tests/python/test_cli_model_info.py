@@ -16,7 +16,7 @@ from PIL import Image
 from png import read_png, write_png
 from test_cli import Prediction, predictions
 
-from d2deploy import cli
+from d2deploy.cli import convert
 from d2deploy.export.proto import NetDef
 from d2deploy.images import read_image
 
@@ -55,7 +55,7 @@ def rgb_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         config["MODEL"][name] = config["MODEL"].get(name, usual)[::-1]
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     flags = ["--config-file", folder / "config.yaml", "--output", folder / "model", "--no-verify", "--threads", 1]
-    assert cli.main([str(flag) for flag in [*flags, "MODEL.WEIGHTS", folder / "model.pkl"]]) == 0
+    assert convert.main([str(flag) for flag in [*flags, "MODEL.WEIGHTS", folder / "model.pkl"]]) == 0
     return folder / "model"
 
 

@@ -117,17 +117,19 @@ def test_exit_codes(error: BaseException, code: int, capsys: pytest.CaptureFixtu
 
 def test_an_interrupted_command_ends_without_a_traceback(example: Path) -> None:
     path = os.pathsep.join([str(ROOT / "python"), str(Path(_ext.__file__).parents[1])])
-    arguments = ["benchmark", example, "--runs", 100000, *SMALL]
+    code = """
+import os, signal, sys, time
+from d2deploy.cli import benchmark, main
+
+def interrupted(path):  # by its own hand, once it runs
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(60)
+
+benchmark.read_sample = interrupted
+sys.exit(main(sys.argv[1:]))
+"""
     process = subprocess.Popen(
-        # By its own hand, once it runs: a signal to a process that still starts Python would end it in another way.
-        [
-            sys.executable,
-            "-c",
-            "import os, signal, sys, threading\n"
-            "threading.Timer(3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()\n"
-            "from d2deploy.cli import main\nsys.exit(main(sys.argv[1:]))",
-            *map(str, arguments),
-        ],
+        [sys.executable, "-c", code, "benchmark", str(example)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

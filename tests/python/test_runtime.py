@@ -322,7 +322,7 @@ def test_damaged_pickles_are_errors(retinanet: Path, tmp_path: Path, zipped: boo
             runtime.Caffe2Model.load_protobuf(files, threads=1)
         except (InvalidModel, Unsupported):  # nothing else may come out
             refused += 1
-    assert refused > 8  # many bytes are of no matter
+    assert refused > 4  # many bytes are of no matter
 
 
 def test_a_net_that_is_no_detector(tmp_path: Path, folder: Path) -> None:
