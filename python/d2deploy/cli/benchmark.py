@@ -52,12 +52,11 @@ def run(args: argparse.Namespace) -> int:
     loading = time.perf_counter() - start
     whole = _seconds(lambda: detector.predict(image, "RGB"), args.runs)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in KiB; before the net is loaded a second time
-    inputs = net_inputs_of(image, detector.input)
-    from d2deploy.runtime import Model
+    from d2deploy.runtime import load
 
-    model = Model(args.model / "model.pb", args.model / "model_init.pb", **runtime_options(args))
-    given = {name: inputs[name] for name in model.inputs if name in inputs}
-    net = _seconds(lambda: model.run(given), args.runs)
+    model = load(args.model, **runtime_options(args))
+    inputs = net_inputs_of(image, detector.input, model.inputs)
+    net = _seconds(lambda: model.run(inputs), args.runs)
     height, width = inputs["data"].shape[2:]
     print(f"picture      {image.shape[1]} x {image.shape[0]}, for the net {width} x {height}")
     print(f"load         {loading * 1000:10.1f} ms")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,12 +24,15 @@ def read_sample(path: Path | None = None) -> NDArray[np.uint8]:
         return read_image(sample, "RGB")
 
 
-def net_inputs_of(image: NDArray[np.uint8], rule: dict[str, Any]) -> dict[str, NDArray[np.float32]]:
+def net_inputs_of(
+    image: NDArray[np.uint8], rule: dict[str, Any], names: Sequence[str]
+) -> dict[str, NDArray[np.float32]]:
     """The inputs of a net for a picture in RGB.
 
     Args:
         image: (H, W, 3) RGB.
         rule: `Detector.input`.
+        names: of the inputs that the net has.
     """
     import numpy as np
 
@@ -42,4 +46,5 @@ def net_inputs_of(image: NDArray[np.uint8], rule: dict[str, Any]) -> dict[str, N
         resized = resized[:, :, :1]
     elif rule["channels"] != 3:  # what the channels are is the model's own affair: all of them the same
         resized = np.repeat(resized[:, :, :1], rule["channels"], axis=2)
-    return net_inputs(resized.transpose(2, 0, 1), rule["pixel_mean"], rule["size_divisibility"])
+    inputs = net_inputs(resized.transpose(2, 0, 1), rule["pixel_mean"], rule["size_divisibility"])
+    return {name: inputs[name] for name in names if name in inputs}

@@ -39,12 +39,11 @@ def run(args: argparse.Namespace) -> int:
     image = read_sample(args.input)
     with step("Reading and checking the files"):
         detector = load_detector(args)
-    from d2deploy.runtime import Model
+    from d2deploy.runtime import load
 
     with step("Running the net on a picture"):
-        model = Model(args.model / "model.pb", args.model / "model_init.pb", **runtime_options(args))
-        inputs = net_inputs_of(image, detector.input)
-        outputs = model.run({name: inputs[name] for name in model.inputs if name in inputs})
+        model = load(args.model, **runtime_options(args))
+        outputs = model.run(net_inputs_of(image, detector.input, model.inputs))
     import numpy as np
 
     faults = []

@@ -16,19 +16,21 @@ from d2deploy.structures.arrays import held
 __all__ = ["Predictor", "load"]
 
 
-def load(directory: str | Path, threads: int = 0) -> Model:
+def load(directory: str | Path, threads: int = 0, *, device: str = "cpu", precision: str = "float32") -> Model:
     """The net in a folder with `model.pb` and `model_init.pb`, for its raw outputs.
 
     Args:
         directory: the folder.
         threads: of one run; 0: as many as the process may use.
+        device: as `Model` has it, like `precision`.
+        precision: see `device`.
 
     Raises:
         InvalidArgument: a file is not there.
         InvalidModel, Unsupported: the files are damaged, or hold what is not available here.
     """
     folder = Path(directory)
-    return Model(folder / "model.pb", folder / "model_init.pb", threads=threads)
+    return Model(folder / "model.pb", folder / "model_init.pb", device=device, precision=precision, threads=threads)
 
 
 class Predictor:
