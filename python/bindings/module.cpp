@@ -4,10 +4,8 @@
 #include <nanobind/stl/filesystem.h>
 #include <nanobind/stl/string.h>
 
-#include <memory>
-#include <mutex>
-
 #include "arrays.h"
+#include "d2deploy/session_pool.h"
 #include "detector.h"
 #include "errors.h"
 #include "resize.h"
@@ -19,61 +17,18 @@ namespace d2deploy::bindings {
 
 namespace {
 
-/// A model and the sessions of its callers: a run takes an idle one, or makes one where all are at work.
-class PyModel {
- public:
-  PyModel(const std::filesystem::path& predict_net, const std::filesystem::path& init_net, const ModelOptions& options)
-      : model_(Model::load(predict_net, init_net, options)) {}
-
-  const Model& model() const { return *model_; }
-
-  nb::dict run(const nb::dict& inputs) {
-    const Inputs given = to_inputs(inputs);
-    Lease session(*this);
-    Tensors outputs;
-    {
-      const nb::gil_scoped_release released;
-      outputs = session->run(given.tensors);
-    }
-    return to_arrays(outputs);
+nb::dict run(SessionPool& self, const nb::dict& inputs) {
+  const Inputs given = to_inputs(inputs);
+  const SessionPool::Lease session(self);
+  Tensors outputs;
+  {
+    const nb::gil_scoped_release released;
+    outputs = session->run(given.tensors);
   }
+  return to_arrays(outputs);
+}
 
- private:
-  // A session for the time of one run.
-  class Lease {
-   public:
-    explicit Lease(PyModel& model) : model_(model), session_(model.take()) {}
-    ~Lease() {
-      const std::lock_guard lock(model_.mutex_);
-      model_.idle_.push_back(std::move(session_));
-    }
-    Lease(const Lease&) = delete;
-    Lease& operator=(const Lease&) = delete;
-    Session* operator->() const { return session_.get(); }
-
-   private:
-    PyModel& model_;
-    std::unique_ptr<Session> session_;
-  };
-
-  std::unique_ptr<Session> take() {
-    const std::lock_guard lock(mutex_);
-    if (idle_.empty()) {
-      idle_.reserve(++sessions_);  // so that giving back never fails
-      return std::make_unique<Session>(model_);
-    }
-    auto session = std::move(idle_.back());
-    idle_.pop_back();
-    return session;
-  }
-
-  std::shared_ptr<const Model> model_;
-  std::mutex mutex_;  // never held while the GIL is waited for
-  std::vector<std::unique_ptr<Session>> idle_;
-  std::size_t sessions_ = 0;  // idle or at work
-};
-
-void load(PyModel* self, const std::filesystem::path& predict_net, const std::filesystem::path& init_net,
+void load(SessionPool* self, const std::filesystem::path& predict_net, const std::filesystem::path& init_net,
           const std::string& device, const std::string& precision, int threads, const std::string& engine,
           std::int64_t max_tensor_bytes, bool optimize) {
   ModelOptions options;
@@ -84,7 +39,7 @@ void load(PyModel* self, const std::filesystem::path& predict_net, const std::fi
   options.max_tensor_bytes = max_tensor_bytes;
   options.optimize = optimize;
   const nb::gil_scoped_release released;
-  new (self) PyModel(predict_net, init_net, options);
+  new (self) SessionPool(Model::load(predict_net, init_net, options));
 }
 
 nb::list list_of(const std::vector<std::string>& names) {
@@ -139,7 +94,7 @@ precise as float32), str, bytes where a string is not UTF-8, or a list of these.
 }  // namespace
 
 void bind_model(nb::module_& module) {
-  nb::class_<PyModel>(module, "Model", kModelDoc)
+  nb::class_<SessionPool>(module, "Model", kModelDoc)
       .def("__init__", load, "predict_net"_a, "init_net"_a, nb::kw_only(), "device"_a = "cpu",
            "precision"_a = "float32", "threads"_a = 0, "engine"_a = "native",
            "max_tensor_bytes"_a = ModelOptions().max_tensor_bytes, "optimize"_a = true,
@@ -148,15 +103,15 @@ void bind_model(nb::module_& module) {
                    "max_tensor_bytes: int = 4294967296, optimize: bool = True) -> None"),
            kInitDoc)
       .def_prop_ro(
-          "inputs", [](const PyModel& self) { return list_of(self.model().inputs()); },
+          "inputs", [](const SessionPool& self) { return list_of(self.model().inputs()); },
           nb::sig("def inputs(self) -> list[str]"), "Names of the arrays that `run` must be given.")
       .def_prop_ro(
-          "outputs", [](const PyModel& self) { return list_of(self.model().outputs()); },
+          "outputs", [](const SessionPool& self) { return list_of(self.model().outputs()); },
           nb::sig("def outputs(self) -> list[str]"), "Names of the arrays that `run` returns, in the file's order.")
       .def_prop_ro(
-          "info", [](const PyModel& self) { return info_of(self.model().info()); },
+          "info", [](const SessionPool& self) { return info_of(self.model().info()); },
           nb::sig("def info(self) -> dict[str, typing.Any]"), kInfoDoc)
-      .def("run", &PyModel::run, "inputs"_a, kRunDoc,
+      .def("run", run, "inputs"_a, kRunDoc,
            nb::sig("def run(self, inputs: dict[str, numpy.typing.NDArray[typing.Any]]) -> "
                    "dict[str, numpy.typing.NDArray[typing.Any]]"));
 }

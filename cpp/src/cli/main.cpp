@@ -123,12 +123,9 @@ void run(const Options& options) {
 // One line, whatever the message holds.
 int complain(int code, std::string_view message) {
   std::string line;
-  for (std::size_t start = 0; start < message.size();) {
-    const auto end = std::min(message.find('\n', start), message.size());
-    if (const auto part = strip(message.substr(start, end - start)); !part.empty())
+  for (const auto whole : lines(message))
+    if (const auto part = strip(whole); !part.empty())
       line += (line.empty() ? "" : line.back() == ':' ? " " : "; ") + std::string(part);
-    start = end + 1;
-  }
   std::cout.flush();
   std::cerr << "caffe2_mask_rcnn: " << line << '\n';
   return code;

@@ -1,14 +1,14 @@
 // The Detector: a model, the sessions of its callers, and what its inputs and outputs mean.
 #include "d2deploy/detector.h"
 
-#include <mutex>
+#include <algorithm>
 
 #include "core/check.h"
 #include "core/threads.h"
-#include "detector/arguments.h"
+#include "d2deploy/session_pool.h"
 #include "detector/input_rule.h"
 #include "detector/prediction.h"
-#include "runtime/model.h"
+#include "runtime/arguments.h"
 
 namespace d2deploy {
 
@@ -26,59 +26,24 @@ Tensors inputs_of(const Model& model, const FedImage& fed) {
 }  // namespace
 
 struct Detector::Impl {
-  Impl(std::shared_ptr<const Model> loaded, const DetectorOptions& given)
-      : model(std::move(loaded)),
-        options(given),
+  Impl(const std::shared_ptr<const Model>& model, const DetectorOptions& given)
+      : options(given),
         input(input_rule_of(model->info(), options)),
         outputs(*model),
-        class_names(argument(model->info(), "class_names", Names())),
-        stuff_class_names(argument(model->info(), "stuff_class_names", Names())) {}
+        class_names(argument(model->info().arguments, "class_names", Names())),
+        stuff_class_names(argument(model->info().arguments, "stuff_class_names", Names())),
+        sessions(model) {}
 
   Prediction predict(const FedImage& fed, Size wanted) {
-    const Lease session(*this);
-    return outputs.predict(session->run(inputs_of(*model, fed)), fed.size, wanted, options);
+    const SessionPool::Lease session(sessions);
+    return outputs.predict(session->run(inputs_of(sessions.model(), fed)), fed.size, wanted, options);
   }
 
-  std::shared_ptr<const Model> model;
   DetectorOptions options;
   InputRule input;
   OutputRule outputs;
   Names class_names, stuff_class_names;
-
- private:
-  // A session for the time of one prediction: an idle one, or a new one where all are at work.
-  class Lease {
-   public:
-    explicit Lease(Impl& impl) : impl_(impl), session_(impl.take()) {}
-    ~Lease() {
-      const std::lock_guard lock(impl_.mutex_);
-      impl_.idle_.push_back(std::move(session_));
-    }
-    Lease(const Lease&) = delete;
-    Lease& operator=(const Lease&) = delete;
-    Session* operator->() const { return session_.get(); }
-
-   private:
-    Impl& impl_;
-    std::unique_ptr<Session> session_;
-  };
-
-  std::unique_ptr<Session> take() {
-    const std::lock_guard lock(mutex_);
-    if (idle_.empty()) {
-      idle_.reserve(sessions_ + 1);  // so that giving back never fails
-      auto made = std::make_unique<Session>(model);
-      ++sessions_;
-      return made;
-    }
-    auto session = std::move(idle_.back());
-    idle_.pop_back();
-    return session;
-  }
-
-  std::mutex mutex_;
-  std::vector<std::unique_ptr<Session>> idle_;
-  std::size_t sessions_ = 0;  // idle or at work
+  SessionPool sessions;
 };
 
 Detector Detector::load(const std::filesystem::path& folder, const DetectorOptions& options) {
@@ -88,9 +53,9 @@ Detector Detector::load(const std::filesystem::path& folder, const DetectorOptio
 Detector Detector::load(const std::filesystem::path& predict_net, const std::filesystem::path& init_net,
                         const DetectorOptions& options) {
   return guarded([&] {
-    auto model = Model::load(predict_net, init_net, options.model);
+    const auto model = Model::load(predict_net, init_net, options.model);
     return with_context([&] { return predict_net.string(); },
-                        [&] { return Detector(std::make_unique<Impl>(std::move(model), options)); });
+                        [&] { return Detector(std::make_unique<Impl>(model, options)); });
   });
 }
 
@@ -102,11 +67,11 @@ Detector& Detector::operator=(Detector&&) noexcept = default;
 const InputRule& Detector::input() const { return impl_->input; }
 const std::vector<std::string>& Detector::class_names() const { return impl_->class_names; }
 const std::vector<std::string>& Detector::stuff_class_names() const { return impl_->stuff_class_names; }
-const Model& Detector::model() const { return *impl_->model; }
+const Model& Detector::model() const { return impl_->sessions.model(); }
 
 Prediction Detector::predict(const ImageView& image) const {
   return guarded([&] {
-    const ThreadScope threads(impl_->model->options().threads);
+    const ThreadScope threads(impl_->sessions.model().options().threads);
     const FedImage fed = feed(image, impl_->input, impl_->options.caffe2_scale);
     return impl_->predict(fed, {image.height, image.width});
   });
@@ -123,7 +88,7 @@ std::vector<Prediction> Detector::predict(std::span<const ImageView> images) con
 
 Prediction Detector::predict_resized(const Tensor& image, Size wanted) const {
   return guarded([&] {
-    const ThreadScope threads(impl_->model->options().threads);
+    const ThreadScope threads(impl_->sessions.model().options().threads);
     return impl_->predict(feed_resized(image, wanted, impl_->input, impl_->options.caffe2_scale), wanted);
   });
 }

@@ -46,10 +46,10 @@ NetInputs pad_and_split(std::span<const ImageView> images, const InputRule& rule
     const ImageView& view = sources.emplace_back(image, rule).view;
     planes.push_back(planes_of(view, rule));
   }
-  const std::int64_t unit = std::max<std::int64_t>(rule.size_divisibility, 1);
-  const auto padded = [&](std::int64_t size) { return (size + unit - 1) / unit * unit; };
-  const std::int64_t height = padded(std::ranges::max(images, {}, &ImageView::height).height);
-  const std::int64_t width = padded(std::ranges::max(images, {}, &ImageView::width).width);
+  const Size room = padded(
+      {std::ranges::max(images, {}, &ImageView::height).height, std::ranges::max(images, {}, &ImageView::width).width},
+      rule.size_divisibility);
+  const std::int64_t height = room.height, width = room.width;
   const auto count = static_cast<std::int64_t>(images.size());
   const std::int64_t plane = height * width;
 

@@ -7,8 +7,8 @@
 #include "core/check.h"
 #include "core/memory.h"
 #include "core/threads.h"
-#include "detector/arguments.h"
 #include "detector/resize.h"
+#include "runtime/arguments.h"
 
 namespace d2deploy {
 
@@ -27,7 +27,7 @@ bool is_colour(ChannelOrder order) { return order == ChannelOrder::bgr || order 
 
 std::int64_t size_argument(const ModelInfo& info, const char* name, std::optional<std::int64_t> given,
                            std::int64_t otherwise, std::int64_t least) {
-  const std::int64_t size = given ? *given : argument(info, name, otherwise);
+  const std::int64_t size = given ? *given : argument(info.arguments, name, otherwise);
   constexpr std::int64_t kMost = 1 << 24;
   const auto in_range = size >= least && size <= kMost;
   if (given) check(in_range, name, " is ", size, ", wanted ", least, " to ", kMost);
@@ -53,12 +53,6 @@ std::vector<std::uint8_t> luminance(const ImageView& image) {
 
 std::int64_t channels_of(ChannelOrder order, std::int64_t otherwise) {
   return order == ChannelOrder::gray ? 1 : is_colour(order) ? 3 : otherwise;
-}
-
-Size padded(Size size, std::int64_t divisibility) {
-  const std::int64_t unit = std::max<std::int64_t>(divisibility, 1);
-  const auto up = [&](std::int64_t n) { return (n + unit - 1) / unit * unit; };
-  return {up(size.height), up(size.width)};
 }
 
 FedImage allocate_fed(const InputRule& rule, Size size, Size wanted, bool caffe2_scale) {
@@ -88,6 +82,12 @@ void fill_planes(const T* image, Size size, const InputRule& rule, Tensor& data)
 }
 
 }  // namespace
+
+Size padded(Size size, std::int64_t size_divisibility) {
+  const std::int64_t unit = std::max<std::int64_t>(size_divisibility, 1);
+  const auto up = [&](std::int64_t n) { return (n + unit - 1) / unit * unit; };
+  return {up(size.height), up(size.width)};
+}
 
 void check_image(const ImageView& image, const InputRule& rule) {
   check(image.data != nullptr && image.height > 0 && image.width > 0 && image.channels > 0,
@@ -134,7 +134,7 @@ InputRule input_rule_of(const ModelInfo& info, const DetectorOptions& options) {
   if (options.order) {
     rule.order = *options.order;
   } else {
-    const auto format = argument(info, "input_format", std::string());
+    const auto format = argument(info.arguments, "input_format", std::string());
     rule.order = format.empty() || usual == ChannelOrder::as_is ? usual : order_of(format);
   }
   check<InvalidModel>(channels_of(rule.order, rule.channels) == rule.channels, "the model's input has ",

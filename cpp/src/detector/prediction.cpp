@@ -4,11 +4,11 @@
 
 #include "core/check.h"
 #include "core/text.h"
-#include "detector/arguments.h"
 #include "detector/keypoints.h"
 #include "detector/postprocess.h"
 #include "detector/semantic.h"
 #include "io/pickled_module.h"
+#include "runtime/arguments.h"
 
 namespace d2deploy {
 
@@ -42,7 +42,7 @@ Tensor rows_of(const char* name, const Tensor& tensor, std::size_t rank, const D
 }
 
 std::int64_t count_argument(const ModelInfo& info, const char* name) {
-  const double count = number_argument(info, name);
+  const double count = number_argument(info.arguments, name);
   constexpr double kMost = 1 << 20;  // keeps the work of suppressing bounded
   check<InvalidModel>(count >= 1 && count <= kMost, "net argument ", name, " is ", count, ", wanted 1 to ", kMost);
   return static_cast<std::int64_t>(count);
@@ -58,9 +58,10 @@ OutputRule::OutputRule(const Model& model) {
     read_retinanet(info);
   } else if (info.meta_architecture == "PanopticFPN" && detects && has(model, "sem_seg")) {
     kind_ = Kind::panoptic;
-    panoptic_ = {number_argument(info, "combine_overlap_threshold"),
-                 static_cast<std::int64_t>(std::clamp(number_argument(info, "combine_stuff_area_limit"), 0.0, 1e15)),
-                 number_argument(info, "combine_instances_confidence_threshold")};
+    panoptic_ = {
+        number_argument(info.arguments, "combine_overlap_threshold"),
+        static_cast<std::int64_t>(std::clamp(number_argument(info.arguments, "combine_stuff_area_limit"), 0.0, 1e15)),
+        number_argument(info.arguments, "combine_instances_confidence_threshold")};
   } else if (detects) {
     kind_ = Kind::detections;
   } else if (has(model, "rpn_rois") && has(model, "rpn_scores")) {
@@ -75,19 +76,20 @@ void OutputRule::read_retinanet(const ModelInfo& info) {
   if (info.arguments.contains("cell_anchors"))
     read_anchors(info);
   else
-    read_anchor_generator(argument(info, "serialized_anchor_generator", std::string()));
-  const auto weights = numbers_argument(info, "bbox_reg_weights");
+    read_anchor_generator(argument(info.arguments, "serialized_anchor_generator", std::string()));
+  const auto weights = numbers_argument(info.arguments, "bbox_reg_weights");
   check<InvalidModel>(weights.size() == 4, "RetinaNet: bbox_reg_weights has ", weights.size(), " numbers, wanted 4");
-  retinanet_.score_threshold = static_cast<float>(number_argument(info, "score_threshold"));
+  retinanet_.score_threshold = static_cast<float>(number_argument(info.arguments, "score_threshold"));
   retinanet_.topk_candidates = count_argument(info, "topk_candidates");
-  retinanet_.nms_threshold = static_cast<float>(number_argument(info, "nms_threshold"));
+  retinanet_.nms_threshold = static_cast<float>(number_argument(info.arguments, "nms_threshold"));
   retinanet_.max_detections = count_argument(info, "max_detections_per_image");
   std::ranges::copy(weights, retinanet_.weights.begin());
 }
 
 // Our own files have the anchors as numbers.
 void OutputRule::read_anchors(const ModelInfo& info) {
-  const auto cells = numbers_argument(info, "cell_anchors"), strides = numbers_argument(info, "anchor_strides");
+  const auto cells = numbers_argument(info.arguments, "cell_anchors"),
+             strides = numbers_argument(info.arguments, "anchor_strides");
   check<InvalidModel>(!strides.empty() && !cells.empty() && cells.size() % (4 * strides.size()) == 0,
                       "RetinaNet: cell_anchors has ", cells.size(), " numbers for ", strides.size(),
                       " levels; wanted 4 for each anchor, as many on each level");

@@ -5,19 +5,11 @@
 
 #include "core/threads.h"
 #include "io/model_file.h"
+#include "runtime/arguments.h"
 
 namespace d2deploy {
 
 namespace {
-
-template <class T>
-T attribute(const Graph& graph, const char* name, T otherwise) {
-  const auto it = graph.attributes.find(name);
-  if (it == graph.attributes.end()) return otherwise;
-  const auto* value = std::get_if<T>(&it->second);
-  check<InvalidModel>(value != nullptr, "net argument '", name, "' has the wrong type");
-  return *value;
-}
 
 // What is subtracted from the image first: files of Detectron2's own exporter tell it in no other way.
 std::vector<float> subtracted_mean(const Graph& graph) {
@@ -32,12 +24,12 @@ std::vector<float> subtracted_mean(const Graph& graph) {
 
 ModelInfo info_of(const Graph& graph) {
   ModelInfo info;
-  info.meta_architecture = attribute(graph, "meta_architecture", info.meta_architecture);
-  info.size_divisibility = attribute(graph, "size_divisibility", info.size_divisibility);
+  info.meta_architecture = argument(graph.attributes, "meta_architecture", info.meta_architecture);
+  info.size_divisibility = argument(graph.attributes, "size_divisibility", info.size_divisibility);
   constexpr std::int64_t kMost = 1 << 16;  // more would pad any image beyond what can be run
   check<InvalidModel>(info.size_divisibility >= 0 && info.size_divisibility <= kMost,
                       "net argument size_divisibility is ", info.size_divisibility, ", wanted 0 to ", kMost);
-  info.pixel_mean = attribute(graph, "pixel_mean", std::vector<float>());
+  info.pixel_mean = argument(graph.attributes, "pixel_mean", std::vector<float>());
   if (info.pixel_mean.empty()) info.pixel_mean = subtracted_mean(graph);
   info.arguments = graph.attributes;
   return info;
@@ -73,7 +65,7 @@ Model::Impl::Impl(Graph g, const ModelOptions& o) : options(resolved(o)), graph(
   info = info_of(graph);
   outputs = graph.outputs;  // before the passes add one
   run_passes(graph, import_passes(), options.log);
-  splits = attribute(graph, "batch_splits_output", std::string());
+  splits = argument(graph.attributes, "batch_splits_output", std::string());
   (void)infer_types(graph);  // faults of the file show now, not in the first run
   const DType real = precision_of(options.precision);
   check<Unsupported>(options.optimize || real == DType::float32, "precision '", options.precision,
