@@ -5,7 +5,7 @@
 #include <variant>
 #include <vector>
 
-namespace d2deploy {
+namespace d2deploy [[gnu::visibility("default")]] {
 
 /// Typed as it stands in the file; an empty list is one of integers.
 class NetArgument : public std::variant<std::int64_t, float, std::string, std::vector<std::int64_t>, std::vector<float>,

@@ -16,7 +16,7 @@
 #include "d2deploy/model.h"
 #include "d2deploy/prediction.h"
 
-namespace d2deploy {
+namespace d2deploy [[gnu::visibility("default")]] {
 
 /// What a model takes for an image. Read from its file; what files of Detectron2's own exporter do not tell has the
 /// default of Detectron2's configurations.

@@ -6,7 +6,7 @@
 #include <iosfwd>
 #include <string_view>
 
-namespace d2deploy {
+namespace d2deploy [[gnu::visibility("default")]] {
 
 enum class DType : std::uint8_t { float32, bfloat16, float16, int8, uint8, int32, int64, boolean };
 

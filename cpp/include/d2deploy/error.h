@@ -3,7 +3,7 @@
 #include <stdexcept>
 #include <string>
 
-namespace d2deploy {
+namespace d2deploy [[gnu::visibility("default")]] {
 
 /// Base of all errors. `what()` says what failed, what was found, what was wanted and the way out.
 class Error : public std::runtime_error {

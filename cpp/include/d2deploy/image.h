@@ -2,7 +2,7 @@
 #pragma once
 #include <cstdint>
 
-namespace d2deploy {
+namespace d2deploy [[gnu::visibility("default")]] {
 
 /// Of an image, in pixels.
 struct Size {

@@ -3,7 +3,7 @@
 #include <functional>
 #include <string_view>
 
-namespace d2deploy {
+namespace d2deploy [[gnu::visibility("default")]] {
 
 enum class LogLevel {
   debug,    ///< which pass changed what, which kernel was refused and why

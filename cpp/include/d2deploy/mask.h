@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-namespace d2deploy {
+namespace d2deploy [[gnu::visibility("default")]] {
 
 /// Pastes one mask into an image of height x width.
 /// Args: `mask` side x side probabilities; `box` x1, y1, x2, y2 in pixels; `threshold` in [0, 1].

@@ -16,7 +16,7 @@
 #include "d2deploy/log.h"
 #include "d2deploy/tensor.h"
 
-namespace d2deploy {
+namespace d2deploy [[gnu::visibility("default")]] {
 
 struct ModelOptions {
   /// "native": this library. "caffe2": the real Caffe2 inside libtorch, on the CPU in float32, to compare with; it

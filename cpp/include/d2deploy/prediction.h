@@ -8,7 +8,7 @@
 #include "d2deploy/mask.h"
 #include "d2deploy/tensor.h"
 
-namespace d2deploy {
+namespace d2deploy [[gnu::visibility("default")]] {
 
 struct Keypoint {
   float x = 0, y = 0;     ///< in pixels

@@ -6,7 +6,7 @@
 
 #include "d2deploy/model.h"
 
-namespace d2deploy {
+namespace d2deploy [[gnu::visibility("default")]] {
 
 /// Lends sessions: an idle one, or a new one where all are at work. They are kept, so there are as many as there were
 /// calls at the same time. It must outlive what it lends.

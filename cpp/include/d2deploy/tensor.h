@@ -13,7 +13,7 @@
 
 #include "d2deploy/dtype.h"
 
-namespace d2deploy {
+namespace d2deploy [[gnu::visibility("default")]] {
 
 /// A dimension that is known only once the data is.
 inline constexpr std::int64_t kUnknown = -1;

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import d2deploy
 from d2deploy.cli import benchmark, convert, evaluate, graph, info, predict, verify
@@ -16,6 +18,17 @@ EXAMPLES = """\
 COMMANDS = (predict, evaluate, info, verify, benchmark, graph, convert)
 
 
+class CMakeDir(argparse.Action):
+    """Prints where the CMake package is, as `--version` prints the version."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        folder = Path(d2deploy.__file__).parent / "lib" / "cmake" / "d2deploy"
+        if not folder.is_dir():
+            parser.error(f"there is no CMake package in {folder}: only installed wheels have it")
+        print(folder)
+        parser.exit()
+
+
 def parser() -> Parser:
     """That of all subcommands; what it gives has `run`, the function of the one that was chosen."""
     top = Parser(
@@ -25,6 +38,7 @@ def parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"d2deploy {d2deploy.__version__}")
+    top.add_argument("--cmake-dir", action=CMakeDir, nargs=0, help="show where find_package(d2deploy) finds the C++ library")
     commands = top.add_subparsers(metavar="COMMAND", required=True, title="commands")
     for command in COMMANDS:
         command.add_to(commands)
