@@ -8,7 +8,7 @@ PROGRAM = Path(__file__).parent / "bin" / "caffe2_mask_rcnn"
 
 
 def main() -> int:
-    """Becomes the program, which has this process's arguments, streams and environment; returns only where it cannot."""
+    """Becomes the program, which takes over arguments, streams and environment; returns only where it cannot."""
     try:
         os.execv(PROGRAM, [str(PROGRAM), *sys.argv[1:]])
     except OSError as error:

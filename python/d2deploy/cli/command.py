@@ -38,7 +38,7 @@ def parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"d2deploy {d2deploy.__version__}")
-    top.add_argument("--cmake-dir", action=CMakeDir, nargs=0, help="show where find_package(d2deploy) finds the C++ library")
+    top.add_argument("--cmake-dir", action=CMakeDir, nargs=0, help="show the folder for CMake's find_package(d2deploy)")
     commands = top.add_subparsers(metavar="COMMAND", required=True, title="commands")
     for command in COMMANDS:
         command.add_to(commands)
