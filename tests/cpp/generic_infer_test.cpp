@@ -74,6 +74,13 @@ TEST(GenericInfer, InputsOfTwoLayoutsAreRefused) {
   EXPECT_EQ(infer_types("Concat", "", {b, b})[0].layout, Layout::channels_last);
 }
 
+TEST(GenericInfer, AsManyOutputsAsArgumentsAskForAreWanted) {
+  for (const std::size_t outputs : {2U, 4U, 51U})
+    EXPECT_THROW(infer_types("DistributeFpnProposals", "roi_min_level=2 roi_max_level=3", {f32({7, 5})}, outputs),
+                 InvalidModel);
+  EXPECT_EQ(infer_types("DistributeFpnProposals", "roi_min_level=2 roi_max_level=3", {f32({7, 5})}, 3).size(), 3U);
+}
+
 TEST(GenericInfer, EveryNameOfCopyIsKnown) {
   for (const char* type : {"CopyCPUToGPU", "CopyGPUToCPU", "CopyFromCPUInput", "EnsureCPUOutput", "Alias", "Identity",
                            "StopGradient", "AliasWithName"})
