@@ -5,7 +5,8 @@
 #include <variant>
 #include <vector>
 
-namespace d2deploy [[gnu::visibility("default")]] {
+#pragma GCC visibility push(default)
+namespace d2deploy {
 
 /// Typed as it stands in the file; an empty list is one of integers.
 class NetArgument : public std::variant<std::int64_t, float, std::string, std::vector<std::int64_t>, std::vector<float>,
@@ -27,3 +28,4 @@ class NetArgument : public std::variant<std::int64_t, float, std::string, std::v
 };
 
 }  // namespace d2deploy
+#pragma GCC visibility pop

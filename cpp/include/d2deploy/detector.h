@@ -16,7 +16,8 @@
 #include "d2deploy/model.h"
 #include "d2deploy/prediction.h"
 
-namespace d2deploy [[gnu::visibility("default")]] {
+#pragma GCC visibility push(default)
+namespace d2deploy {
 
 /// What a model takes for an image. Read from its file; what files of Detectron2's own exporter do not tell has the
 /// default of Detectron2's configurations.
@@ -100,3 +101,4 @@ class Detector {
 };
 
 }  // namespace d2deploy
+#pragma GCC visibility pop

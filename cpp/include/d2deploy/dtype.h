@@ -6,7 +6,8 @@
 #include <iosfwd>
 #include <string_view>
 
-namespace d2deploy [[gnu::visibility("default")]] {
+#pragma GCC visibility push(default)
+namespace d2deploy {
 
 enum class DType : std::uint8_t { float32, bfloat16, float16, int8, uint8, int32, int64, boolean };
 
@@ -61,3 +62,4 @@ template <>
 inline constexpr DType kDType<bool> = DType::boolean;
 
 }  // namespace d2deploy
+#pragma GCC visibility pop

@@ -3,7 +3,8 @@
 #include <stdexcept>
 #include <string>
 
-namespace d2deploy [[gnu::visibility("default")]] {
+#pragma GCC visibility push(default)
+namespace d2deploy {
 
 /// Base of all errors. `what()` says what failed, what was found, what was wanted and the way out.
 class Error : public std::runtime_error {
@@ -42,3 +43,4 @@ class InternalError : public Error {
 };
 
 }  // namespace d2deploy
+#pragma GCC visibility pop

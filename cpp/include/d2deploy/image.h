@@ -2,7 +2,8 @@
 #pragma once
 #include <cstdint>
 
-namespace d2deploy [[gnu::visibility("default")]] {
+#pragma GCC visibility push(default)
+namespace d2deploy {
 
 /// Of an image, in pixels.
 struct Size {
@@ -50,3 +51,4 @@ void resize(const ImageView& image, Size size, std::uint8_t* out, std::int64_t o
 void check_resize(const ImageView& image, Size size);
 
 }  // namespace d2deploy
+#pragma GCC visibility pop

@@ -3,7 +3,8 @@
 #include <functional>
 #include <string_view>
 
-namespace d2deploy [[gnu::visibility("default")]] {
+#pragma GCC visibility push(default)
+namespace d2deploy {
 
 enum class LogLevel {
   debug,    ///< which pass changed what, which kernel was refused and why
@@ -12,3 +13,4 @@ enum class LogLevel {
 using Log = std::function<void(LogLevel, std::string_view)>;
 
 }  // namespace d2deploy
+#pragma GCC visibility pop

@@ -6,7 +6,8 @@
 #include <string>
 #include <vector>
 
-namespace d2deploy [[gnu::visibility("default")]] {
+#pragma GCC visibility push(default)
+namespace d2deploy {
 
 /// Pastes one mask into an image of height x width.
 /// Args: `mask` side x side probabilities; `box` x1, y1, x2, y2 in pixels; `threshold` in [0, 1].
@@ -58,3 +59,4 @@ using Polygons = std::vector<std::vector<std::int32_t>>;
 Polygons polygons(const RunLengths& runs);
 
 }  // namespace d2deploy
+#pragma GCC visibility pop

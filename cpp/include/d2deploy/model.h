@@ -16,7 +16,8 @@
 #include "d2deploy/log.h"
 #include "d2deploy/tensor.h"
 
-namespace d2deploy [[gnu::visibility("default")]] {
+#pragma GCC visibility push(default)
+namespace d2deploy {
 
 struct ModelOptions {
   /// "native": this library. "caffe2": the real Caffe2 inside libtorch, on the CPU in float32, to compare with; it
@@ -120,3 +121,4 @@ class Session {
 };
 
 }  // namespace d2deploy
+#pragma GCC visibility pop

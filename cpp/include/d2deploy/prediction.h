@@ -8,7 +8,8 @@
 #include "d2deploy/mask.h"
 #include "d2deploy/tensor.h"
 
-namespace d2deploy [[gnu::visibility("default")]] {
+#pragma GCC visibility push(default)
+namespace d2deploy {
 
 struct Keypoint {
   float x = 0, y = 0;     ///< in pixels
@@ -62,3 +63,4 @@ struct Prediction {
 };
 
 }  // namespace d2deploy
+#pragma GCC visibility pop

@@ -6,7 +6,8 @@
 
 #include "d2deploy/model.h"
 
-namespace d2deploy [[gnu::visibility("default")]] {
+#pragma GCC visibility push(default)
+namespace d2deploy {
 
 /// Lends sessions: an idle one, or a new one where all are at work. They are kept, so there are as many as there were
 /// calls at the same time. It must outlive what it lends.
@@ -43,3 +44,4 @@ class SessionPool {
 };
 
 }  // namespace d2deploy
+#pragma GCC visibility pop

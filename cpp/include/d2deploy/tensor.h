@@ -13,7 +13,8 @@
 
 #include "d2deploy/dtype.h"
 
-namespace d2deploy [[gnu::visibility("default")]] {
+#pragma GCC visibility push(default)
+namespace d2deploy {
 
 /// A dimension that is known only once the data is.
 inline constexpr std::int64_t kUnknown = -1;
@@ -148,3 +149,4 @@ class Tensor {
 };
 
 }  // namespace d2deploy
+#pragma GCC visibility pop
