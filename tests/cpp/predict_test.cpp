@@ -6,6 +6,8 @@
 
 #include "core/check.h"
 #include "d2deploy/detector.h"
+#include "detector/input_rule.h"
+#include "detector/prediction.h"
 #include "message_of.h"
 #include "picture.h"
 
@@ -77,6 +79,26 @@ TEST(Detector, ChannelsAreBroughtIntoTheModelsOrder) {
   options.order = ChannelOrder::rgb;  // then the same numbers mean the other order
   rgb.order = ChannelOrder::bgr;
   expect_equal(found.predict(bgr), detector(options).predict(rgb));
+}
+
+// A session has the masks of all classes, of which a prediction takes one.
+TEST(Detector, ComputesTheMaskOfTheOwnClassAlone) {
+  DetectorOptions options;
+  options.min_size = 256;
+  const auto model = Model::load(kExample / "model.pb", kExample / "model_init.pb");
+  const FedImage fed = feed(kPicture.view(), input_rule_of(model->info(), options), false);
+  const Tensors outputs = Session(model).run({{"data", fed.data}, {"im_info", fed.im_info}});
+  ASSERT_GT(outputs.at("mask_fcn_probs").dim(1), 1);
+  const Prediction want = OutputRule(*model).predict(outputs, fed.size, {Picture::height, Picture::width}, options);
+  const Detector found = detector();
+  EXPECT_NE(found.model().graph_text().find("OwnClassConv"), std::string::npos);
+  const Prediction have = found.predict(kPicture.view());
+  EXPECT_GT(want.count(), 1);
+  EXPECT_EQ(have.boxes, want.boxes);
+  EXPECT_EQ(have.classes, want.classes);
+  ASSERT_EQ(have.masks.shape(), want.masks.shape());
+  for (std::int64_t i = 0; i < want.masks.size(); ++i)
+    ASSERT_NEAR(have.masks.values<float>()[i], want.masks.values<float>()[i], 1e-5) << "element " << i;
 }
 
 TEST(DetectorThreads, ShareOne) {

@@ -37,7 +37,10 @@ struct ModelOptions {
   std::int64_t max_tensor_bytes = std::int64_t{4}
                                   << 30;  ///< no tensor may be larger, nor the memory of a session 16 times this
   bool optimize = true;                   ///< false: the nodes run as they stand in the file
-  Log log;                                ///< null: silence
+  /// `mask_fcn_probs` is (R, 1, M, M), the mask of the class that `class_nms` says, instead of (R, classes, M, M),
+  /// where the net has the usual form and `optimize` is set. Detector sets it.
+  bool own_class_masks = false;
+  Log log;  ///< null: silence
 };
 
 /// What one node did in the runs of a session that were profiled.

@@ -53,7 +53,9 @@ Detector Detector::load(const std::filesystem::path& folder, const DetectorOptio
 Detector Detector::load(const std::filesystem::path& predict_net, const std::filesystem::path& init_net,
                         const DetectorOptions& options) {
   return guarded([&] {
-    const auto model = Model::load(predict_net, init_net, options.model);
+    ModelOptions model_options = options.model;
+    model_options.own_class_masks = true;  // a prediction has no others
+    const auto model = Model::load(predict_net, init_net, model_options);
     return with_context([&] { return predict_net.string(); },
                         [&] { return Detector(std::make_unique<Impl>(model, options)); });
   });

@@ -22,8 +22,9 @@ std::optional<Pass> find_pass(const std::string& name);
 /// What every graph from a file goes through: our operator names, known arguments, no copies. Throws Unsupported
 /// with all operators that we do not have, InvalidModel with all arguments that are wrong.
 const std::vector<Pass>& import_passes();
-/// What makes it fast, in order, with reduced precision where `real` is not float32.
-std::vector<Pass> optimize_passes(DType real = DType::float32);
+/// What makes it fast, in order, with reduced precision where `real` is not float32, and with the masks of a prediction
+/// alone where asked for.
+std::vector<Pass> optimize_passes(DType real = DType::float32, bool own_class_masks = false);
 
 void run_passes(Graph& graph, const std::vector<Pass>& passes, const Log& log);
 
@@ -61,6 +62,9 @@ int separate_images(Graph& graph, const Log& log);
 int fuse_pyramid_proposals(Graph& graph, const Log& log);
 int fuse_pyramid_roi_align(Graph& graph, const Log& log);
 int flatten_into_fc(Graph& graph, const Log& log);
+/// The one that changes what the net computes: `mask_fcn_probs` (R, classes, M, M) becomes (R, 1, M, M), the mask of
+/// the class in `class_nms` of each row. Leaves a net alone where it is not certain that every row has one.
+int own_class_masks(Graph& graph, const Log& log);
 int channels_last(Graph& graph, const Log& log);
 /// Lets nodes run in `real` where that pays; returns how many values got that type.
 int choose_precision(Graph& graph, DType real);

@@ -15,7 +15,7 @@ const std::vector<Pass>& import_passes() {
   return passes;
 }
 
-std::vector<Pass> optimize_passes(DType real) {
+std::vector<Pass> optimize_passes(DType real, bool own_class_masks) {
   std::vector<Pass> all{
       {"fold-constants", fold_constants},  // first: others look for constants
       {"add-bias", add_bias},
@@ -24,6 +24,7 @@ std::vector<Pass> optimize_passes(DType real) {
       {"fuse-pyramid-roi-align", fuse_pyramid_roi_align},
       {"flatten-into-fc", flatten_into_fc},
   };
+  if (own_class_masks) all.push_back({"own-class-masks", d2deploy::own_class_masks});
   std::ranges::move(fusion_passes(), std::back_inserter(all));
   if (real != DType::float32)
     all.push_back({"choose-precision", [real](Graph& graph, const Log&) { return choose_precision(graph, real); }});
@@ -32,7 +33,7 @@ std::vector<Pass> optimize_passes(DType real) {
 }
 
 std::optional<Pass> find_pass(const std::string& name) {
-  for (const auto& passes : {import_passes(), optimize_passes(DType::bfloat16)})
+  for (const auto& passes : {import_passes(), optimize_passes(DType::bfloat16, true)})
     for (const auto& pass : passes)
       if (pass.name == name) return pass;
   return std::nullopt;

@@ -70,7 +70,7 @@ Model::Impl::Impl(Graph g, const ModelOptions& o) : options(resolved(o)), graph(
   const DType real = precision_of(options.precision);
   check<Unsupported>(options.optimize || real == DType::float32, "precision '", options.precision,
                      "' needs the passes: set optimize");
-  if (options.optimize) run_passes(graph, optimize_passes(real), options.log);
+  if (options.optimize) run_passes(graph, optimize_passes(real, options.own_class_masks), options.log);
   remove_dead(graph);
   verify(graph);
   for (auto& [name, tensor] : graph.constants) constants[name] = std::make_unique<Constant>(tensor);

@@ -111,6 +111,7 @@ _SUMS: dict[str, Oracle] = {
     "InstanceNorm": maps.instance_norm,
     "FCTransposed": dense.fc_transposed,
     "MatMul": dense.mat_mul,
+    "OwnClassConv": windows.own_class_conv,
     "PyramidRoIAlign": roi.pyramid_roi_align,
     "ReduceMean": dense.reduce_mean,
     "RoIAlign": roi.roi_align,

@@ -1,0 +1,72 @@
+#include "operators/own_class_conv/own_class_conv.h"
+
+#include <algorithm>
+
+#include "core/threads.h"
+
+namespace d2deploy {
+
+namespace {
+
+struct Row {
+  const float *x, *w;  // channels x cells, and the filter
+  float b;
+  float* y;
+};
+
+void row_major(const Row& row, std::int64_t channels, std::int64_t cells) {
+  std::fill_n(row.y, cells, row.b);
+  for (std::int64_t k = 0; k < channels; ++k)
+    for (std::int64_t i = 0; i < cells; ++i) row.y[i] += row.x[k * cells + i] * row.w[k];
+}
+
+// A sum is kept in partial sums (channel k goes to lane k % kLanes), which compilers turn into vector registers.
+constexpr std::int64_t kLanes = 16;
+
+float dot(const float* x, const float* w, std::int64_t count) {
+  float lanes[kLanes] = {};
+  std::int64_t k = 0;
+  for (; k + kLanes <= count; k += kLanes)
+    for (std::int64_t l = 0; l < kLanes; ++l) lanes[l] += x[k + l] * w[k + l];
+  for (std::int64_t l = 0; k + l < count; ++l) lanes[l] += x[k + l] * w[k + l];
+  for (std::int64_t width = kLanes / 2; width > 0; width /= 2)
+    for (std::int64_t l = 0; l < width; ++l) lanes[l] += lanes[l + width];
+  return lanes[0];
+}
+
+void channels_last(const Row& row, std::int64_t channels, std::int64_t cells) {
+  for (std::int64_t i = 0; i < cells; ++i) row.y[i] = row.b + dot(row.x + i * channels, row.w, channels);
+}
+
+std::int64_t class_of(float value, std::int64_t row, std::int64_t classes) {
+  check(value >= 0 && value < static_cast<float>(classes), "OwnClassConv: row ", row, " is of class ", value,
+        ", there are ", classes);
+  return static_cast<std::int64_t>(value);
+}
+
+// W has one layout only: its filters are of one cell.
+void run(const NoParams&, const Call& call) {
+  const Tensor& x = call.input(0);
+  const std::int64_t rows = x.dim(0), channels = x.dim(1), cells = x.dim(2) * x.dim(3), classes = call.input(2).dim(0);
+  check(call.input(1).dim(0) == rows, "OwnClassConv: classes must be (R) with R = ", rows, ", got ",
+        call.input(1).shape());
+  const float *values = call.in<float>(0), *labels = call.in<float>(1), *w = call.in<float>(2), *b = call.in<float>(3);
+  float* y = call.out<float>(0);
+  auto* const one_row = x.layout() == Layout::channels_last ? channels_last : row_major;
+  constexpr std::int64_t kGrain = 1 << 16;  // multiplications
+  parallel_for(rows, kGrain / (channels * cells + 1) + 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t r = begin; r < end; ++r) {
+      const std::int64_t label = class_of(labels[r], r, classes);
+      one_row({values + r * channels * cells, w + label * channels, b[label], y + r * cells}, channels, cells);
+    }
+  });
+}
+
+}  // namespace
+
+template <>
+Kernels<OwnClassConv> kernels<OwnClassConv, Backend::cpu>() {
+  return {{"dot_f32", accepts_all<OwnClassConv>, run}};
+}
+
+}  // namespace d2deploy
