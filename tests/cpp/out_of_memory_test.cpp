@@ -3,104 +3,17 @@
 // gives the right answer.
 #include <gtest/gtest.h>
 
-#include <link.h>
-
 #include <cstdint>
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
-#include <functional>
 #include <limits>
-#include <new>
-#include <random>
 
 #include "d2deploy/detector.h"
-#include "net_builder.h"
+#include "failing_allocations.h"
+#include "net_files.h"
 #include "net_run.h"
 #include "small_detector.h"
 
-// ---- Allocations that fail ---------------------------------------------------------------------------
-
-namespace {
-
-struct Failures {
-  bool on = false, all_that_follow = false;
-  std::int64_t at = 0, seen = 0;
-};
-thread_local Failures failures;
-
-// Where oneDNN lies in memory: it does not survive that its own allocations fail, neither by malloc nor by new.
-struct OnednnCode {
-  std::uintptr_t begin = 0, end = 0;
-};
-OnednnCode onednn;
-
-int find_onednn(dl_phdr_info* library, std::size_t, void*) {
-  if (std::string_view(library->dlpi_name).find("libdnnl") == std::string_view::npos) return 0;
-  for (int i = 0; i < library->dlpi_phnum; ++i) {
-    const auto& part = library->dlpi_phdr[i];
-    if (part.p_type != PT_LOAD || (part.p_flags & PF_X) == 0) continue;
-    onednn.begin = library->dlpi_addr + part.p_vaddr;
-    onednn.end = onednn.begin + part.p_memsz;
-  }
-  return 1;
-}
-
-bool fails(const void* caller) {
-  const auto address = reinterpret_cast<std::uintptr_t>(caller);
-  if (!failures.on || (address >= onednn.begin && address < onednn.end)) return false;
-  ++failures.seen;
-  return failures.all_that_follow ? failures.seen >= failures.at : failures.seen == failures.at;
-}
-
-}  // namespace
-
-// The linker puts the second function in the place of aligned_alloc.
-extern "C" void* __real_aligned_alloc(std::size_t alignment, std::size_t bytes);
-extern "C" void* __wrap_aligned_alloc(std::size_t alignment, std::size_t bytes) {
-  return fails(__builtin_return_address(0)) ? nullptr : __real_aligned_alloc(alignment, bytes);
-}
-
-void* operator new(std::size_t bytes) {
-  void* data = fails(__builtin_return_address(0)) ? nullptr : std::malloc(bytes == 0 ? 1 : bytes);
-  if (data == nullptr) throw std::bad_alloc();
-  return data;
-}
-void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
-  return fails(__builtin_return_address(0)) ? nullptr : std::malloc(bytes == 0 ? 1 : bytes);
-}
-void* operator new(std::size_t bytes, std::align_val_t alignment) {
-  const auto unit = static_cast<std::size_t>(alignment);
-  void* data =
-      fails(__builtin_return_address(0)) ? nullptr : __real_aligned_alloc(unit, (bytes + unit - 1) / unit * unit);
-  if (data == nullptr) throw std::bad_alloc();
-  return data;
-}
-// Both ends of the pair stand here, which the compiler does not see.
-#pragma GCC diagnostic ignored "-Wmismatched-new-delete"
-void operator delete(void* data) noexcept { std::free(data); }
-void operator delete(void* data, std::size_t) noexcept { std::free(data); }
-void operator delete(void* data, std::align_val_t) noexcept { std::free(data); }
-void operator delete(void* data, std::size_t, std::align_val_t) noexcept { std::free(data); }
-
-// protobuf itself loses an element that was made for a list which then finds no memory to grow.
-extern "C" [[gnu::visibility("default")]] const char* __lsan_default_suppressions() {
-  return "leak:google::protobuf::";
-}
-
-// ---- Calls under them --------------------------------------------------------------------------------
-
 namespace d2deploy::testing {
 namespace {
-
-/// What is given back as text, to compare. Allocations of the test itself come behind `done`.
-using Answer = std::function<std::string()>;
-
-template <class T>
-T done(T value) {
-  failures.on = false;
-  return value;
-}
 
 /// Whether `f` throws E.
 template <class E, class F>
@@ -111,72 +24,6 @@ std::string refuses(const F& f) {
     return "refused";
   }
   return "taken";
-}
-
-struct Outcome {
-  bool failed = false;  ///< the allocation was reached
-  std::string error;    ///< empty: there was an answer
-  std::string answer;
-};
-
-Outcome attempt(const Answer& call, std::int64_t at, bool all_that_follow) {
-  if (onednn.end == 0) (void)dl_iterate_phdr(find_onednn, nullptr);
-  Outcome outcome;
-  failures = {true, all_that_follow, at, 0};
-  try {
-    outcome.answer = call();
-    failures.on = false;
-  } catch (const DeviceError& e) {
-    failures.on = false;
-    outcome.error = std::string("DeviceError: ") + e.what();
-  } catch (const Error& e) {
-    failures.on = false;
-    outcome.error = std::string("Error: ") + e.what();
-  } catch (const std::exception& e) {
-    failures.on = false;
-    outcome.error = std::string("another exception: ") + e.what();
-  }
-  outcome.failed = failures.seen >= at;
-  return outcome;
-}
-
-void expect_right(const std::string& what, std::int64_t at, const Outcome& outcome, const std::string& want) {
-  // A sort that gets no buffer goes on without one: then there is an answer.
-  const bool right = outcome.error.empty() ? outcome.answer == want : outcome.error.starts_with("DeviceError: ");
-  EXPECT_TRUE(right) << what << ": allocation " << at << ": "
-                     << (outcome.error.empty() ? "another answer" : outcome.error);
-}
-
-/// Which allocations of a call fail: each, one after the other, or only so many, at random, where there are more.
-class Places {
- public:
-  Places(std::int64_t all, std::int64_t most) : stride_(std::max<std::int64_t>(1, all / most)) {}
-
-  std::int64_t next() { return at_ += stride_ == 1 ? 1 : 1 + random_() % (2 * stride_ - 1); }
-
- private:
-  std::int64_t at_ = 0, stride_;
-  std::minstd_rand random_;
-};
-
-std::int64_t allocations_of(const Answer& call) {
-  (void)attempt(call, std::numeric_limits<std::int64_t>::max(), false);
-  return failures.seen;
-}
-
-/// Makes `most` allocations of `call` fail, one after the other. Returns how many it has.
-std::int64_t fail_one_after_the_other(const std::string& what, const Answer& call, bool all_that_follow,
-                                      std::int64_t most) {
-  const std::string want = call();
-  const std::int64_t all = allocations_of(call);
-  Places places(all, most);
-  for (bool failed = true; failed && !::testing::Test::HasFailure();) {
-    const std::int64_t at = places.next();
-    const Outcome outcome = attempt(call, at, all_that_follow);
-    expect_right(what, at, outcome, want);
-    failed = outcome.failed;
-  }
-  return all;
 }
 
 std::string bits(const Tensors& tensors) {
@@ -209,45 +56,11 @@ output y p
 )";
 }
 
-/// A graph's text as files.
-class Files {
- public:
-  explicit Files(const std::string& text) {
-    const Graph graph = parse_graph(text);
-    Net predict, init;
-    predict.inputs(graph.inputs).outputs(graph.outputs);
-    for (const Node& node : graph.nodes) {
-      auto& op = predict.add(node.type, node.inputs, node.outputs);
-      for (const auto& [argument, value] : node.args) {
-        proto::Argument& out = *op.add_arg();
-        out.set_name(argument);
-        set_value(out, value);
-      }
-    }
-    for (const auto& [blob, tensor] : graph.constants) {
-      predict.inputs({blob});
-      init.weight(blob, Ints(tensor.shape().begin(), tensor.shape().end()),
-                  Floats(tensor.values<float>().begin(), tensor.values<float>().end()));
-    }
-    std::ofstream(predict_, std::ios::binary) << predict.bytes();
-    std::ofstream(init_, std::ios::binary) << init.bytes();
-    options_.threads = 1;  // OpenMP itself ends the process where it finds no memory
-  }
-  ~Files() { std::filesystem::remove_all(folder_); }
-  Files(const Files&) = delete;
-  Files& operator=(const Files&) = delete;
-
-  std::shared_ptr<const Model> load() const { return Model::load(predict_, init_, options_); }
-
- private:
-  static std::filesystem::path new_folder() {
-    std::string name = ::testing::TempDir() + "out_of_memory-XXXXXX";
-    return mkdtemp(name.data()) == nullptr ? "" : name;
-  }
-
-  std::filesystem::path folder_ = new_folder(), predict_ = folder_ / "model.pb", init_ = folder_ / "model_init.pb";
-  ModelOptions options_;
-};
+std::shared_ptr<const Model> load(const NetFiles& files) {
+  ModelOptions options;
+  options.threads = 1;  // OpenMP itself ends the process where it finds no memory
+  return Model::load(files.predict, files.init, options);
+}
 
 std::string small_net() {
   return "input data float32 ?x2x?x?\n" + weights("w", "4x2x3x3", 72) + weights("b", "4", 4) + R"(
@@ -275,9 +88,9 @@ class OutOfMemory : public ::testing::TestWithParam<bool> {};
 
 TEST_P(OutOfMemory, LoadingAModel) {
   for (const NetCase& net : nets()) {
-    const Files files(net.text);
-    const auto load = [&] { return done(files.load())->graph_text(); };
-    EXPECT_GT(fail_one_after_the_other(net.name, load, GetParam(), net.most), 500) << net.name;
+    const NetFiles files(net.text);
+    const auto call = [&] { return done(load(files))->graph_text(); };
+    EXPECT_GT(fail_one_after_the_other(net.name, call, GetParam(), net.most), 500) << net.name;
   }
 }
 
@@ -292,8 +105,8 @@ bool run_twice(const NetCase& net, Session& session, const std::string& want, st
 // The first run of a model, which plans it.
 TEST_P(OutOfMemory, TheFirstRun) {
   for (const NetCase& net : nets()) {
-    const Files files(net.text);
-    Session alone(files.load());
+    const NetFiles files(net.text);
+    Session alone(load(files));
     std::string want;
     const std::int64_t all = allocations_of([&] {
       const Tensors outputs = done(alone.run(net.inputs));
@@ -302,7 +115,7 @@ TEST_P(OutOfMemory, TheFirstRun) {
     EXPECT_GT(all, 50) << net.name;
     Places places(all, net.most);
     for (bool failed = true; failed && !HasFailure();) {
-      Session session(files.load());
+      Session session(load(files));
       failed = run_twice(net, session, want, places.next(), GetParam());
     }
   }
@@ -311,8 +124,8 @@ TEST_P(OutOfMemory, TheFirstRun) {
 // Sessions of a model that is planned: their first run, and the next one.
 TEST_P(OutOfMemory, LaterRuns) {
   for (const NetCase& net : nets()) {
-    const Files files(net.text);
-    const auto model = files.load();
+    const NetFiles files(net.text);
+    const auto model = load(files);
     Session first(model);
     const std::string want = bits(first.run(net.inputs));
     std::int64_t at = 1;
@@ -331,8 +144,8 @@ TEST_P(OutOfMemory, TheRestOfThePublicFunctions) {
   const auto all = [&](const char* what, const Answer& call) {
     EXPECT_GT(fail_one_after_the_other(what, call, GetParam(), std::numeric_limits<std::int64_t>::max()), 0) << what;
   };
-  const Files files(small_detector());
-  const auto model = files.load();
+  const NetFiles files(small_detector());
+  const auto model = load(files);
   Session session(model);
   (void)session.run(nets()[1].inputs);
   all("Session", [&] {

@@ -58,6 +58,7 @@ OutputRule::OutputRule(const Model& model) {
     read_retinanet(info);
   } else if (info.meta_architecture == "PanopticFPN" && detects && has(model, "sem_seg")) {
     kind_ = Kind::panoptic;
+    combine_ = argument(info.arguments, "combine_on", std::int64_t{1}) != 0;  // files of Detectron2 before 0.4 tell it
     panoptic_ = {
         number_argument(info.arguments, "combine_overlap_threshold"),
         static_cast<std::int64_t>(std::clamp(number_argument(info.arguments, "combine_stuff_area_limit"), 0.0, 1e15)),
@@ -165,11 +166,15 @@ Prediction OutputRule::predict(const Tensors& outputs, Size size, Size wanted, c
     prediction.masks = masks_of(*masks, found);
   if (kind_ == Kind::panoptic) {
     const Tensor& logits = output(outputs, "sem_seg");
-    Panoptic panoptic =
-        combine_panoptic(found, prediction.masks, classes_of_pixels(logits, 0, size, wanted), wanted, panoptic_);
-    prediction.panoptic_map = std::move(panoptic.map);
-    prediction.segments = std::move(panoptic.segments);
-    if (options.sem_seg) prediction.sem_seg = resize_logits(logits, 0, size, wanted);
+    Tensor* resized = options.sem_seg ? &prediction.sem_seg : nullptr;
+    if (combine_) {
+      const auto classes = classes_of_pixels(logits, 0, size, wanted, resized);
+      Panoptic panoptic = combine_panoptic(found, prediction.masks, classes, wanted, panoptic_);
+      prediction.panoptic_map = std::move(panoptic.map);
+      prediction.segments = std::move(panoptic.segments);
+    } else if (resized != nullptr) {
+      *resized = resize_logits(logits, 0, size, wanted);
+    }
   }
   prediction.box_columns = found.columns;
   prediction.boxes = std::move(found.boxes);

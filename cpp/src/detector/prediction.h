@@ -32,6 +32,7 @@ class OutputRule {
   std::vector<RetinaNetLevel> levels_;  // without tensors
   RetinaNetRule retinanet_;
   PanopticRule panoptic_;
+  bool combine_ = true;  // things and stuff to one map
 };
 
 }  // namespace d2deploy

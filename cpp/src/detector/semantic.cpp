@@ -110,12 +110,16 @@ void check_wanted(const Size& wanted) {
                          wanted.height, " x ", wanted.width);
 }
 
+Tensor allocate_resized(const Map& map, const Size& wanted) {
+  return Tensor::allocate({DType::float32, {map.channels, wanted.height, wanted.width}, Layout::row_major});
+}
+
 }  // namespace
 
 Tensor resize_logits(const Tensor& logits, std::int64_t image, const Size& size, const Size& wanted) {
   const Map map = map_of(logits, image, size);
   check_wanted(wanted);
-  Tensor out = Tensor::allocate({DType::float32, {map.channels, wanted.height, wanted.width}, Layout::row_major});
+  Tensor out = allocate_resized(map, wanted);
   float* data = out.data<float>();
   resize(map, size, wanted, [&](std::int64_t c, std::int64_t y, const float* row) {
     std::copy_n(row, wanted.width, data + (c * wanted.height + y) * wanted.width);
@@ -124,13 +128,16 @@ Tensor resize_logits(const Tensor& logits, std::int64_t image, const Size& size,
 }
 
 std::vector<std::int32_t> classes_of_pixels(const Tensor& logits, std::int64_t image, const Size& size,
-                                            const Size& wanted) {
+                                            const Size& wanted, Tensor* resized) {
   const Map map = map_of(logits, image, size);
   check_wanted(wanted);
   const std::int64_t area = checked_product(wanted.height, wanted.width);
   std::vector<std::int32_t> classes(area, 0);
   std::vector<float> highest(area);
+  if (resized != nullptr) *resized = allocate_resized(map, wanted);
+  float* kept = resized != nullptr ? resized->data<float>() : nullptr;
   resize(map, size, wanted, [&](std::int64_t c, std::int64_t y, const float* row) {
+    if (kept != nullptr) std::copy_n(row, wanted.width, kept + (c * wanted.height + y) * wanted.width);
     std::int32_t* label = classes.data() + y * wanted.width;
     float* high = highest.data() + y * wanted.width;
     if (c == 0) {

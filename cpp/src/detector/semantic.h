@@ -13,8 +13,8 @@ namespace d2deploy {
 Tensor resize_logits(const Tensor& logits, std::int64_t image, const Size& size, const Size& wanted);
 
 /// For each pixel of resize_logits the class with the highest value, the first of equal ones; what is not a number is
-/// never higher. The resized logits are not kept.
+/// never higher. `resized`, if given, becomes what resize_logits gives; without it those logits are not kept.
 std::vector<std::int32_t> classes_of_pixels(const Tensor& logits, std::int64_t image, const Size& size,
-                                            const Size& wanted);
+                                            const Size& wanted, Tensor* resized = nullptr);
 
 }  // namespace d2deploy
