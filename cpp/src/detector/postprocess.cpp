@@ -19,8 +19,8 @@ float length(float x, float y) { return std::sqrt(x * x + y * y); }
 RotatedBox scaled(const RotatedBox& b, float scale_x, float scale_y) {
   const float theta = b.angle * (kPi / 180);
   const float c = std::cos(theta), s = std::sin(theta);
-  return {b.x * scale_x, b.y * scale_y, b.w * length(scale_x * c, scale_y * s),
-          b.h * length(scale_x * s, scale_y * c), std::atan2(scale_x * s, scale_y * c) * (180 / kPi)};
+  return {b.x * scale_x, b.y * scale_y, b.w * length(scale_x * c, scale_y * s), b.h * length(scale_x * s, scale_y * c),
+          std::atan2(scale_x * s, scale_y * c) * (180 / kPi)};
 }
 
 // Into [-180, 180).
