@@ -163,6 +163,12 @@ constexpr std::array kPatterns{
     Pattern{"Boxes",
             "input x float32 1x1x4x4\ninput scores float32 4x3\ninput boxes float32 4x12\nconst n float32 1 = 4",
             "a#, b#, c# = BoxWithNMSLimit(scores, boxes, n)\nv# = RoIAlign(x, b#)\noutput v#"},
+    Pattern{"MaskHead",
+            "input x float32 1x1x4x4\ninput scores float32 4x3\ninput boxes float32 4x12\nconst n float32 1 = 4\n"
+            "const w float32 3x1x1x1\nconst b float32 3\n"
+            "s, boxes_nms, class_nms, splits = BoxWithNMSLimit(scores, boxes, n)\nv0 = RoIAlign(x, boxes_nms)\n"
+            "logits = Conv(v0, w, b) {kernel=1}\nmask_fcn_probs = Sigmoid(logits)\noutput class_nms mask_fcn_probs",
+            "v# = Relu(v@)"},
     Pattern{"Proposals",
             "input s2 float32 1x1x4x4\ninput s3 float32 1x1x2x2\ninput d2 float32 1x4x4x4\ninput d3 float32 1x4x2x2\n"
             "const im_info float32 1x3 = 32 32 1\nconst a2 float32 1x4 = -4 -4 4 4\ninput x float32 1x1x4x4",
@@ -190,7 +196,8 @@ TEST_P(PatternWork, GrowsAsTheNet) {
   ModelOptions plain, reduced;
   plain.optimize = false;
   reduced.precision = "bfloat16";
-  for (const auto& options : {ModelOptions(), plain, reduced}) {
+  for (ModelOptions options : {ModelOptions(), plain, reduced}) {
+    options.own_class_masks = true;
     EXPECT_LT(quadratic_part([&](int n) { EXPECT_TRUE(load(parse_graph(text_of(GetParam(), n)), options)); }),
               kMostQuadratic)
         << text_of(GetParam(), 2);
