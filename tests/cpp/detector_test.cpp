@@ -140,7 +140,7 @@ TEST(ToNetInputs, RefusesWhatDoesNotSuitTheRule) {
   const ImageView bgr{pixels.data(), 1, 1, 3}, four{pixels.data(), 1, 2, 8, 4, ChannelOrder::as_is},
       wrong{pixels.data(), 1, 2, 8, 4, ChannelOrder::rgb};
   const InputRule for_five = rule_of(ChannelOrder::as_is, 5), bad_mean{.pixel_mean = {1, 2}};
-  EXPECT_REFUSED(fed(bgr, for_five), "the image has 3 channels, the model takes 5");
+  EXPECT_REFUSED(fed(bgr, for_five), "the image has 3 channels, the model takes 5, whose order is 'as is'");
   EXPECT_REFUSED(fed(four, InputRule{}), "the image has 4 channels, the model takes 3");
   EXPECT_REFUSED(fed(wrong, InputRule{}), "the image has 4 channels, its order says 3");
   EXPECT_REFUSED(fed(bgr, bad_mean), "pixel_mean has 2 values, wanted one for each of 3 channels");

@@ -136,7 +136,8 @@ TEST(Detector, RefusesWhatDoesNotSuit) {
   const ImageView good = kPicture.view();
   EXPECT_EQ(error({}), "the image is empty: 0 x 0 pixels of 3 channels");
   EXPECT_EQ(error({good.data, 8, 8, 32, 4, ChannelOrder::as_is}), "the image has 4 channels, the model takes 3");
-  EXPECT_EQ(error({good.data, 8, 8, 32, 4, ChannelOrder::rgb}), "the image has 4 channels, its order says 3");
+  EXPECT_EQ(error({good.data, 8, 8, 32, 4, ChannelOrder::rgb}),
+            "the image has 4 channels, its order says 3; that of other channels is 'as is'");
   EXPECT_EQ(error({good.data, 8, 8, 23}), "row_bytes of the image is 23, wanted at least 3 * 8");
   const std::array<ImageView, 2> images{good, ImageView{}};
   EXPECT_EQ(message_of<InvalidArgument>([&] { (void)found.predict(images); }),

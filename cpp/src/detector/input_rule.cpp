@@ -93,12 +93,12 @@ void check_image(const ImageView& image, const InputRule& rule) {
   check(image.data != nullptr && image.height > 0 && image.width > 0 && image.channels > 0,
         "the image is empty: ", image.height, " x ", image.width, " pixels of ", image.channels, " channels");
   check(image.channels == channels_of(image.order, image.channels), "the image has ", image.channels,
-        " channels, its order says ", channels_of(image.order, image.channels));
+        " channels, its order says ", channels_of(image.order, image.channels), "; that of other channels is 'as is'");
   check(image.row_bytes / image.channels >= image.width, "row_bytes of the image is ", image.row_bytes,
         ", wanted at least ", image.channels, " * ", image.width);
   const bool converts = image.order != ChannelOrder::as_is && rule.order != ChannelOrder::as_is;
   check(converts || image.channels == rule.channels, "the image has ", image.channels, " channels, the model takes ",
-        rule.channels);
+        rule.channels, rule.order == ChannelOrder::as_is ? ", whose order is 'as is'" : "");
 }
 
 std::vector<PlaneSource> planes_of(const ImageView& image, const InputRule& rule) {

@@ -48,13 +48,14 @@ class Predictor:
         self.model = Caffe2Model.load_protobuf(directory, **{"order": "score", **options})
 
     def __call__(
-        self, image: npt.NDArray[np.uint8], input_format: Literal["BGR", "RGB", "L"] = "BGR"
+        self, image: npt.NDArray[np.uint8], input_format: Literal["BGR", "RGB", "L", "as is"] = "BGR"
     ) -> dict[str, Any]:
         """Predicts.
 
         Args:
-            image: (H, W, 3), or (H, W) gray, uint8, of any size; brought into the channels that the model wants.
-            input_format: the order of its channels.
+            image: (H, W, 3), or (H, W) gray, uint8, of any size; brought into the channels that the model wants. Or
+                (H, W, C), for a model of that many channels of its own.
+            input_format: the order of its channels; "as is": those that the model takes.
 
         Returns:
             As `Caffe2Model`, in arrays.
