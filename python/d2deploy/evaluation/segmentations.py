@@ -120,7 +120,7 @@ def checked_rle(segmentation: dict[str, Any], size: Size) -> Rle:
 def _listed(counts: list[Any]) -> npt.NDArray[np.int64]:
     strange = [count for count in counts if type(count) is not int or not is_number(count)]
     if strange:
-        raise Fault(f"an RLE with the length {quoted(strange[0])}, wanted whole numbers")
+        raise Fault(f"an RLE with the length {quoted(strange[0])}, wanted whole numbers of pixels, at most {FAR:g}")
     return np.array(counts, np.int64)
 
 
