@@ -112,7 +112,8 @@ def _check_tasks(tasks: Sequence[str] | None, objects: CocoDataset | None, segme
 
 def _check_keypoints(tasks: Sequence[str] | None, objects: CocoDataset | None, sigmas: Sequence[float]) -> None:
     checked_sigmas(sigmas)
-    reason = why_not(objects, [], "keypoints", sigmas) if objects and "keypoints" in (tasks or ()) else ""
+    asked = len(sigmas) > 0 and "keypoints" in (tasks or ())  # without sigmas the model may have no keypoints at all
+    reason = why_not(objects, [], "keypoints", sigmas) if objects and asked else ""
     if reason:
         raise InvalidArgument(f"{reason}, which keypoints AP needs; ask for other tasks, or give other sigmas")
 
