@@ -15,6 +15,7 @@ from PIL import Image
 from pycocotools import mask as rle_code
 
 from d2deploy.cli import drawing
+from d2deploy.cli.class_counts import class_counts
 from d2deploy.cli.pictures import find_sources, read_ahead
 from d2deploy.errors import InvalidArgument
 
@@ -246,6 +247,37 @@ def test_eval_gives_what_detectron2_gives(
         for metric, value in wanted[task].items():
             assert have[task][metric] == (None if value is None else pytest.approx(value, abs=0.01)), (task, metric)
     assert re.search(rf"^bbox AP +{have['bbox']['AP']:.3f}$", text, re.MULTILINE), text
+
+
+@pytest.mark.parametrize("name", ["mask_rcnn", "keypoint_rcnn", "panoptic_fpn", "retinanet"])
+def test_classes_are_counted(converted: Callable[[str], Conversion], name: str, tmp_path: Path) -> None:
+    folder = converted(name).folder
+    assert class_counts(folder) == (5, 4 if name == "panoptic_fpn" else None)
+    # Of a net whose scores are found in another way nothing is known.
+    net = (folder / "model.pb").read_bytes()
+    for known in (b"BoxWithNMSLimit", b"box_cls_0", b"sem_seg"):
+        net = net.replace(known, known[::-1])
+    (tmp_path / "model.pb").write_bytes(net)
+    (tmp_path / "model_init.pb").write_bytes((folder / "model_init.pb").read_bytes())
+    assert class_counts(tmp_path) == (None, None)
+
+
+def test_other_numbers_of_classes_are_told(
+    command: Command, converted: Callable[[str], Conversion], val_json: Path
+) -> None:
+    arguments = ["eval", converted("retinanet").folder, "--dataset-json", val_json, "--image-root", VAL / "images"]
+    data = json.loads(val_json.read_text())
+    val_json.write_text(json.dumps({**data, "categories": [*data["categories"], {"id": 6, "name": "nothing"}]}))
+    code, out, error = command(*arguments, "--threads", 1)
+    assert code == 0, error
+    assert "has 6 classes, but the model has 5: it cannot find 'nothing'" in error
+    assert "bbox: no number for " in out
+    data["annotations"] = [one for one in data["annotations"] if one["category_id"] < 5]
+    val_json.write_text(json.dumps({**data, "categories": data["categories"][:4]}))
+    code, out, error = command(*arguments, "--threads", 1)
+    assert (code, out) == (1, "")
+    assert "has 4 classes, but the model has 5; classes are matched by their order" in error
+    assert "image/s" not in error  # said before anything is predicted
 
 
 def test_tasks_that_the_model_has_not(command: Command, example: Path) -> None:

@@ -93,7 +93,7 @@ def objects() -> list[dict[str, Any]]:
     x, y, w, h = BOXES[0]
     text: bytes = rle_code.encode(np.asfortranarray(mask_of(BOXES[1]).astype(np.uint8)))["counts"]
     forms: list[Any] = [
-        [[x, y, x + w, y, x + w, y + h, x, y + h], [60.5, 40.25, 70, 40, 70, 50]],
+        [[x, y, x + w, y, x + w, y + h, x, y + h], [26.5, 8.25, 29, 8, 29, 12]],
         {"size": [HEIGHT, WIDTH], "counts": text.decode()},
         {"size": [HEIGHT, WIDTH], "counts": run_lengths(mask_of(BOXES[2]))},
     ]

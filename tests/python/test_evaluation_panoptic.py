@@ -221,7 +221,7 @@ def test_tasks(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         (["boxes"], "task 'boxes' is not known; known: bbox, keypoints, segm, panoptic"),
         ("bbox", "tasks are 'bbox', wanted a list of some of bbox"),
         ([], "wanted a list of some of bbox"),
-        (["keypoints"], "1 of 1 annotations have no keypoints, which keypoints AP needs"),
+        (["keypoints"], "1 of 1 annotations have no keypoints, the first is annotations[0], which keypoints AP needs"),
     ],
 )
 def test_tasks_are_checked_before_predicting(tmp_path: Path, tasks: Any, message: str) -> None:

@@ -136,3 +136,15 @@ def test_panoptic_data_sets_by_name(
     loaded = load_panoptic("coco_2017_val_panoptic_separated")
     assert loaded is not None
     assert len(loaded) == 1
+
+
+def test_crowds_alone_have_no_quality(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    dataset = PanopticDataset(*write_panoptic(tmp_path, [(strip((5, 8)), {5: thing(iscrowd=True)})]))
+    counting = PanopticQuality(dataset)
+    counting.add(dataset.images[0], as_model(strip((1, 8)), {1: thing(7)}))
+    assert counting.metrics()["PQ"] == 0
+    where = "annotations[0] (image 1): segments_info[0]"
+    assert caplog.messages == [
+        f"{dataset.json_file}: an iscrowd that is true or false, taken as 1 or 0: once, first in {where}",
+        f"{dataset.json_file}: PQ is 0: no predicted segment matches one that is annotated",
+    ]

@@ -17,6 +17,8 @@ HEIGHT, WIDTH = 60, 90
 CATEGORIES = [{"id": 7, "name": "star"}, {"id": 3, "name": "disc"}]
 
 Box = tuple[int, int, int, int]  # x, y, width, height
+BOX: Box = (5, 5, 20, 10)
+KEYPOINTS = {"keypoints": [7, 7, 2, 9, 9, 1, 0, 0, 0], "num_keypoints": 2}
 
 
 def mask_of(box: Box) -> npt.NDArray[np.bool_]:
@@ -61,6 +63,12 @@ def write_dataset(folder: Path, annotations: list[dict[str, Any]]) -> tuple[Path
     file = folder / "annotations.json"
     file.write_text(json.dumps(data))
     return file, images
+
+
+def write_changed(folder: Path, **change: Any) -> tuple[Path, Path]:
+    """A data set of two annotations with masks and keypoints, one of them changed; `...`: without that key."""
+    changed = {k: v for k, v in annotation(1, 3, BOX, **{**KEYPOINTS, **change}).items() if v is not ...}
+    return write_dataset(folder, [annotation(2, 7, BOX, **KEYPOINTS), changed])
 
 
 def instances(*found: tuple[int, float, Box], masks: bool = False, keypoints: Any = None) -> Instances:

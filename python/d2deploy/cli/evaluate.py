@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from d2deploy.cli.class_counts import class_counts
 from d2deploy.cli.shared import (
     Commands,
     add_command,
@@ -57,7 +58,12 @@ def add_to(commands: Commands) -> None:
         type=float,
         help="how exactly each keypoint is labelled (default: what the model's file says,\nor COCO's)",
     )
-    add("--json", metavar="OUT", type=Path, help="write the metrics to this file: task -> metric -> percent")
+    add(
+        "--json",
+        metavar="OUT",
+        type=Path,
+        help="write the metrics to this file: task -> metric -> percent, null where there is\nno number",
+    )
     add_picture_rule(parser)
     add_runtime(parser)
     parser.set_defaults(run=run)
@@ -65,25 +71,26 @@ def add_to(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     with needs("evaluating", "eval"):
-        from d2deploy.evaluation import evaluate, format_table, load_dataset, write_metrics
+        from d2deploy.evaluation import evaluate, format_table, load_dataset, missing_numbers, write_metrics
         from d2deploy.images import ImageReader
     if args.json and (args.json.is_dir() or not args.json.parent.is_dir()):
         raise InvalidArgument(f"--json {args.json}: cannot be written, wanted a file in a folder that is there")
     with shown_warnings():
         model = load_predictor(args).model
         dataset = load_dataset(args.dataset_json, args.image_root)
+        things, stuff = class_counts(args.model)
         rule = {**model.detector.input, **picture_rule(args)}
         metrics = evaluate(
             dataset,
             lambda inputs: model([inputs])[0],
             ImageReader(rule["min_size"], rule["max_size"], rule["input_format"]),
             tasks=[task for tasks in args.tasks for task in tasks.split(",")] if args.tasks else None,
-            classes=model.class_names or None,
-            stuff_classes=model.stuff_class_names or None,
+            classes=model.class_names or things,
+            stuff_classes=model.stuff_class_names or stuff,
             keypoint_sigmas=args.keypoint_sigmas or model.info.get("keypoint_oks_sigmas", ()),
             progress=args.dataset_json.stem,
         )
-    print(format_table({"percent": metrics}))
+    print("\n".join([format_table({"percent": metrics}), *missing_numbers(metrics)]))
     if args.json:
         write_metrics(args.json, metrics)
     return 0

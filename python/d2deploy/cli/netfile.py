@@ -11,20 +11,34 @@ from pathlib import Path
 
 from d2deploy.errors import InvalidArgument, InvalidModel
 
-__all__ = ["Net", "read_net"]
+__all__ = ["Net", "Node", "read_net"]
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types
 Value = int | memoryview
 
 
 @dataclass
-class Net:
-    """A net: types of its operators in order, names of what goes in and out, and elements of the tensors it fills."""
+class Node:
+    """An operator of a net: its type, and the names of what it reads and writes."""
 
-    operators: list[str] = field(default_factory=list)
+    kind: str = ""
+    inputs: list[str] = field(default_factory=list)
+    outputs: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Net:
+    """A net: its operators in order, names of what goes in and out, and elements of the tensors it fills."""
+
+    nodes: list[Node] = field(default_factory=list)
     inputs: list[str] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)
     filled: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def operators(self) -> list[str]:
+        """Their types."""
+        return [node.kind for node in self.nodes]
 
 
 def read_net(path: Path) -> Net:
@@ -47,23 +61,23 @@ def read_net(path: Path) -> Net:
                 (net.inputs if number == 7 else net.outputs).append(_text(value))
     except (IndexError, ValueError) as error:
         raise InvalidModel(f"{path}: is not a Caffe2 net, or is damaged: {error}") from error
-    if not net.operators:
+    if not net.nodes:
         raise InvalidModel(f"{path}: holds no operators; is it a Caffe2 net?")
     return net
 
 
 def _add_operator(net: Net, operator: Value) -> None:
-    kind, outputs, elements = "", list[str](), None
+    node, elements = Node(), None
     for number, value in _fields(operator):
-        if number == 2:
-            outputs.append(_text(value))
+        if number in (1, 2):
+            (node.inputs if number == 1 else node.outputs).append(_text(value))
         elif number == 4:
-            kind = _text(value)
+            node.kind = _text(value)
         elif number == 5 and elements is None:
             elements = _elements(value)
-    net.operators.append(kind)
-    if kind.endswith("Fill") and elements is not None:
-        net.filled.update((output, elements) for output in outputs)
+    net.nodes.append(node)
+    if node.kind.endswith("Fill") and elements is not None:
+        net.filled.update((output, elements) for output in node.outputs)
 
 
 def _elements(argument: Value) -> int | None:

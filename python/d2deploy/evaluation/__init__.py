@@ -4,7 +4,7 @@ from .ap import average_precision
 from .coco import CocoDataset
 from .datasets import load_dataset, load_datasets, load_panoptic
 from .evaluate import TASKS, Predictor, evaluate
-from .metrics import Metrics, format_table, write_metrics
+from .metrics import Metrics, format_table, missing_numbers, write_metrics
 from .panoptic import PanopticDataset
 from .quality import PanopticQuality
 from .results import to_results
@@ -22,6 +22,7 @@ __all__ = [
     "load_dataset",
     "load_datasets",
     "load_panoptic",
+    "missing_numbers",
     "to_results",
     "write_metrics",
 ]

@@ -21,7 +21,7 @@ from .coco import CocoDataset, labels
 from .metrics import Metrics
 from .results import Result, checked_results, finite_results
 
-__all__ = ["FIELDS", "average_precision", "precision_of", "why_not"]
+__all__ = ["FIELDS", "average_precision", "checked_sigmas", "precision_of", "why_not"]
 
 # Metric -> the only IoU that counts (None: the mean of all), and the areas.
 OBJECTS: dict[str, tuple[float | None, str]] = {
@@ -97,6 +97,8 @@ def precision_of(
         if math.isnan(metrics[task]["AP"]):
             nothing = "no object is annotated for it" if results else "the model found nothing"
             say(f"{dataset.json_file}: {task} AP is not a number, for {nothing}")
+        elif not metrics[task]["AP"]:
+            say(f"{dataset.json_file}: {task} AP is 0: none of {len(results)} predictions matches what is annotated")
     return metrics
 
 
@@ -114,7 +116,7 @@ def why_not(dataset: CocoDataset, results: Sequence[Result], task: str, keypoint
     counts = {
         "the predictions": {len(result["keypoints"]) // 3 for result in results},
         "the data set": {len(annotation["keypoints"]) // 3 for annotation in dataset.annotations},
-        "TEST.KEYPOINT_OKS_SIGMAS": {len(_sigmas(keypoint_sigmas))},
+        "TEST.KEYPOINT_OKS_SIGMAS": {len(checked_sigmas(keypoint_sigmas))},
     }
     if len(set().union(*counts.values())) <= 1:
         return ""
@@ -122,7 +124,8 @@ def why_not(dataset: CocoDataset, results: Sequence[Result], task: str, keypoint
     return f"{dataset.json_file}: the numbers of keypoints differ ({told}); they must be the same"
 
 
-def _sigmas(given: Sequence[float]) -> npt.NDArray[np.float64]:
+def checked_sigmas(given: Sequence[float]) -> npt.NDArray[np.float64]:
+    """Those of COCO's 17 keypoints where none are given."""
     sigmas = np.asarray(given if len(given) else Params(iouType="keypoints").kpt_oks_sigmas, np.float64)
     if not (np.isfinite(sigmas) & (sigmas > 0)).all():
         raise InvalidArgument(f"TEST.KEYPOINT_OKS_SIGMAS are {sigmas.tolist()}, wanted numbers above 0")
@@ -148,7 +151,7 @@ def _metrics(
     params = Params(iouType=task)
     params.maxDets = [20 if task == "keypoints" else max_detections]
     if task == "keypoints":
-        params.kpt_oks_sigmas = _sigmas(keypoint_sigmas)
+        params.kpt_oks_sigmas = checked_sigmas(keypoint_sigmas)
     truth = defaultdict(list)
     for annotation in dataset.annotations:
         truth[annotation["category_id"]].append(annotation)

@@ -6,12 +6,13 @@ import json
 import logging
 import reprlib
 import unicodedata
+from collections import Counter
 from pathlib import Path
 from typing import Any, TypeGuard
 
 from d2deploy.errors import InvalidArgument
 
-__all__ = ["FAR", "Findings", "is_file", "is_number", "is_text", "quoted", "read_json", "say"]
+__all__ = ["FAR", "Findings", "is_file", "is_number", "is_text", "quoted", "read_file", "read_json", "say"]
 
 # Faults that are told one by one; the rest is counted.
 MOST_FAULTS = 10
@@ -87,8 +88,28 @@ class Findings:
         ]
 
 
+def read_file(file: Path, wanted: str) -> bytes:
+    """What a file holds. A device is none: it may never end.
+
+    Args:
+        file: the file.
+        wanted: what the file should be, for messages.
+
+    Raises:
+        InvalidArgument: it cannot be read.
+    """
+    try:
+        if file.exists() and not file.is_file():
+            raise InvalidArgument(f"{file}: is no file; wanted one with annotations in {wanted}")
+        return file.read_bytes()
+    except OSError as e:
+        raise InvalidArgument(f"{file}: cannot be read: {e.strerror}; wanted annotations in {wanted}") from None
+    except ValueError as e:  # a path that can be none
+        raise InvalidArgument(f"{file}: cannot be read: {e}; wanted annotations in {wanted}") from None
+
+
 def read_json(file: Path, wanted: str, parts: tuple[str, ...]) -> dict[str, Any]:
-    """The object in a file of JSON.
+    """The object in a file of JSON. Of a key that an object has twice the last value counts, and that is shown.
 
     Args:
         file: the file.
@@ -98,13 +119,24 @@ def read_json(file: Path, wanted: str, parts: tuple[str, ...]) -> dict[str, Any]
     Raises:
         InvalidArgument: it cannot be read, is not JSON, or lacks a list.
     """
+    twice: list[str] = []
+
+    def dict_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        result = dict(pairs)
+        if len(result) < len(pairs):
+            twice.append(Counter(key for key, _ in pairs).most_common(1)[0][0])
+        return result
+
     try:
-        data = json.loads(file.read_bytes())
-    except OSError as e:
-        raise InvalidArgument(f"{file}: cannot be read: {e.strerror}; wanted annotations in {wanted}") from None
+        data = json.loads(read_file(file, wanted), object_pairs_hook=dict_of)
     except (ValueError, RecursionError) as e:
         reason = "a number has thousands of digits" if "integer string conversion" in str(e) else e
         raise InvalidArgument(f"{file}: is not JSON: {reason}; wanted annotations in {wanted}") from None
+    except MemoryError:
+        raise InvalidArgument(f"{file}: is too large for the memory there is") from None
+    if twice:
+        times = f"{len(twice)} times, the first is {quoted(twice[0])}"
+        say(f"{file}: a key that an object has twice, the last value taken: {times}")
     if not isinstance(data, dict):
         raise InvalidArgument(f"{file}: holds a {type(data).__name__}, wanted an object with {', '.join(parts)}")
     missing = [key for key in parts if not isinstance(data.get(key), list)]

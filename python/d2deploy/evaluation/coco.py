@@ -80,9 +80,10 @@ class CocoDataset:
 
     def lacking(self, key: str) -> str:
         """What annotations lack of `segmentation` or `keypoints`; empty where all have it, which AP needs."""
-        without = sum(key not in annotation for annotation in self.annotations)
+        without = [annotation["id"] - 1 for annotation in self.annotations if key not in annotation]
         if without:
-            return f"{without} of {len(self.annotations)} annotations have no {key}"
+            count = len(self.annotations)
+            return f"{len(without)} of {count} annotations have no {key}, the first is annotations[{without[0]}]"
         numbers = (
             {len(annotation["keypoints"]) // 3 for annotation in self.annotations} if key == "keypoints" else set()
         )

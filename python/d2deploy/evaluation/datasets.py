@@ -9,7 +9,7 @@ from pathlib import Path
 
 from d2deploy.errors import InvalidArgument, Unsupported
 
-from .checks import say
+from .checks import read_file, say
 from .coco import CocoDataset
 from .panoptic import PanopticDataset
 
@@ -20,6 +20,7 @@ KNOWN = (
     "coco_2014_train, coco_2014_val, coco_2014_minival, coco_2014_valminusminival, coco_2017_train, coco_2017_val, "
     "coco_2017_val_100, the same with keypoints_ before, those of 2017 with _panoptic or _panoptic_separated behind"
 )
+ENCODINGS = ("utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")  # that JSON may have
 COCO_NAME = re.compile(
     r"(?P<keypoints>keypoints_)?coco_"
     r"(?P<split>2014_(?:train|val|minival|valminusminival)|2017_(?:train|val|val_100))"
@@ -122,8 +123,6 @@ def load_dataset(
     Raises:
         InvalidArgument: as `CocoDataset` and `PanopticDataset`.
     """
-    try:
-        panoptic = b'"segments_info"' in Path(json_file).read_bytes()
-    except (OSError, ValueError) as error:
-        raise InvalidArgument(f"{json_file}: cannot be read: {error}; wanted annotations in COCO's format") from None
+    data = read_file(Path(json_file), "COCO's format")
+    panoptic = any('"segments_info"'.encode(code) in data for code in ENCODINGS)
     return PanopticDataset(json_file, image_root, map_root) if panoptic else CocoDataset(json_file, image_root)

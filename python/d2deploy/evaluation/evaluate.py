@@ -12,7 +12,7 @@ from tqdm import tqdm
 from d2deploy.errors import InvalidArgument, Unsupported
 from d2deploy.images import ImageReader
 
-from .ap import FIELDS, precision_of
+from .ap import FIELDS, checked_sigmas, precision_of, why_not
 from .checks import say
 from .classes import Classes, check_classes, count_of
 from .coco import CocoDataset
@@ -73,6 +73,7 @@ def evaluate(
     objects = dataset if isinstance(dataset, CocoDataset) else None
     segments = dataset if isinstance(dataset, PanopticDataset) else panoptic
     _check_tasks(tasks, objects, segments)
+    _check_keypoints(tasks, objects, keypoint_sigmas)
     run = _Run(objects, segments, tasks)
     run.check_classes(classes, stuff_classes)
     for image in tqdm(dataset, desc=progress, disable=progress is None, unit="image"):
@@ -107,6 +108,14 @@ def _check_tasks(tasks: Sequence[str] | None, objects: CocoDataset | None, segme
                 f"{segments.json_file}: has other images than {objects.json_file}"
                 f"{f', as {lost[0]!r}' if lost else ''}; wanted panoptic annotations of the same images"
             )
+
+
+def _check_keypoints(tasks: Sequence[str] | None, objects: CocoDataset | None, sigmas: Sequence[float]) -> None:
+    checked_sigmas(sigmas)
+    asked = len(sigmas) > 0 and "keypoints" in (tasks or ())  # without sigmas the model may have no keypoints at all
+    reason = why_not(objects, [], "keypoints", sigmas) if objects and asked else ""
+    if reason:
+        raise InvalidArgument(f"{reason}, which keypoints AP needs; ask for other tasks, or give other sigmas")
 
 
 @dataclass

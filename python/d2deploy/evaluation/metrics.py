@@ -9,7 +9,7 @@ from pathlib import Path
 
 from d2deploy.errors import InvalidArgument
 
-__all__ = ["Metrics", "format_table", "write_metrics"]
+__all__ = ["Metrics", "format_table", "missing_numbers", "write_metrics"]
 
 # Task ("bbox", "segm", "keypoints", "panoptic") -> metric ("AP", "AP50", "PQ", ..., "AP-<class>") -> percent, NaN where
 # there is none.
@@ -30,6 +30,18 @@ def write_metrics(path: str | Path, metrics: Metrics) -> None:
         Path(path).write_text(json.dumps(plain, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     except (OSError, ValueError) as error:  # ValueError: a path that can be no path
         raise InvalidArgument(f"{path}: cannot be written: {error}; wanted a file for the metrics") from error
+
+
+def missing_numbers(metrics: Metrics) -> list[str]:
+    """A sentence for each task on its metrics without a number, and why they have none."""
+    reasons = {"panoptic": "no segment of the kind is annotated or found"}
+    told = []
+    for task, row in metrics.items():
+        names = [name for name, value in row.items() if not math.isfinite(value)]
+        reason = reasons.get(task, "no object of the size or class is annotated, or the model found nothing")
+        if names:
+            told.append(f"{task}: no number for {', '.join(names)}: {reason}")
+    return told
 
 
 def format_table(answers: Mapping[str, Metrics]) -> str:

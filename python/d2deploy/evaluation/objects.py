@@ -7,13 +7,15 @@ from typing import Any
 
 from .checks import FAR, Findings, is_number, quoted
 from .records import Record, typed
-from .segmentations import Fault, checked_polygons, checked_rle, mask_area, mask_box
+from .segmentations import Fault, checked_polygons, checked_rle, extent, mask_area, mask_box
 
 __all__ = ["checked_annotations", "place"]
 
 Annotation = dict[str, Any]
 
 WANTED: dict[str, tuple[type, ...]] = {"image_id": (int, str), "category_id": (int,)}
+# What a bbox and the box of its mask must have in common, as IoU; a pixel more or less is no difference.
+LEAST_COMMON = 0.5
 # COCO's metric counts no objects that are larger.
 LARGEST = 1e10
 CROWD = {None: 0, "0": 0, "1": 1}  # what stands for what COCO wants, 0 or 1
@@ -42,6 +44,7 @@ def checked_annotations(
         `id`, `image_id`, `category_id`, `bbox`, `area`, `iscrowd` 0 or 1, and where annotated `segmentation` (polygons
         of at least three corners, or compressed run lengths), `keypoints` and `num_keypoints`.
     """
+    seen = _Seen(findings)
     points = {key: _number_of_keypoints(category) for key, category in categories.items()}
     right = []
     for i, item in enumerate(items):
@@ -58,12 +61,36 @@ def checked_annotations(
                 right.append({"id": i + 1, **reading.annotation(points[item["category_id"]])})
             except Fault as fault:
                 findings.fault(f"{where} has {fault}")
+                continue
+            seen.add(item, right[-1], where)
     return right
 
 
 def _number_of_keypoints(category: Any) -> int | None:
     names = category.get("keypoints")
     return len(names) if isinstance(names, list) and names else None
+
+
+class _Seen:
+    """What annotations before were, to note what is there twice."""
+
+    def __init__(self, findings: Findings) -> None:
+        self._findings = findings
+        self._ids: set[int | str] = set()
+        self._objects: set[tuple[Any, ...]] = set()
+
+    def add(self, item: Annotation, checked: Annotation, where: str) -> None:
+        key = item.get("id")
+        same = *(checked[part] for part in ("image_id", "category_id", "iscrowd")), *checked["bbox"]
+        if not isinstance(key, (int, str)) or isinstance(key, bool):
+            self._findings.repair("no id, or one that is neither a whole number nor text, numbered anew", where)
+        else:
+            if key in self._ids:
+                self._findings.repair("an id that another annotation has, numbered anew", where)
+            self._ids.add(key)
+        if same in self._objects:
+            self._findings.repair("an annotation of the class and with the bbox of another one, kept", where)
+        self._objects.add(same)
 
 
 class _Reading:
@@ -120,13 +147,34 @@ class _Reading:
             self._repair("a bbox without area, which nothing can match")
         elif box[0] >= self._size[1] or box[1] >= self._size[0] or box[0] + box[2] <= 0 or box[1] + box[3] <= 0:
             self._repair("a bbox outside of its picture, which nothing can match")
+        elif self._outside(box[:2]) or self._outside([box[0] + box[2], box[1] + box[3]]):
+            self._repair("a bbox that reaches outside of its picture, kept; wanted x, y, width, height")
+        elif max(box[2:]) < 1:
+            self._repair("a bbox smaller than a pixel, kept; wanted pixels, and not parts of the picture's size")
+        elif segmentation is not None:
+            self._compare(box, segmentation)
         return box
+
+    def _outside(self, point: list[float]) -> bool:
+        """Whether x, y lie outside of the picture, by more than a pixel."""
+        height, width = self._size
+        return not (-1 <= point[0] <= width + 1 and -1 <= point[1] <= height + 1)
+
+    def _compare(self, box: list[float], segmentation: Any) -> None:
+        """Notes a mask that is elsewhere than its bbox: AP of one of both is wrong then."""
+        of_mask = extent(segmentation, self._size)
+        if of_mask is None:
+            self._repair("a mask without a pixel, which nothing can match")
+        elif _iou(box, of_mask) < LEAST_COMMON:
+            self._repair("a bbox that is not around its mask, both kept; wanted x, y, width, height")
 
     def _area(self, segmentation: Any, box: list[float]) -> float:
         area = self._item.get("area")
         if is_number(area, LARGEST) and area >= 0:
-            if area == 0 and 0 not in box[2:]:
-                self._repair("the area 0 in spite of a bbox with area, kept, so that it counts among the small ones")
+            if area < 1 and min(box[2:]) > 3:
+                self._repair("an area below one pixel in spite of the bbox, kept, so that it counts among the small")
+            elif area > (box[2] + 2) * (box[3] + 2):
+                self._repair("an area larger than the bbox, kept")
             return area
         if area is not None and type(area) not in (int, float):
             raise Fault(f"area {quoted(area)}, wanted a number of pixels")
@@ -158,6 +206,8 @@ class _Reading:
         strange = [visibility for visibility in points[2::3] if visibility not in (0, 1, 2)]
         if strange:
             raise Fault(f"a keypoint of visibility {quoted(strange[0])}, wanted 0 (not labelled), 1 or 2")
+        if any(self._outside(points[k : k + 2]) for k in range(0, len(points), 3) if points[k + 2]):
+            self._repair("labelled keypoints outside of their picture, kept")
         return points
 
     def _labelled(self, keypoints: list[float]) -> int:
@@ -166,3 +216,13 @@ class _Reading:
         if type(found) is not int or found != labelled:
             self._repair("no num_keypoints, or another number than are labelled, counted")
         return labelled
+
+
+def _iou(one: list[float], other: list[float]) -> float:
+    """Of two boxes x, y, width, height, each a pixel larger on all sides."""
+    common = 1.0
+    for k in (0, 1):
+        low, high = max(one[k], other[k]) - 1, min(one[k] + one[k + 2], other[k] + other[k + 2]) + 1
+        common *= max(high - low, 0.0)
+    areas = [(width + 2) * (height + 2) for _, _, width, height in (one, other)]
+    return common / (sum(areas) - common)

@@ -167,6 +167,8 @@ class PanopticDataset:
                 findings.fault(f"{here} has category_id {quoted(item['category_id'])}, which is not a category")
             if type(crowd) not in (int, bool) or crowd not in (0, 1):
                 findings.fault(f"{here} has iscrowd {quoted(crowd)}, wanted 0 or 1")
+            elif isinstance(crowd, bool):
+                findings.repair("an iscrowd that is true or false, taken as 1 or 0", here)
             if area is not None and type(area) not in (int, float):
                 findings.fault(f"{here} has area {quoted(area)}, wanted a number of pixels")
             area = area if is_number(area) else None

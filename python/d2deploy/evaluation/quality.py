@@ -171,6 +171,8 @@ class PanopticQuality:
             row |= {f"{name}{part}": value for name, value in zip(("PQ", "SQ", "RQ"), means, strict=True)}
         if math.isnan(row["PQ"]):
             say(f"{self._dataset.json_file}: PQ is not a number, for no segment is annotated or found")
+        elif not row["PQ"]:
+            say(f"{self._dataset.json_file}: PQ is 0: no predicted segment matches one that is annotated")
         names = labels(list(self._dataset.names.values()), list(self._dataset.names))
         return row | {f"PQ-{name}": self._pq(key) for name, key in zip(names, self._dataset.names, strict=True)}
 

@@ -14,7 +14,7 @@ from pycocotools import mask as rle_code
 
 from .checks import FAR, is_number, quoted
 
-__all__ = ["Fault", "checked_polygons", "checked_rle", "mask_area", "mask_box", "to_rle"]
+__all__ = ["Fault", "checked_polygons", "checked_rle", "extent", "mask_area", "mask_box", "to_rle"]
 
 Rle = dict[str, Any]  # size [height, width], counts as compressed text
 Polygons = list[list[float]]  # x, y in turn, in pixels
@@ -120,7 +120,7 @@ def checked_rle(segmentation: dict[str, Any], size: Size) -> Rle:
 def _listed(counts: list[Any]) -> npt.NDArray[np.int64]:
     strange = [count for count in counts if type(count) is not int or not is_number(count)]
     if strange:
-        raise Fault(f"an RLE with the length {quoted(strange[0])}, wanted whole numbers")
+        raise Fault(f"an RLE with the length {quoted(strange[0])}, wanted whole numbers of pixels, at most {FAR:g}")
     return np.array(counts, np.int64)
 
 
@@ -176,3 +176,16 @@ def mask_box(segmentation: Rle | Polygons, size: Size) -> list[float]:
     """x, y, width, height."""
     box: list[float] = rle_code.toBbox(to_rle(segmentation, size)).tolist()
     return box
+
+
+def extent(segmentation: Rle | Polygons, size: Size) -> list[float] | None:
+    """x, y, width, height of a mask, of polygons by their corners, which is fast; None where no pixel is covered."""
+    if isinstance(segmentation, dict):
+        box = mask_box(segmentation, size)
+        return box if box[2] else None
+    sides = []
+    for k, end in ((0, size[1]), (1, size[0])):
+        values = [value for polygon in segmentation for value in polygon[k::2]]
+        sides.append((max(min(values, default=end), 0.0), min(max(values, default=0.0), end)))
+    (left, right), (top, bottom) = sides
+    return [left, top, right - left, bottom - top] if left < right and top < bottom else None
