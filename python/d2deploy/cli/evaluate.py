@@ -13,7 +13,6 @@ from d2deploy.cli.shared import (
     add_runtime,
     load_predictor,
     needs,
-    picture_rule,
     shown_warnings,
 )
 from d2deploy.errors import InvalidArgument
@@ -72,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     with shown_warnings():
         model = load_predictor(args).model
         dataset = load_dataset(args.dataset_json, args.image_root)
-        rule = {**model.detector.input, **picture_rule(args)}
+        rule = model.detector.input
         metrics = evaluate(
             dataset,
             lambda inputs: model([inputs])[0],
