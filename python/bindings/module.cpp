@@ -17,6 +17,24 @@ namespace d2deploy::bindings {
 
 namespace {
 
+nb::dict to_dict(const NodeProfile& node) {
+  nb::dict outputs;
+  for (const auto& [name, shape] : node.outputs) {
+    nb::list dims;
+    for (const std::int64_t dim : shape) dims.append(dim == kUnknown ? nb::object(nb::none()) : nb::int_(dim));
+    outputs[text(name)] = nb::tuple(dims);
+  }
+  nb::dict out;
+  out["operator"] = node.type;
+  out["outputs"] = outputs;
+  out["kernel"] = node.kernel;
+  out["runs"] = node.runs;
+  out["milliseconds"] = node.milliseconds;
+  out["flops"] = node.flops;
+  out["bytes"] = node.bytes;
+  return out;
+}
+
 nb::dict run(SessionPool& self, const nb::dict& inputs) {
   const Inputs given = to_inputs(inputs);
   const SessionPool::Lease session(self);
@@ -26,6 +44,34 @@ nb::dict run(SessionPool& self, const nb::dict& inputs) {
     outputs = session->run(given.tensors);
   }
   return to_arrays(outputs);
+}
+
+std::vector<NodeProfile> measured(SessionPool& pool, const Tensors& inputs, int runs) {
+  const SessionPool::Lease session(pool);
+  struct Profiling {
+    Session* session;
+    explicit Profiling(Session* s) : session(s) { session->set_profiling(true); }
+    ~Profiling() { session->set_profiling(false); }
+    Profiling(const Profiling&) = delete;
+    Profiling& operator=(const Profiling&) = delete;
+  } const profiling(session.operator->());
+  for (int i = 0; i < runs; ++i) session->run(inputs);
+  return session->profile();
+}
+
+nb::list profile(SessionPool& self, const nb::dict& inputs, int runs) {
+  const Inputs given = to_inputs(inputs);
+  if (runs < 0) throw InvalidArgument("runs is " + std::to_string(runs) + ", must be at least 0");
+  std::vector<NodeProfile> nodes;
+  {
+    const nb::gil_scoped_release released;
+    std::map<std::string, TensorType> types;
+    for (const auto& [name, tensor] : given.tensors) types[name] = tensor.type();
+    nodes = runs > 0 ? measured(self, given.tensors, runs) : self.model().profile(types);
+  }
+  nb::list out;
+  for (const NodeProfile& node : nodes) out.append(to_dict(node));
+  return out;
 }
 
 void load(SessionPool* self, const std::filesystem::path& predict_net, const std::filesystem::path& init_net,
@@ -85,6 +131,23 @@ Raises:
     InvalidArgument: an input that is missing, unknown, not an array, or of the wrong type or shape.
     DeviceError: the memory does not suffice.)";
 
+constexpr const char* kProfileDoc = R"(What the nodes of the net do, in the order in which they run.
+
+Args:
+    inputs: as for `run`.
+    runs: how many there are; 0: nothing is run, and what is planned is told, with the most rows that there
+        can be.
+
+Returns:
+    For each node `operator`; `outputs`, a dict of their shapes in the last run, None being a dimension that
+    is not known; `kernel`; `runs`; `milliseconds` of all runs together; and of the last run `flops`, those of
+    convolutions and matrix products, a multiply-add being two, and `bytes` read and written.
+
+Raises:
+    InvalidArgument: as `run`, or a negative number of runs.
+    Unsupported: what is planned, with engine "caffe2".
+    DeviceError: the memory does not suffice.)";
+
 constexpr const char* kInfoDoc = R"(What the exporter wrote beside the graph, a new dict each time.
 
 `meta_architecture` (str) and `size_divisibility` (int: pad height and width to a multiple of it; 0 or 1:
@@ -113,7 +176,10 @@ void bind_model(nb::module_& module) {
           nb::sig("def info(self) -> dict[str, typing.Any]"), kInfoDoc)
       .def("run", run, "inputs"_a, kRunDoc,
            nb::sig("def run(self, inputs: dict[str, numpy.typing.NDArray[typing.Any]]) -> "
-                   "dict[str, numpy.typing.NDArray[typing.Any]]"));
+                   "dict[str, numpy.typing.NDArray[typing.Any]]"))
+      .def("profile", profile, "inputs"_a, "runs"_a = 1, kProfileDoc,
+           nb::sig("def profile(self, inputs: dict[str, numpy.typing.NDArray[typing.Any]], runs: int = 1) -> "
+                   "list[dict[str, typing.Any]]"));
 }
 
 }  // namespace d2deploy::bindings

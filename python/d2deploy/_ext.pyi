@@ -82,6 +82,26 @@ class Model:
             DeviceError: the memory does not suffice.
         """
 
+    def profile(self, inputs: dict[str, numpy.typing.NDArray[Any]], runs: int = 1) -> list[dict[str, Any]]:
+        """
+        What the nodes of the net do, in the order in which they run.
+
+        Args:
+            inputs: as for `run`.
+            runs: how many there are; 0: nothing is run, and what is planned is told, with the most rows that there
+                can be.
+
+        Returns:
+            For each node `operator`; `outputs`, a dict of their shapes in the last run, None being a dimension that
+            is not known; `kernel`; `runs`; `milliseconds` of all runs together; and of the last run `flops`, those of
+            convolutions and matrix products, a multiply-add being two, and `bytes` read and written.
+
+        Raises:
+            InvalidArgument: as `run`, or a negative number of runs.
+            Unsupported: what is planned, with engine "caffe2".
+            DeviceError: the memory does not suffice.
+        """
+
 class Detector:
     """
     A model of any of Detectron2's kinds, and its predictions. Any number of threads may share it.

@@ -153,6 +153,9 @@ TEST_P(OutOfMemory, TheRestOfThePublicFunctions) {
     return std::string();
   });
   all("Model::graph_text", [&] { return model->graph_text(); });
+  std::map<std::string, TensorType> types;
+  for (const auto& [name, tensor] : nets()[1].inputs) types[name] = tensor.type();
+  all("Model::profile", [&] { return std::to_string(done(model->profile(types)).size()); });
   all("Session::profile", [&] { return std::to_string(done(session.profile()).size()); });
   all("Session::set_profiling", [&] {
     session.set_profiling(true);

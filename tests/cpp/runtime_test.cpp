@@ -344,7 +344,34 @@ TEST(Profile, CountsRunsByNode) {
   for (const auto& node : profile) {
     EXPECT_EQ(node.runs, 2) << node.type;
     EXPECT_FALSE(node.kernel.empty() || node.output.empty() || node.shape.empty()) << node.type;
+    ASSERT_FALSE(node.outputs.empty()) << node.type;
+    EXPECT_EQ(node.outputs[0].first, node.output);
+    EXPECT_EQ(to_string(node.outputs[0].second), node.shape);
   }
+  session.set_profiling(false);
+  (void)session.run(inputs);
+  EXPECT_EQ(session.profile().at(0).runs, 2);
+}
+
+TEST(Profile, OfAModelIsWhatIsPlanned) {
+  const auto model = model_of(kSmallNet);
+  Session session(model);
+  const Tensors inputs{{"x", noise({1, 2, 8, 8})}};
+  session.set_profiling(true);
+  (void)session.run(inputs);
+  const auto ran = session.profile(), planned = model->profile({{"x", inputs.at("x").type()}});
+  ASSERT_EQ(planned.size(), ran.size());
+  double flops = 0;
+  for (const auto& node : planned) flops += node.flops;
+  EXPECT_EQ(flops, 2.0 * (4 * 64 * 2 * 9 + 4 * 16 * 4 + 3 * 4));  // the convolutions a and q, and y
+  for (std::size_t i = 0; i < ran.size(); ++i) {
+    EXPECT_EQ(planned[i].runs, 0);
+    EXPECT_EQ(planned[i].output, ran[i].output);
+    EXPECT_EQ(planned[i].kernel, ran[i].kernel);
+    EXPECT_EQ(planned[i].shape, ran[i].shape);  // this net has no rows that depend on data
+    EXPECT_EQ(planned[i].flops, ran[i].flops);
+  }
+  EXPECT_THROW((void)model->profile({}), InvalidArgument);
 }
 
 }  // namespace

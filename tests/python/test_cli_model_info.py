@@ -17,8 +17,8 @@ from png import read_png, write_png
 from test_cli import Prediction, predictions
 
 from d2deploy.cli import convert
-from d2deploy.export.proto import NetDef
 from d2deploy.images import read_image
+from d2deploy.nets.proto import NetDef
 
 SHAPES = ROOT / "tests" / "data" / "shapes"
 Run = subprocess.CompletedProcess[str]

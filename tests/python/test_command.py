@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from conftest import ROOT, Command
 
 from d2deploy import cli
 from d2deploy.cli import shared
+from d2deploy.cli.info import flops_by_rows
 from d2deploy.cli.netfile import read_net
 from d2deploy.errors import DeviceError, InternalError, InvalidModel, Unsupported
 
@@ -88,6 +90,7 @@ def test_help_needs_the_standard_library_alone() -> None:
         (["graph", "nowhere", "--output", "x.svg"], 1, r"nowhere/model\.pb: cannot be read"),
         (["predict", "nowhere", "x.jpg"], 1, r"nowhere/model\.pb"),
         (["benchmark", "EXAMPLE", "--runs", "0"], 1, "--runs is 0, must be at least 1"),
+        (["benchmark", "EXAMPLE", "--operators", "-1"], 1, "--operators is -1, must be at least 0"),
         (["verify", "EXAMPLE", "--threads", "-2"], 1, "--threads is -2, must be at least 0"),
         (["verify", "EXAMPLE", "--device", "tpu"], 2, "tpu"),
         (["verify", "EXAMPLE", "--precision", "int3"], 2, "int3"),
@@ -148,7 +151,7 @@ sys.exit(main(sys.argv[1:]))
         (["predict", "EXAMPLE", "0"], "cv2", "video"),
         (["eval", "EXAMPLE", "--dataset-json", "x", "--image-root", "y"], "pycocotools", "eval"),
         (["verify", "EXAMPLE"], "PIL", "predict"),
-        (["graph", "EXAMPLE", "--output", "x.svg"], "graphviz", "export"),
+        (["graph", "EXAMPLE", "--output", "x.svg"], "graphviz", "graph"),
         (["convert", "--config-file", "x", "--output", "y", "--no-verify"], "torch", "export"),
     ],
 )
@@ -180,6 +183,56 @@ def test_info(command: Command, example: Path) -> None:
     assert re.search(r"^  BoxWithNMSLimit +1$", out, re.MULTILINE)
     assert "meta_architecture: GeneralizedRCNN" in out
     assert "runs here     yes" in out
+
+
+def test_flops_of_a_small_net(tmp_path: Path) -> None:
+    """Counted by hand: 8 x 6 pixels, of which the strided convolution in two groups makes 4 x 3."""
+    from d2deploy.nets.files import write_nets
+    from d2deploy.nets.proto import NetDef, argument
+
+    weights = {"w": [4, 1, 3, 3], "t": [4, 5, 2, 2], "f": [7, 48], "b": [7], "m": [7, 2]}
+    init = NetDef(external_output=list(weights))
+    for name, shape in weights.items():
+        init.op.add(type="ConstantFill", output=[name]).arg.append(argument("shape", shape))
+    net = NetDef(external_input=["data", *weights], external_output=["u", "z"])
+    for kind, given, made, values in (
+        ("Conv", ["data", "w"], "y", {"kernel": 3, "pad": 1, "stride": 2, "group": 2}),
+        ("ConvTranspose", ["y", "t"], "u", {"kernel": 2, "stride": 2}),
+        ("FC", ["y", "f", "b"], "x", {}),
+        ("MatMul", ["x", "m"], "z", {}),
+    ):
+        op = net.op.add(type=kind, input=given, output=[made])
+        op.arg.extend(argument(name, value) for name, value in values.items())
+    write_nets(net, init, tmp_path)
+    model = _ext.Model(tmp_path / "model.pb", tmp_path / "model_init.pb", threads=1)
+    multiply_adds = (4 * 4 * 3) * 9 + (4 * 4 * 3) * 5 * 4 + 7 * 48 + 2 * 7
+    flops = flops_by_rows(model.profile({"data": np.zeros((1, 2, 8, 6), np.float32)}, 0))
+    assert flops == {1: 2 * multiply_adds}
+
+
+def test_flops(command: Command, example: Path) -> None:
+    """Of the example, whose nodes are looked at here as the file has them."""
+    from d2deploy import Caffe2Model
+    from d2deploy.nets.files import constant_shapes
+
+    model = Caffe2Model.load_protobuf(example, threads=1, min_size=96)
+    shapes = {**model.shapes(), **constant_shapes(model.init_net)}
+    wanted: Counter[int] = Counter()
+    for op in model.predict_net.op:
+        if op.type in ("Conv", "ConvTranspose", "FC"):
+            of_weight: Any = shapes[op.input[1]]
+            # Each weight of a convolution meets each place of its output, one that is transposed each of its input.
+            places: Any = shapes[op.output[0] if op.type == "Conv" else op.input[0]]
+            rows = min(places[0], 1000)  # the net keeps as many proposals, though the file's nodes may have more
+            wanted[rows] += 2 * rows * int(np.prod([*places[2:], *of_weight] if op.type != "FC" else of_weight))
+    boxes = sorted(wanted.keys() - {1})
+    assert boxes == [100, 1000]  # the mask and the box head
+    code, out, error = command("info", example, "--threads", 1, "--min-size", 96)
+    assert (code, error) == (0, "")
+    assert f"\nFLOPs         {wanted.total() / 1e9:.1f} GFLOP for a picture of 128 x 96 (multiply-add: 2)\n" in out
+    assert f"\n  the picture {wanted[1] / 1e9:10.1f} GFLOP\n" in out
+    for rows in boxes:
+        assert f"\n  each box    {wanted[rows] / 1e6 / rows:10.1f} MFLOP, {rows:,} boxes at most\n" in out
 
 
 def test_parameters_are_counted(example: Path) -> None:
@@ -253,6 +306,20 @@ def test_benchmark(command: Command, example: Path) -> None:
     p90 = re.search(r"prediction +([\d.]+) ms median, ([\d.]+) ms p90, 5 runs", out)
     assert p90 is not None, out
     assert float(p90[2]) >= float(p90[1])
+    of_types, of_operators = out.split("\ntypes of operators, mean of 5 runs\n")[1].split("\noperators\n")
+    shares = [float(share) for share in re.findall(r"([\d.]+) %", of_types)]
+    assert shares == sorted(shares, reverse=True)
+    assert 90 < sum(shares) <= 100.5  # ten types at most are shown
+    assert re.search(r"^ +[\d.]+ +[\d.]+ % +[\d.]+ +\d+ +Conv", of_types, re.MULTILINE)
+    assert len(of_operators.splitlines()) == 1 + 10
+
+
+def test_benchmark_of_as_many_operators_as_are_wanted(command: Command, example: Path) -> None:
+    arguments = ["benchmark", example, "--input", example / "input.png", "--runs", 1, *SMALL, "--operators"]
+    code, out, error = command(*arguments, 3)
+    assert (code, error) == (0, "")
+    assert len(out.split("\noperators\n")[1].splitlines()) == 1 + 3
+    assert "operators" not in command(*arguments, 0)[1]
 
 
 @pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz's dot is not installed")

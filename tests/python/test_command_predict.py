@@ -20,9 +20,10 @@ from d2deploy.cli.pictures import find_sources, read_ahead
 from d2deploy.errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from d2deploy import _ext
+    from d2deploy import _ext, runtime
 else:
     _ext = pytest.importorskip("d2deploy._ext", reason="not built: cmake --preset dev && cmake --build --preset dev")
+    from d2deploy import runtime
 
 VAL = ROOT / "tests" / "data" / "shapes" / "val"
 PICTURE = VAL / "images" / "000020.jpg"
@@ -278,6 +279,30 @@ def test_other_numbers_of_classes_are_told(
     assert (code, out) == (1, "")
     assert "has 4 classes, but the model has 5; classes are matched by their order" in error
     assert "image/s" not in error  # said before anything is predicted
+
+
+def test_pictures_become_what_the_options_say(
+    command: Command, example: Path, monkeypatch: pytest.MonkeyPatch, val_json: Path
+) -> None:
+    """Looked at where the model gets them."""
+    seen = []
+    predict = runtime.Caffe2Model.__call__
+
+    def watched(self: Any, inputs: Any) -> Any:
+        seen.append((inputs[0]["image"].shape, inputs[0]["image"][:, 0, 0].tolist()))
+        return predict(self, inputs)
+
+    monkeypatch.setattr(runtime.Caffe2Model, "__call__", watched)
+    data = ["--dataset-json", val_json, "--image-root", VAL / "images", "--tasks", "bbox", "--threads", 1]
+    for order in ("RGB", "BGR"):
+        code, _, error = command("eval", example, *data, "--min-size", 32, "--max-size", 40, "--input-format", order)
+        assert code == 0, error
+    half = len(seen) // 2
+    assert half > 0
+    for (shape, rgb), (other, bgr) in zip(seen[:half], seen[half:], strict=True):
+        assert shape == other
+        assert min(shape[1:]) == 32 or max(shape[1:]) == 40
+        assert rgb == bgr[::-1]
 
 
 def test_tasks_that_the_model_has_not(command: Command, example: Path) -> None:

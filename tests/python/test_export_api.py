@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -16,11 +17,13 @@ from google.protobuf import text_format
 from small_models import small_config, small_model
 from torch import nn
 
+import d2deploy
 from d2deploy.errors import InvalidArgument, InvalidModel, Unsupported
-from d2deploy.export import Caffe2Model, Caffe2Tracer, add_export_config, api, proto
+from d2deploy.export import Caffe2Model, Caffe2Tracer, add_export_config, export_caffe2_model, export_onnx_model
 from d2deploy.export.netdef import Dims
 from d2deploy.export.shapes import readable_shapes
 from d2deploy.export.verify import compare
+from d2deploy.nets import files, proto
 from d2deploy.padding import net_inputs
 
 Export = Callable[[str], Exported]
@@ -57,18 +60,19 @@ def test_folders_that_cannot_be_used(one: Exported, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InvalidArgument, match=r"file/folder: cannot be written: .*; choose another folder"):
         one.nets.save_protobuf(tmp_path / "file" / "folder")
+    path = tmp_path / "model.pb"
     with pytest.raises(InvalidArgument, match=r"model\.pb: cannot be read: No such file"):
-        Caffe2Model.load_protobuf(tmp_path)
-    (tmp_path / "model.pb").write_bytes(b"\x12\xff")
+        files.read_net(path)
+    path.write_bytes(b"\x12\xff")
     with pytest.raises(InvalidModel, match=r"model\.pb: is not a Caffe2 net, or is damaged"):
-        Caffe2Model.load_protobuf(tmp_path)
-    (tmp_path / "model.pb").write_bytes(b"")
+        files.read_net(path)
+    path.write_bytes(b"")
     with pytest.raises(InvalidModel, match=r"model\.pb: holds no operators"):
-        Caffe2Model.load_protobuf(tmp_path)
+        files.read_net(path)
 
 
 def test_weights_that_no_file_can_hold(one: Exported, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(api, "MAX_BYTES", 1000)
+    monkeypatch.setattr(files, "MAX_BYTES", 1000)
     with pytest.raises(Unsupported, match=r"the model takes \d+ bytes, a protobuf file holds 1000 at most"):
         one.nets.save_protobuf(tmp_path / "new")
     assert not (tmp_path / "new").exists()
@@ -109,6 +113,64 @@ def test_torchscript_runs_and_agrees_at_other_sizes(one: Exported, tmp_path: Pat
     report = compare({k: v.numpy() for k, v in wanted.items()}, {k: v.numpy() for k, v in found.items()})
     assert report.agrees, f"\n{report}"
     assert report.detections
+
+
+def test_what_was_just_converted_can_be_called(one: Exported) -> None:
+    pytest.importorskip("d2deploy._ext", reason="not built")
+    inputs = [{"image": tensor(image(75, 110)), "height": 150, "width": 220}]
+    (found,), (wanted,) = one.nets(inputs), Caffe2Model.load_protobuf(one.folder, threads=1)(inputs)
+    assert type(one.nets) is Caffe2Model is d2deploy.Caffe2Model
+    assert len(found["instances"]) > 0
+    assert found["instances"].image_size == (150, 220)
+    for name, value in found["instances"].get_fields().items():
+        other = wanted["instances"].get(name)
+        assert torch.equal(getattr(value, "tensor", value), getattr(other, "tensor", other)), name
+
+
+@pytest.fixture
+def traced(one: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tracers of this model need not trace it again, which takes most of the time."""
+    model = one.tracer._trace()
+    monkeypatch.setattr(Caffe2Tracer, "_trace", lambda self: model)
+
+
+@pytest.mark.usefixtures("traced")
+def test_the_names_of_older_versions(one: Exported) -> None:
+    sample = [{"image": tensor(image(75, 110))}]
+    assert export_caffe2_model(one.cfg, one.model, sample).predict_net == one.nets.predict_net
+    assert export_onnx_model(one.cfg, one.model, sample) == one.tracer.export_onnx()
+
+
+def test_what_is_traced(one: Exported) -> None:
+    sample = [{"image": tensor(image(75, 110))}]
+    tracer = Caffe2Tracer(one.cfg, one.model, sample)
+    assert tracer.inputs is sample
+    data, im_info = tracer.traceable_inputs
+    wanted = net_inputs(image(75, 110), [103.53, 116.28, 123.675], 32)
+    np.testing.assert_array_equal(data.numpy(), wanted["data"])
+    np.testing.assert_array_equal(im_info.numpy(), wanted["im_info"])
+    with torch.no_grad():
+        found = tracer.traceable_model(tracer.traceable_inputs)
+    for name, value in zip(tracer.run(data, im_info).values(), found, strict=True):
+        assert torch.equal(name, value)
+    assert one.tracer.traceable_inputs[0].shape == (1, 3, 64, 96)  # without inputs a small picture
+    with pytest.raises(InvalidArgument, match=r'inputs\[0\]: has no "image"'):
+        _ = Caffe2Tracer(one.cfg, one.model, [{}]).traceable_inputs
+
+
+@pytest.mark.usefixtures("traced")
+def test_the_configuration_stays_as_it_was(one: Exported) -> None:
+    ours: Any = copy.deepcopy(one.cfg)
+    ours.freeze()
+    theirs = Plain({name: copy.deepcopy(value) for name, value in one.cfg.items() if name != "EXPORT_CAFFE2"})
+    for cfg in (ours, theirs):
+        before = copy.deepcopy(cfg)
+        tracer = Caffe2Tracer(cfg, one.model)
+        tracer.export_caffe2()
+        assert tracer.cfg["EXPORT_CAFFE2"] == {"USE_HEATMAP_MAX_KEYPOINT": False}
+        assert cfg == before
+        assert cfg.is_frozen()
+    assert "EXPORT_CAFFE2" not in theirs
 
 
 def test_models_that_cannot_be_exported() -> None:
@@ -189,9 +251,6 @@ def test_the_picture_names_operators_and_shapes(one: Exported, tmp_path: Path) -
         assert shape in text
     one.nets.save_graph(tmp_path / "sized.svg", [{"image": tensor(image(75, 110))}])
     assert "1 × 3 × 96 × 128" in (tmp_path / "sized.svg").read_text()
-    # Read from files, the net has no shapes, and is drawn all the same.
-    Caffe2Model.load_protobuf(one.folder).save_graph(tmp_path / "read.svg")
-    assert "BoxWithNMSLimit" in (tmp_path / "read.svg").read_text()
 
 
 def test_a_picture_needs_graphviz(one: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,8 +277,6 @@ def test_shapes_are_written_in_sizes_of_the_image_and_numbers_of_boxes() -> None
     }
     named = {"data": [1, 3, "H", "W"], "map": [1, 8, "H/16", "W/16 + 2"], "boxes": ["R1", 5], "more": ["R2", "R1"]}
     assert readable_shapes(shapes) == named
-    sized = {"data": [1, 3, 64, 96], "map": [1, 8, 4, 8], "boxes": ["R1", 5], "more": ["R2", "R1"]}
-    assert readable_shapes(shapes, (64, 96)) == sized
 
 
 def test_borders_hold_the_mean() -> None:

@@ -15,9 +15,8 @@ from d2deploy.export.verify import OBJECTS, verify
 if TYPE_CHECKING:
     from d2deploy import runtime
 else:
-    runtime = pytest.importorskip(
-        "d2deploy.runtime", reason="not built: cmake --preset dev && cmake --build --preset dev"
-    )
+    pytest.importorskip("d2deploy._ext", reason="not built: cmake --preset dev && cmake --build --preset dev")
+    from d2deploy import runtime
 
 Export = Callable[[str], Exported]
 every_model = pytest.mark.parametrize("name", MODELS)

@@ -14,7 +14,7 @@ import pytest
 from conftest import ROOT
 from google.protobuf import descriptor_pb2
 
-from d2deploy.export.proto import MESSAGES, Argument, NetDef, OperatorDef, argument, floats_of
+from d2deploy.nets.proto import MESSAGES, Argument, NetDef, OperatorDef, argument, floats_of
 
 PROTO = ROOT / "cpp" / "proto" / "caffe2.proto"
 

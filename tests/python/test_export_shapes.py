@@ -27,9 +27,8 @@ from d2deploy.modeling import build_model
 if TYPE_CHECKING:
     from d2deploy import runtime
 else:
-    runtime = pytest.importorskip(
-        "d2deploy.runtime", reason="not built: cmake --preset dev && cmake --build --preset dev"
-    )
+    pytest.importorskip("d2deploy._ext", reason="not built: cmake --preset dev && cmake --build --preset dev")
+    from d2deploy import runtime
 
 # pycocotools' arrays, on NumPy 2
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -24,9 +24,8 @@ from d2deploy.export.translations import TRANSLATIONS
 if TYPE_CHECKING:
     from d2deploy import runtime
 else:
-    runtime = pytest.importorskip(
-        "d2deploy.runtime", reason="not built: cmake --preset dev && cmake --build --preset dev"
-    )
+    pytest.importorskip("d2deploy._ext", reason="not built: cmake --preset dev && cmake --build --preset dev")
+    from d2deploy import runtime
 
 Array = npt.NDArray[Any]
 

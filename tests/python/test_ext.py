@@ -355,6 +355,26 @@ def test_optimize_is_passed_on(example: Path, inputs: Arrays, wanted: Arrays) ->
     np.testing.assert_allclose(plain["score_nms"][:6], wanted["score_nms"][:6], atol=1e-4)
 
 
+def test_profile(example: Path, inputs: Arrays, wanted: Arrays) -> None:
+    model = _ext.Model(example / "model.pb", example / "model_init.pb", threads=1)
+    planned, ran = model.profile(inputs, 0), model.profile(inputs, runs=2)
+    assert [node["outputs"].keys() for node in planned] == [node["outputs"].keys() for node in ran]
+    assert {(node["runs"], node["milliseconds"]) for node in planned} == {(0, 0)}
+    assert {node["runs"] for node in ran} == {2}
+    assert sum(node["milliseconds"] for node in ran) > 0
+    shapes = {name: shape for node in ran for name, shape in node["outputs"].items()}
+    assert {name: shapes[name] for name in wanted} == {name: array.shape for name, array in wanted.items()}
+    # As many operations as the pictures' boxes need, and for the most boxes more.
+    assert 0 < sum(node["flops"] for node in ran) < sum(node["flops"] for node in planned)
+    assert all(node["bytes"] >= 0 and node["kernel"] for node in ran)
+    assert same_bits(model.run(inputs), wanted)
+    for runs in (0, 1):
+        with pytest.raises(errors.InvalidArgument, match=r"^input 'im_info' is missing; wanted: "):
+            model.profile({"data": inputs["data"]}, runs)
+    with pytest.raises(errors.InvalidArgument, match=r"^runs is -1, must be at least 0$"):
+        model.profile(inputs, -1)
+
+
 # ---- The module ------------------------------------------------------------------------------------
 
 
@@ -371,5 +391,5 @@ def test_stub_is_that_of_the_module(tmp_path: Path) -> None:
 
 def test_everything_is_documented() -> None:
     assert _ext.__doc__
-    for name in ("__init__", "run", "inputs", "outputs", "info"):
+    for name in ("__init__", "run", "profile", "inputs", "outputs", "info"):
         assert getattr(_ext.Model, name).__doc__, name

@@ -18,8 +18,8 @@ from conftest import find_program
 from PIL import Image
 
 from d2deploy.errors import InvalidArgument
-from d2deploy.export.proto import NetDef
 from d2deploy.images import read_image
+from d2deploy.nets.proto import NetDef
 
 Pixels = npt.NDArray[np.uint8]
 Reader = Callable[[Path], "Pixels | str"]

@@ -26,10 +26,8 @@ from d2deploy.structures import paste_masks
 if TYPE_CHECKING:
     from d2deploy import _ext, runtime
 else:
-    runtime = pytest.importorskip(
-        "d2deploy.runtime", reason="not built: cmake --preset dev && cmake --build --preset dev"
-    )
-    from d2deploy import _ext
+    pytest.importorskip("d2deploy._ext", reason="not built: cmake --preset dev && cmake --build --preset dev")
+    from d2deploy import _ext, runtime
 
 SHAPES = ROOT / "tests" / "data" / "shapes"
 
@@ -267,7 +265,7 @@ class Anchors(torch.nn.Module):
 
 def with_generator(folder: Path, to: Path, saved: bytes) -> Path:
     """The model with its anchors as Detectron2's exporter writes them."""
-    from d2deploy.export import proto
+    from d2deploy.nets import proto
 
     net = proto.NetDef()
     net.ParseFromString((folder / "model.pb").read_bytes())
@@ -326,7 +324,7 @@ def test_damaged_pickles_are_errors(retinanet: Path, tmp_path: Path, zipped: boo
 
 
 def test_a_net_that_is_no_detector(tmp_path: Path, folder: Path) -> None:
-    from d2deploy.export import proto
+    from d2deploy.nets import proto
 
     net = proto.NetDef()
     net.ParseFromString((folder / "model.pb").read_bytes())
@@ -340,7 +338,7 @@ def test_a_net_that_is_no_detector(tmp_path: Path, folder: Path) -> None:
 
 def test_it_needs_numpy_and_the_extension_alone() -> None:
     """What scripts/check_layers says of the sources, seen in a process."""
-    code = "import sys, d2deploy.runtime; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    code = "import sys; from d2deploy.runtime import Detector; print(*{n.partition('.')[0] for n in sys.modules})"
     path = ":".join(str(p) for p in sys.path if p)
     done = subprocess.run(
         [sys.executable, "-c", code], env={"PYTHONPATH": path}, capture_output=True, text=True, check=True

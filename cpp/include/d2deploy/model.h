@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "d2deploy/argument.h"
@@ -43,14 +44,17 @@ struct ModelOptions {
   Log log;  ///< null: silence
 };
 
-/// What one node did in the runs of a session that were profiled.
+/// What one node did in the runs of a session that were profiled; before the first one, what is planned: shapes and
+/// work are then those with the most rows that there can be.
 struct NodeProfile {
   std::string type, output, kernel;  ///< operator, its first output, and "onednn_f32/brgconv:avx512_core" for example
   std::string shape;                 ///< of the first output in the last run
+  std::vector<std::pair<std::string, Shape>> outputs;  ///< all of them, likewise
   std::int64_t runs = 0;
   double milliseconds = 0;  ///< of all runs together
-  double flops = 0;         ///< of the last run, by the shapes that it had
-  double bytes = 0;         ///< read and written by the last run, by the shapes that it had
+  /// Of the last run, by the shapes that it had: of convolutions and matrix products, a multiply-add counts as two.
+  double flops = 0;
+  double bytes = 0;  ///< read and written by the last run, likewise
 };
 
 /// Tensors by blob name.
@@ -83,6 +87,9 @@ class Model {
   const ModelOptions& options() const;
   /// The graph that is run, after all passes, in its text form.
   std::string graph_text() const;
+  /// What a run with inputs of these types would do, node by node; nothing is run. Throws as Session::run, and
+  /// Unsupported with engine caffe2, which tells no plan.
+  std::vector<NodeProfile> profile(const std::map<std::string, TensorType>& inputs) const;
 
   struct Impl;
 
@@ -114,7 +121,8 @@ class Session {
   /// Throws InvalidArgument where an input is missing, unknown, or of the wrong type or shape.
   Tensors run(const Tensors& inputs);
 
-  void set_profiling(bool on);  ///< off by default; on adds a clock reading per node
+  /// Off by default. On: the profile begins anew, and a clock is read per node. Off: the profile stays as it is.
+  void set_profiling(bool on);
   std::vector<NodeProfile> profile() const;
 
   struct Impl;

@@ -87,6 +87,27 @@ Model::Impl::Impl(Graph outline, const ModelOptions& o, std::unique_ptr<Caffe2Mo
   text = to_text(graph);
 }
 
+TypeMap Model::Impl::check_inputs(const TypeMap& given) const {
+  TypeMap types;
+  for (const auto& name : graph.inputs) {
+    const auto it = given.find(name);
+    check(it != given.end(), "input '", name, "' is missing; wanted: ", list_of(graph.inputs));
+    const TensorType& declared = graph.input_types.at(name);
+    const TensorType& type = it->second;
+    const bool image = type.dtype == DType::uint8 && declared.dtype == DType::float32;  // images may come as bytes
+    check(type.dtype == declared.dtype || image, "input '", name, "' is ", type.dtype, ", wanted ", declared.dtype);
+    check(type.layout == Layout::row_major, "input '", name, "' must be row-major");
+    bool fits = type.shape.rank() == declared.shape.rank();
+    for (std::size_t i = 0; fits && i < type.shape.rank(); ++i)
+      fits = type.shape[i] >= 1 && (declared.shape[i] == kUnknown || declared.shape[i] == type.shape[i]);
+    check(fits, "input '", name, "' is ", type.shape, ", wanted ", declared.shape, " with no dimension of 0");
+    types[name] = {declared.dtype, type.shape, Layout::row_major};
+  }
+  for (const auto& [name, type] : given)
+    check(types.contains(name), "there is no input '", name, "'; wanted: ", list_of(graph.inputs));
+  return types;
+}
+
 std::shared_ptr<const Plan> Model::Impl::plan(const TypeMap& input_types) const {
   return plans.get(input_types, [&] {
     Plan plan = make_plan(graph, input_types, constants, plan_options);
@@ -127,6 +148,14 @@ const ModelInfo& Model::info() const { return impl_->info; }
 const ModelOptions& Model::options() const { return impl_->options; }
 std::string Model::graph_text() const {
   return guarded([&] { return impl_->text; });
+}
+
+std::vector<NodeProfile> Model::profile(const std::map<std::string, TensorType>& inputs) const {
+  return guarded([&] {
+    check<Unsupported>(!impl_->caffe2, "engine 'caffe2' tells no plan; take engine native");
+    const ThreadScope threads(impl_->options.threads);
+    return unused_profile(*impl_->plan(impl_->check_inputs(inputs)));
+  });
 }
 
 }  // namespace d2deploy

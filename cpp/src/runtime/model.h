@@ -19,6 +19,9 @@ struct Model::Impl {
   /// A model of a graph as it comes from a file.
   static std::shared_ptr<const Model> make(Graph graph, const ModelOptions& options);
 
+  /// The types that the net has inside for inputs of these. Throws InvalidArgument where one is missing, unknown, or
+  /// does not fit.
+  TypeMap check_inputs(const TypeMap& given) const;
   /// The plan for inputs of these types. Thread-safe; see PlanCache.
   std::shared_ptr<const Plan> plan(const TypeMap& input_types) const;
 

@@ -357,6 +357,23 @@ Work work_of(const Operator& op, const Parameters& params, const Inputs& inputs,
   return work;
 }
 
+std::vector<NodeProfile> unused_profile(const Plan& plan) {
+  std::vector<NodeProfile> profile;
+  for (const Step& step : plan.steps) {
+    NodeProfile p;
+    p.type = step.op->type;
+    for (const auto v : step.outputs) p.outputs.emplace_back(plan.values[v].name, plan.values[v].type.shape);
+    p.output = p.outputs[0].first;
+    p.shape = to_string(p.outputs[0].second);
+    p.kernel = step.kernel ? step.kernel->name : "view";
+    if (!step.prepared.detail.empty()) p.kernel += "/" + step.prepared.detail;
+    p.flops = step.work.flops;
+    p.bytes = step.work.bytes;
+    profile.push_back(std::move(p));
+  }
+  return profile;
+}
+
 void check_size(const TensorType& type, std::int64_t max_tensor_bytes) {
   check(max_tensor_bytes <= 0 || type.bytes() <= max_tensor_bytes, "a tensor of shape ", type.shape, " takes ",
         type.bytes(), " bytes, allowed are ", max_tensor_bytes, " (max_tensor_bytes)");

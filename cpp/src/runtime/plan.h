@@ -69,6 +69,9 @@ struct Plan {
   std::size_t arena_bytes = 0;
 };
 
+/// The steps of a plan as a profile of no run.
+std::vector<NodeProfile> unused_profile(const Plan& plan);
+
 /// Which kernels must be used, from "Conv=direct_f32,FC=...". Throws InvalidArgument for what does not exist.
 std::map<std::string, std::string> parse_forced_kernels(const std::string& text);
 

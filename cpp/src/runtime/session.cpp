@@ -25,21 +25,6 @@ Tensors in_float32(const Tensors& given, const TypeMap& wanted) {
   return inputs;
 }
 
-std::vector<NodeProfile> unused_profile(const Plan& plan) {
-  std::vector<NodeProfile> profile;
-  for (const Step& step : plan.steps) {
-    NodeProfile p;
-    p.type = step.op->type;
-    p.output = plan.values[step.outputs[0]].name;
-    p.kernel = step.kernel ? step.kernel->name : "view";
-    if (!step.prepared.detail.empty()) p.kernel += "/" + step.prepared.detail;
-    p.flops = step.work.flops;
-    p.bytes = step.work.bytes;
-    profile.push_back(std::move(p));
-  }
-  return profile;
-}
-
 }  // namespace
 
 struct Session::Impl {
@@ -52,33 +37,11 @@ struct Session::Impl {
 
   const Model::Impl& net() const { return impl_of(*model); }
 
-  TypeMap check_inputs(const Tensors& given) const;
   void bind(std::shared_ptr<const Plan> plan);
   void note_profile(std::size_t s, double milliseconds);
   Tensors collect(const Tensors& given) const;
   Tensors run(const Tensors& given);
 };
-
-TypeMap Session::Impl::check_inputs(const Tensors& given) const {
-  TypeMap types;
-  for (const auto& name : net().graph.inputs) {
-    const auto it = given.find(name);
-    check(it != given.end(), "input '", name, "' is missing; wanted: ", list_of(net().graph.inputs));
-    const TensorType& declared = net().graph.input_types.at(name);
-    const TensorType& type = it->second.type();
-    const bool image = type.dtype == DType::uint8 && declared.dtype == DType::float32;  // images may come as bytes
-    check(type.dtype == declared.dtype || image, "input '", name, "' is ", type.dtype, ", wanted ", declared.dtype);
-    check(type.layout == Layout::row_major, "input '", name, "' must be row-major");
-    bool fits = type.shape.rank() == declared.shape.rank();
-    for (std::size_t i = 0; fits && i < type.shape.rank(); ++i)
-      fits = type.shape[i] >= 1 && (declared.shape[i] == kUnknown || declared.shape[i] == type.shape[i]);
-    check(fits, "input '", name, "' is ", type.shape, ", wanted ", declared.shape, " with no dimension of 0");
-    types[name] = {declared.dtype, type.shape, Layout::row_major};
-  }
-  for (const auto& [name, tensor] : given)
-    check(types.contains(name), "there is no input '", name, "'; wanted: ", list_of(net().graph.inputs));
-  return types;
-}
 
 void Session::Impl::bind(std::shared_ptr<const Plan> plan) {
   if (frame && &frame->plan() == plan.get()) return;
@@ -99,6 +62,7 @@ void Session::Impl::note_profile(std::size_t s, double milliseconds) {
   NodeProfile& p = profile[s];
   p.milliseconds += milliseconds;
   p.shape = to_string(call.output(0).shape());
+  for (std::size_t i = 0; i < p.outputs.size(); ++i) p.outputs[i].second = call.output(i).shape();
   ++p.runs;
   Types inputs, outputs;
   for (const auto* t : call.inputs) inputs.push_back(t->type());
@@ -130,7 +94,9 @@ Session& Session::operator=(Session&&) noexcept = default;
 
 Tensors Session::Impl::run(const Tensors& given) {
   const ThreadScope threads(net().options.threads);
-  const TypeMap types = check_inputs(given);
+  TypeMap types;
+  for (const auto& [name, tensor] : given) types[name] = tensor.type();
+  types = net().check_inputs(types);
   const Tensors inputs = in_float32(given, types);
   if (net().caffe2) return net().caffe2->run(inputs, net().outputs);
   bind(net().plan(types));
@@ -152,7 +118,8 @@ Tensors Session::run(const Tensors& given) {
 }
 
 void Session::set_profiling(bool on) {
-  guarded([&] { impl_->profile = impl_->frame ? unused_profile(impl_->frame->plan()) : std::vector<NodeProfile>(); });
+  if (on)
+    guarded([&] { impl_->profile = impl_->frame ? unused_profile(impl_->frame->plan()) : std::vector<NodeProfile>(); });
   impl_->profiling = on;
 }
 

@@ -6,8 +6,9 @@ import argparse
 import resource
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from d2deploy.cli.sample import net_inputs_of, read_sample
 from d2deploy.cli.shared import (
@@ -22,8 +23,8 @@ from d2deploy.cli.shared import (
 from d2deploy.errors import InvalidArgument
 
 DESCRIPTION = """\
-Measures how long a model takes: loading, whole predictions (from a picture to detections), and the net alone. Runs
-that are not counted come first. Peak memory is that of the whole process.
+Measures how long a model takes: loading, whole predictions (from a picture to detections), the net alone, and each of
+its operators, in runs of their own. Runs that are not counted come first. Peak memory is that of the whole process.
 """
 
 
@@ -38,6 +39,13 @@ def add_to(commands: Commands) -> None:
     add_model(parser)
     parser.add_argument("--input", metavar="IMAGE", type=Path, help="picture to predict (default: one of shapes)")
     parser.add_argument("--runs", metavar="N", type=int, default=20, help="runs that are counted (default: 20)")
+    parser.add_argument(
+        "--operators",
+        metavar="N",
+        type=int,
+        default=10,
+        help="show the N types of operators, and the N operators, that take most of the\ntime (default: 10; 0: none)",
+    )
     add_picture_rule(parser)
     add_runtime(parser)
     parser.set_defaults(run=run)
@@ -46,6 +54,8 @@ def add_to(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.runs < 1:
         raise InvalidArgument(f"--runs is {args.runs}, must be at least 1")
+    if args.operators < 0:
+        raise InvalidArgument(f"--operators is {args.operators}, must be at least 0")
     image = read_sample(args.input)
     start = time.perf_counter()
     detector = load_detector(args)
@@ -64,7 +74,51 @@ def run(args: argparse.Namespace) -> int:
         print(f"{name:<13}{_median(seconds):10.1f} ms median, {_p90(seconds):.1f} ms p90, {args.runs} runs")
     print(f"throughput   {len(whole) / sum(whole):10.2f} pictures/s")
     print(f"peak memory  {peak / 1024:10.1f} MiB")
+    if args.operators:
+        print_operators(model.profile(inputs, args.runs), args.operators)
     return 0
+
+
+def print_operators(nodes: Sequence[Mapping[str, Any]], most: int) -> None:
+    """Where the time goes, by type of operator and by operator.
+
+    Args:
+        nodes: `Model.profile`.
+        most: rows of a table.
+    """
+    types: dict[str, dict[str, Any]] = {}
+    for node in nodes:
+        total = types.setdefault(
+            node["operator"], {"milliseconds": 0.0, "flops": 0.0, "runs": node["runs"], "nodes": 0}
+        )
+        total["nodes"] += 1
+        for name in ("milliseconds", "flops"):
+            total[name] += node[name]
+    shared = sum(node["milliseconds"] for node in nodes) or 1.0
+    print(f"\ntypes of operators, mean of {nodes[0]['runs']} runs")
+    _table([(total, [str(total["nodes"]), kind]) for kind, total in types.items()], ["nodes", "type"], shared, most)
+    print("\noperators")
+    rows = [(node, [node["operator"], *_output(node), node["kernel"]]) for node in nodes]
+    _table(rows, ["type", "output", "shape", "kernel"], shared, most)
+
+
+def _output(node: Mapping[str, Any]) -> tuple[str, str]:
+    """Name and shape of the first one."""
+    name, shape = next(iter(node["outputs"].items()))
+    return name, " x ".join("?" if dim is None else str(dim) for dim in shape) or "scalar"
+
+
+def _table(rows: Sequence[tuple[Mapping[str, Any], list[str]]], head: list[str], shared: float, most: int) -> None:
+    """Prints those that take most: their time, share and speed, and what else is told of them."""
+    lines = [["ms", "share", "GFLOP/s", *head]]
+    for node, words in sorted(rows, key=lambda row: -row[0]["milliseconds"])[:most]:
+        each = node["milliseconds"] / node["runs"]
+        speed = f"{node['flops'] / each / 1e6:.1f}" if node["flops"] and each else ""
+        lines.append([f"{each:.3f}", f"{100 * node['milliseconds'] / shared:.1f} %", speed, *words])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        numbers = [word.rjust(width) for word, width in zip(line[:3], widths[:3])]
+        print("  ".join(["", *numbers, *[word.ljust(width) for word, width in zip(line[3:], widths[3:])]]).rstrip())
 
 
 def _seconds(work: Callable[[], object], runs: int) -> list[float]:

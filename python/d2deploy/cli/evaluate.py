@@ -14,7 +14,6 @@ from d2deploy.cli.shared import (
     add_runtime,
     load_predictor,
     needs,
-    picture_rule,
     shown_warnings,
 )
 from d2deploy.errors import InvalidArgument
@@ -79,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
         model = load_predictor(args).model
         dataset = load_dataset(args.dataset_json, args.image_root)
         things, stuff = class_counts(args.model)
-        rule = {**model.detector.input, **picture_rule(args)}
+        rule = model.detector.input
         metrics = evaluate(
             dataset,
             lambda inputs: model([inputs])[0],

@@ -3,24 +3,42 @@
 from __future__ import annotations
 
 import argparse
-from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from d2deploy.cli.netfile import read_net
-from d2deploy.cli.shared import Commands, add_command, add_model, add_picture_rule, add_runtime, load_detector
+from d2deploy.cli.shared import (
+    Commands,
+    add_command,
+    add_model,
+    add_picture_rule,
+    add_runtime,
+    load_detector,
+    runtime_options,
+)
 from d2deploy.errors import Unsupported
 
+if TYPE_CHECKING:
+    from d2deploy.runtime import Detector
+
 MOST_SHOWN = 12  # of a long list
+DESCRIPTION = """\
+Shows what a model is: inputs, outputs, operators, parameters, FLOPs, classes. Says too what of it is not available
+here; the exit code is then 2.
+
+FLOPs are the floating point operations of Conv, ConvTranspose, FC, MatMul and BatchMatMul, a multiply-add counting as
+two, for one picture of sides 3 : 4 that is resized and padded as the model wants it. What is done for each box is
+counted with the most boxes that there can be.
+"""
 
 
 def add_to(commands: Commands) -> None:
     parser = add_command(
         commands,
         "info",
-        "show inputs, outputs, operators, parameters, classes",
-        "Shows what a model is: inputs, outputs, operators, parameters, classes. Says too what of it is not available\n"
-        "here; the exit code is then 2.",
+        "show inputs, outputs, operators, parameters, FLOPs, classes",
+        DESCRIPTION,
         "  %(prog)s examples/mask_rcnn",
     )
     add_model(parser)
@@ -47,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
     except Unsupported:
         _say("runs here", "no")
         raise
+    _say_flops(args, detector)
     rule = detector.input
     _say("pictures", f"{rule['input_format']}, {_size(rule)}")
     names, stuff = detector.class_names, detector.stuff_class_names
@@ -62,6 +81,35 @@ def run(args: argparse.Namespace) -> int:
 
 def _say(label: str, text: str) -> None:
     print(f"{label:<14}{text}")
+
+
+def _say_flops(args: argparse.Namespace, detector: Detector) -> None:
+    from d2deploy.runtime import load
+    from d2deploy.runtime.shapes import usual_inputs
+
+    model = load(args.model, **runtime_options(args))
+    inputs = {name: array for name, array in usual_inputs(detector.input).items() if name in model.inputs}
+    height, width = inputs["data"].shape[2:]
+    flops = flops_by_rows(model.profile(inputs, 0))
+    _say("FLOPs", f"{sum(flops.values()) / 1e9:.1f} GFLOP for a picture of {width} x {height} (multiply-add: 2)")
+    for rows, count in sorted(flops.items()):
+        if rows == 1:
+            print(f"  {'the picture':<12}{count / 1e9:10.1f} GFLOP")
+        else:
+            print(f"  {'each box':<12}{count / 1e6 / rows:10.1f} MFLOP, {rows:,} boxes at most")
+
+
+def flops_by_rows(nodes: Sequence[Mapping[str, Any]]) -> dict[int, float]:
+    """Floating point operations for one picture, by the number of rows that they are done for: 1, or boxes.
+
+    Args:
+        nodes: `Model.profile`.
+    """
+    flops: dict[int, float] = defaultdict(float)
+    for node in nodes:
+        if node["flops"]:
+            flops[next(iter(node["outputs"].values()))[0]] += node["flops"]
+    return dict(flops)
 
 
 def _size(rule: dict[str, Any]) -> str:

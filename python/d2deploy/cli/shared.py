@@ -103,7 +103,7 @@ def add_picture_rule(parser: Parser) -> None:
 
 
 def picture_rule(args: argparse.Namespace) -> dict[str, Any]:
-    """What of `Detector.input` is given on the command line."""
+    """Options of `Detector` and `Predictor` that are given on the command line."""
     given = {"input_format": args.input_format, "min_size": args.min_size, "max_size": args.max_size}
     return {name: value for name, value in given.items() if value is not None}
 
@@ -125,17 +125,17 @@ def load_detector(args: argparse.Namespace) -> Detector:
 
 
 def load_predictor(args: argparse.Namespace) -> Predictor:
-    """The model of a folder, for Detectron2's predictions."""
+    """The same, for Detectron2's predictions."""
     check_compiled()
     from d2deploy.runtime import Predictor
 
-    return Predictor(args.model, **runtime_options(args))
+    return Predictor(args.model, **runtime_options(args), **picture_rule(args))
 
 
 def check_compiled(way_out: str = "") -> None:
     """Running files needs the compiled library: better known before minutes of other work."""
     try:
-        importlib.import_module("d2deploy.runtime")
+        importlib.import_module("d2deploy._ext")
     except ImportError as error:
         raise InvalidArgument(
             f"the compiled module d2deploy._ext cannot be loaded ({error}); build it (in a source tree: cmake --preset "

@@ -1,5 +1,11 @@
 """From a detector in PyTorch to Caffe2's two files, with Detectron2's names: Caffe2Tracer, Caffe2Model."""
 
-from d2deploy.export.api import Caffe2Model, Caffe2Tracer, add_export_config
+from d2deploy.export.api import (
+    Caffe2Model,
+    Caffe2Tracer,
+    add_export_config,
+    export_caffe2_model,
+    export_onnx_model,
+)
 
-__all__ = ["Caffe2Model", "Caffe2Tracer", "add_export_config"]
+__all__ = ["Caffe2Model", "Caffe2Tracer", "add_export_config", "export_caffe2_model", "export_onnx_model"]

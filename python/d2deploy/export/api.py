@@ -1,34 +1,36 @@
-"""Detectron2's export API: Caffe2Tracer traces a detector, Caffe2Model holds the nets and writes them."""
+"""Detectron2's export API: Caffe2Tracer traces a detector and gives a Caffe2Model, or ONNX, or TorchScript."""
 
 from __future__ import annotations
 
 import copy
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import onnx
 import onnx_ir
 import torch
-from google.protobuf import text_format
-from google.protobuf.message import DecodeError
 from torch import Tensor, nn
 
 from d2deploy.config import class_names
-from d2deploy.errors import InvalidArgument, InvalidModel, Unsupported
-from d2deploy.export import drawing, proto
 from d2deploy.export.detectron2 import from_detectron2, is_detectron2
 from d2deploy.export.meta_arch import Caffe2MetaArch, Caffe2RetinaNet, caffe2_meta_arch
 from d2deploy.export.net_arguments import net_arguments
-from d2deploy.export.netdef import Dims, NetWriter
+from d2deploy.export.netdef import NetWriter
 from d2deploy.export.shapes import readable_shapes
 from d2deploy.export.tracing import MIN_SIDE, to_onnx
 from d2deploy.export.translations import TRANSLATIONS
-from d2deploy.padding import padded_size
+from d2deploy.padding import net_inputs
+from d2deploy.runtime import Caffe2Model
+from d2deploy.runtime.inputs import checked, image_of
 
-# A protobuf message cannot be larger; a weight takes five bytes.
-MAX_BYTES = 2**31 - 1
+__all__ = ["Caffe2Model", "Caffe2Tracer", "add_export_config", "export_caffe2_model", "export_onnx_model"]
+
+Array = npt.NDArray[Any]
+Inputs = Sequence[dict[str, Any]]
 
 
 def add_export_config(cfg: Any) -> Any:
@@ -46,116 +48,39 @@ def add_export_config(cfg: Any) -> Any:
     return cfg
 
 
-class Caffe2Model:
-    """A predict net and an init net, as Caffe2's NetDef messages.
-
-    Args:
-        predict_net: the operators.
-        init_net: the weights.
-        shapes: of the predict net's blobs, for the picture; known after tracing.
-    """
-
-    def __init__(self, predict_net: Any, init_net: Any, shapes: dict[str, Dims] | None = None) -> None:
-        self._predict_net = predict_net
-        self._init_net = init_net
-        self._shapes = shapes or {}
-
-    @property
-    def predict_net(self) -> Any:
-        return self._predict_net
-
-    @property
-    def init_net(self) -> Any:
-        return self._init_net
-
-    def save_protobuf(self, output_dir: str | Path) -> None:
-        """Writes `model.pb`, `model_init.pb` and `model.pbtxt`, the predict net as text.
-
-        Args:
-            output_dir: folder; made where it is missing.
-
-        Raises:
-            Unsupported: the weights are more than a protobuf file can hold.
-            InvalidArgument: the folder cannot be written.
-        """
-        size = max(self._predict_net.ByteSize(), self._init_net.ByteSize())
-        if size > MAX_BYTES:
-            raise Unsupported(
-                f"the model takes {size} bytes, a protobuf file holds {MAX_BYTES} at most (about 429 million weights); "
-                "use a smaller backbone"
-            )
-        folder = Path(output_dir)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / "model.pb").write_bytes(self._predict_net.SerializeToString())
-            (folder / "model_init.pb").write_bytes(self._init_net.SerializeToString())
-            (folder / "model.pbtxt").write_text(text_format.MessageToString(self._predict_net))
-        except OSError as error:
-            raise InvalidArgument(f"{folder}: cannot be written: {error.strerror}; choose another folder") from error
-
-    def save_graph(self, output_file: str | Path, inputs: Sequence[dict[str, Any]] | None = None) -> None:
-        """Draws the predict net, with the shapes of the blobs.
-
-        Args:
-            output_file: SVG file to write.
-            inputs: as for the detector; the shapes are then those for this one image, else for height H and width W.
-
-        Raises:
-            Unsupported: Graphviz is not installed.
-        """
-        size = None
-        if inputs is not None:
-            height, width = inputs[0]["image"].shape[1:]
-            size = padded_size(height, width, self._argument("size_divisibility"))
-        drawing.draw(self._predict_net, readable_shapes(self._shapes, size), Path(output_file))
-
-    @staticmethod
-    def load_protobuf(directory: str | Path) -> Caffe2Model:
-        """Reads what `save_protobuf`, or Detectron2, wrote.
-
-        Raises:
-            InvalidArgument: a file is missing or cannot be read.
-            InvalidModel: a file is not a NetDef.
-        """
-        folder = Path(directory)
-        return Caffe2Model(_read(folder / "model.pb"), _read(folder / "model_init.pb"))
-
-    def _argument(self, name: str) -> int:
-        return next((a.i for a in self._predict_net.arg if a.name == name), 0)
-
-
-def _read(path: Path) -> Any:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InvalidArgument(f"{path}: cannot be read: {error.strerror}") from error
-    net = proto.NetDef()
-    try:
-        net.ParseFromString(data)
-    except DecodeError as error:
-        raise InvalidModel(f"{path}: is not a Caffe2 net, or is damaged") from error
-    if not net.op:
-        raise InvalidModel(f"{path}: holds no operators; is it a Caffe2 net?")
-    return net
-
-
 class Caffe2Tracer:
     """Makes a detector portable.
 
     Args:
-        cfg: its configuration, ours or Detectron2's.
-        model: one of d2deploy.modeling's meta-architectures, or a model of Detectron2, with weights.
-        inputs: accepted for compatibility; tracing needs no sample. `export_torchscript` takes its size from it.
+        cfg: its configuration, ours or Detectron2's; stays as it is.
+        model: one of d2deploy.modeling's meta-architectures, or a model of Detectron2, with weights; stays as it is.
+        inputs: what the model could be called with. Files and ONNX need no sample; `traceable_inputs` and
+            `export_torchscript` have the size of the first one.
 
     Raises:
         Unsupported: the model has parts that Caffe2 files cannot express; the message names them.
     """
 
-    def __init__(self, cfg: Any, model: nn.Module, inputs: Sequence[dict[str, Any]] | None = None) -> None:
-        self._cfg = add_export_config(cfg)
-        self._inputs = inputs
+    def __init__(self, cfg: Any, model: nn.Module, inputs: Inputs | None = None) -> None:
+        self.cfg = add_export_config(copy.deepcopy(cfg))
+        self.inputs = inputs
         self._traced: onnx_ir.Model | None = None
-        self.meta_arch = _meta_arch(self._cfg, model).eval()
+        self.meta_arch = _meta_arch(self.cfg, model).eval()
+
+    @cached_property
+    def traceable_model(self) -> nn.Module:
+        """What is traced: `traceable_model(traceable_inputs)` gives the outputs of the files, in their order."""
+        return _OfOneTuple(self.meta_arch)
+
+    @cached_property
+    def traceable_inputs(self) -> tuple[Tensor, Tensor]:
+        """`data` (1, C, H, W), padded, and `im_info` (1, 3): height and width before, scale 1. Of the first of the
+        inputs, or of a small gray picture where there are none.
+
+        Raises:
+            InvalidArgument: the first of the inputs has no image.
+        """
+        return self._feed(image_of(checked(self.inputs)[0], "inputs[0]")[0] if self.inputs else self._small_image())
 
     def export_onnx(self) -> onnx.ModelProto:
         """The model in ONNX, with the detection operators in domain `org.pytorch._caffe2`."""
@@ -166,16 +91,15 @@ class Caffe2Tracer:
         nets = NetWriter(self._trace(), TRANSLATIONS).write()
         if isinstance(self.meta_arch, Caffe2RetinaNet):  # readers of Detectron2's files look for it there
             nets.predict.external_output.insert(0, "im_info")
-        nets.predict.arg.extend(net_arguments(self.meta_arch, self._cfg, class_names(self._cfg)))
-        return Caffe2Model(nets.predict, nets.init, nets.shapes)
+        nets.predict.arg.extend(net_arguments(self.meta_arch, self.cfg, class_names(self.cfg)))
+        return Caffe2Model(nets.predict, nets.init, shapes=readable_shapes(nets.shapes))
 
     def export_torchscript(self) -> torch.jit.ScriptModule:
         """The same graph in TorchScript; it runs where `d2deploy.export` has been imported."""
-        sample = self._sample(self._inputs)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # TorchScript's deprecation; that shapes of the sample are constants
             traced: torch.jit.ScriptModule = torch.jit.trace(  # type: ignore[no-untyped-call]
-                self.meta_arch, (sample["data"], sample["im_info"]), check_trace=False
+                self.meta_arch, self.traceable_inputs, check_trace=False
             )
         return traced
 
@@ -192,22 +116,21 @@ class Caffe2Tracer:
         """
         return dict(zip(self.meta_arch.outputs, self.meta_arch(data, im_info), strict=True))
 
-    def _sample(self, inputs: Sequence[dict[str, Any]] | None = None) -> dict[str, Tensor]:
-        """Tensors to trace with: of the size of an input, or else of a small image."""
-        multiple = self.meta_arch.size_divisibility
-        height = max(MIN_SIDE, 2 * multiple)
-        width = height * 3 // 2
-        if inputs:
-            height, width = inputs[0]["image"].shape[1:]
-        size = padded_size(height, width, multiple)
-        channels = len(self.meta_arch.model.pixel_mean)
-        return {"data": torch.zeros(1, channels, *size), "im_info": torch.tensor([[*size, 1.0]])}
+    def _small_image(self) -> Array:
+        height = max(MIN_SIDE, 2 * self.meta_arch.size_divisibility)
+        return np.full((len(self.meta_arch.model.pixel_mean), height, height * 3 // 2), 128, np.float32)
+
+    def _feed(self, image: Array) -> tuple[Tensor, Tensor]:
+        mean = self.meta_arch.model.pixel_mean.flatten().tolist()
+        feed = net_inputs(image, mean, self.meta_arch.size_divisibility)
+        return torch.from_numpy(feed["data"]), torch.from_numpy(feed["im_info"])
 
     def _trace(self) -> onnx_ir.Model:
         """The model in ONNX: traced once, which takes most of the time, and not changed by what is made of it."""
         arch = self.meta_arch
         if self._traced is None:
-            self._traced = to_onnx(arch, self._sample(), arch.outputs, arch.size_divisibility)
+            sample = dict(zip(("data", "im_info"), self._feed(self._small_image()), strict=True))
+            self._traced = to_onnx(arch, sample, arch.outputs, arch.size_divisibility)
         return self._traced
 
 
@@ -216,3 +139,24 @@ def _meta_arch(cfg: Any, model: nn.Module) -> Caffe2MetaArch:
     # A copy on the CPU: tracing needs no GPU, and the caller's model stays as it is.
     model = (from_detectron2(cfg, model) if is_detectron2(model) else copy.deepcopy(model)).cpu()
     return caffe2_meta_arch(model, bool(cfg.EXPORT_CAFFE2.USE_HEATMAP_MAX_KEYPOINT))
+
+
+class _OfOneTuple(nn.Module):
+    """A model of two tensors as one of a tuple, which Detectron2's traceable models are."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, inputs: tuple[Tensor, Tensor]) -> Any:
+        return self.model(*inputs)
+
+
+def export_caffe2_model(cfg: Any, model: nn.Module, inputs: Inputs | None = None) -> Caffe2Model:
+    """`Caffe2Tracer(cfg, model, inputs).export_caffe2()`: Detectron2's name for it up to its version 0.5."""
+    return Caffe2Tracer(cfg, model, inputs).export_caffe2()
+
+
+def export_onnx_model(cfg: Any, model: nn.Module, inputs: Inputs | None = None) -> onnx.ModelProto:
+    """`Caffe2Tracer(cfg, model, inputs).export_onnx()`, likewise."""
+    return Caffe2Tracer(cfg, model, inputs).export_onnx()

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from d2deploy.config import ClassNames
-from d2deploy.export import proto
 from d2deploy.export.meta_arch import Caffe2MetaArch, Caffe2PanopticFPN, Caffe2RetinaNet, shifted
+from d2deploy.nets import proto
 
 
 def net_arguments(arch: Caffe2MetaArch, cfg: Any, class_names: ClassNames) -> list[Any]:

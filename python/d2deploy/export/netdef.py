@@ -11,8 +11,8 @@ import numpy as np
 import onnx_ir
 
 from d2deploy.errors import InternalError, Unsupported
-from d2deploy.export import proto
-from d2deploy.export.proto import Value
+from d2deploy.nets import proto
+from d2deploy.nets.proto import Value
 
 ROOT = "model."  # where the traced module keeps the detector; not part of the names in a file
 

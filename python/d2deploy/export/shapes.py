@@ -12,17 +12,15 @@ from d2deploy.export.netdef import Dims
 _SYMBOL = re.compile(r"\b[su]\d+\b")
 
 
-def readable_shapes(shapes: Mapping[str, Dims], size: tuple[int, int] | None = None) -> dict[str, Dims]:
-    """Puts H and W, or the numbers in `size` (height, width), in place of the symbols that tracing made up.
+def readable_shapes(shapes: Mapping[str, Dims]) -> dict[str, Dims]:
+    """Puts H and W, and R1, R2, ..., in place of the symbols that tracing made up.
 
     Args:
         shapes: blob -> dimensions, among them `data`.
-        size: of `data`.
     """
     data = shapes.get("data", [])
-    height, width = size or sympy.symbols("H W", positive=True, integer=True)
     known: dict[str, sympy.Expr] = {}
-    for dim, side in zip(data[2:], (height, width), strict=False):
+    for dim, side in zip(data[2:], sympy.symbols("H W", positive=True, integer=True), strict=False):
         if symbols := _SYMBOL.findall(str(dim)):
             # `data` is a multiple of the symbol, such as 32*s5.
             factor = sympy.sympify(str(dim)).coeff(sympy.Symbol(symbols[0]))

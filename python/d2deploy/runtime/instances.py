@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from d2deploy._ext import paste_masks
 from d2deploy.structures import Instances, as_boxes
 
 __all__ = ["KEYPOINT_SCORES", "prediction"]
@@ -33,6 +32,8 @@ def prediction(
         return {"proposals": Instances(size, proposal_boxes=boxes, objectness_logits=convert(found["scores"]))}
     fields = {"pred_boxes": boxes, "scores": convert(found["scores"]), "pred_classes": convert(found["classes"])}
     if "masks" in found:
+        from d2deploy._ext import paste_masks
+
         fields["pred_masks"] = convert(paste_masks(found["masks"], found["boxes"], *size))
     if "keypoints" in found:
         columns = [0, 1, KEYPOINT_SCORES[keypoint_score]]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from d2deploy._ext import Model
 from d2deploy.runtime.caffe2_model import Caffe2Model
 from d2deploy.runtime.instances import prediction
 from d2deploy.structures.arrays import held
+
+if TYPE_CHECKING:
+    from d2deploy._ext import Model
 
 __all__ = ["Predictor", "load"]
 
@@ -29,6 +31,8 @@ def load(directory: str | Path, threads: int = 0, *, device: str = "cpu", precis
         InvalidArgument: a file is not there.
         InvalidModel, Unsupported: the files are damaged, or hold what is not available here.
     """
+    from d2deploy._ext import Model
+
     folder = Path(directory)
     return Model(folder / "model.pb", folder / "model_init.pb", device=device, precision=precision, threads=threads)
 
@@ -38,7 +42,8 @@ class Predictor:
 
     Args:
         directory: the folder with `model.pb` and `model_init.pb`.
-        options: as those of `Caffe2Model`; instances come by falling score.
+        options: as those of `Caffe2Model`, min_size, max_size and input_format among them; instances come by falling
+            score.
 
     Raises:
         InvalidArgument, InvalidModel, Unsupported: as `Caffe2Model.load_protobuf`.

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import graphviz
 
 from d2deploy.errors import InvalidArgument, Unsupported
-from d2deploy.export.netdef import Dims
+
+Dims = Sequence[int | str]  # of a blob: numbers, and what stands for those that are not known
 
 # Families of operators and their colours.
 _COLOURS = {

@@ -1,0 +1,46 @@
+"""What Detectron2's models are called with, looked at: a dict for each picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from d2deploy.errors import InvalidArgument
+from d2deploy.structures.arrays import to_numpy
+
+__all__ = ["checked", "image_of", "side_of"]
+
+
+def checked(inputs: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """The same. Raises InvalidArgument where they are no list of dicts."""
+    if isinstance(inputs, (Mapping, str)) or not all(isinstance(one, Mapping) for one in inputs):
+        raise InvalidArgument('inputs: must be a list of dicts, one per picture, as [{"image": image}]')
+    return inputs
+
+
+def image_of(inputs: Mapping[str, Any], name: str) -> tuple[Any, Any]:
+    """The picture: an array (C, H, W) uint8 or float32, and what was given for it.
+
+    Args:
+        inputs: one of them.
+        name: what messages call it.
+
+    Raises:
+        InvalidArgument: there is none, or its shape is wrong.
+    """
+    if "image" not in inputs:
+        raise InvalidArgument(f'{name}: has no "image", only: {", ".join(map(str, inputs)) or "nothing"}')
+    given = inputs["image"]
+    image = to_numpy(given)
+    if image.ndim != 3:
+        raise InvalidArgument(f'{name}: "image" must be (C, H, W), got {image.shape}')
+    return (image if image.dtype == "uint8" else image.astype("float32")), given
+
+
+def side_of(inputs: Mapping[str, Any], key: str, otherwise: int, name: str) -> int:
+    """ "height" or "width" that predictions are wanted for. Raises InvalidArgument where it is no number."""
+    value = inputs.get(key, otherwise)
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidArgument(f'{name}: "{key}" is {value!r}, must be a number of pixels') from error

@@ -1,0 +1,52 @@
+"""The shapes of a net's blobs for one picture, as the library has them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from d2deploy.padding import net_inputs
+
+if TYPE_CHECKING:
+    from d2deploy._ext import Model
+
+__all__ = ["blob_shapes", "usual_inputs"]
+
+Array = npt.NDArray[Any]
+# Sides of a picture that many cameras give, for models that do not resize.
+USUAL_SIZE = (480, 640)
+
+
+def blob_shapes(model: Model, inputs: dict[str, Array], *, run: bool) -> dict[str, list[int | str]]:
+    """The shapes of the blobs that a net computes, and of its inputs.
+
+    Args:
+        model: loaded with optimize=False: others lack blobs, and have new ones.
+        inputs: of the net.
+        run: it is run, for the numbers of boxes that the inputs have; otherwise they are the most that are planned for.
+
+    Returns:
+        Blob -> dimensions, "?" where one is not known.
+    """
+    shapes: dict[str, list[int | str]] = {name: list(array.shape) for name, array in inputs.items()}
+    for node in model.profile(inputs, int(run)):
+        for blob, dims in node["outputs"].items():
+            shapes[blob] = ["?" if dim is None else dim for dim in dims]
+    return shapes
+
+
+def usual_inputs(rule: Mapping[str, Any]) -> dict[str, Array]:
+    """The inputs of a net for a picture of sides 3 : 4, resized as the model wants it.
+
+    Args:
+        rule: `Detector.input`.
+    """
+    height, width = USUAL_SIZE
+    if rule["min_size"]:
+        height = min(rule["min_size"], rule["max_size"] * 3 // 4)
+        width = round(height * 4 / 3)
+    image = np.zeros((rule["channels"], height, width), np.uint8)
+    return dict(net_inputs(image, rule["pixel_mean"], rule["size_divisibility"]))

@@ -1,0 +1,41 @@
+"""What `import d2deploy` costs, and what it needs: each in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from conftest import ROOT
+
+HEAVY = ("PIL", "cv2", "google", "graphviz", "onnx", "onnx_ir", "pycocotools", "torch", "tqdm")
+
+
+def printed(code: str, *, with_numpy: bool = True) -> list[str]:
+    """The words that a program prints."""
+    run = subprocess.run(
+        [sys.executable, *([] if with_numpy else ["-S"]), "-c", code],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "python")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return run.stdout.split()
+
+
+def test_importing_it_takes_less_than_a_fifth_of_a_second() -> None:
+    """Of the processor, which a busy machine does not alter, with NumPy."""
+    code = (
+        "import resource\n"
+        "def seconds():\n    use = resource.getrusage(resource.RUSAGE_SELF)\n    return use.ru_utime + use.ru_stime\n"
+        "start = seconds()\nimport d2deploy, numpy\nprint(seconds() - start)"
+    )
+    assert min(float(printed(code)[0]) for _ in range(3)) < 0.2
+
+
+def test_importing_it_loads_no_other_package() -> None:
+    code = "import sys, d2deploy; print(*sys.modules)"
+    loaded = {name.partition(".")[0] for name in printed(code)}
+    assert "d2deploy" in loaded
+    assert not loaded & {*HEAVY, "numpy"}
+    assert "d2deploy" in printed(code, with_numpy=False)  # no package is there at all
