@@ -16,7 +16,7 @@ from conftest import ROOT
 from PIL import Image
 
 from d2deploy import runtime
-from d2deploy.export import proto
+from d2deploy.nets import proto
 
 Array = npt.NDArray[Any]
 Folder = Callable[[str], Path]
