@@ -147,14 +147,15 @@ TEST_P(OutOfMemory, TheRestOfThePublicFunctions) {
   const NetFiles files(small_detector());
   const auto model = load(files);
   Session session(model);
-  (void)session.run(nets()[1].inputs);
+  const Tensors inputs = nets()[1].inputs;
+  (void)session.run(inputs);
   all("Session", [&] {
     Session made(model);
     return std::string();
   });
   all("Model::graph_text", [&] { return model->graph_text(); });
   std::map<std::string, TensorType> types;
-  for (const auto& [name, tensor] : nets()[1].inputs) types[name] = tensor.type();
+  for (const auto& [name, tensor] : inputs) types[name] = tensor.type();
   all("Model::profile", [&] { return std::to_string(done(model->profile(types)).size()); });
   all("Session::profile", [&] { return std::to_string(done(session.profile()).size()); });
   all("Session::set_profiling", [&] {
