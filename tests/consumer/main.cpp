@@ -9,7 +9,7 @@ int main(int, char** arguments) {
   std::cout << detector.predict(d2deploy::ImageView{gray.data(), 320, 480, 480 * 3}).count() << " objects\n";
   try {
     d2deploy::Detector::load("no such folder");
-  } catch (const d2deploy::InvalidModel& error) {
+  } catch (const d2deploy::InvalidArgument& error) {
     std::cout << "caught: " << error.what() << '\n';
     return 0;
   }
