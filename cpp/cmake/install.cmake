@@ -34,9 +34,13 @@ if(SKBUILD AND D2DEPLOY_ONEDNN)
       IMPORTED_SONAME_${configuration} "libd2deploy_onednn.so.${dnnl_VERSION_MAJOR}")
   endforeach()
   install(PROGRAMS "${own_onednn}" DESTINATION ${lib})
+elseif(D2DEPLOY_ONEDNN)
+  # Elsewhere it stays where it is. CMake by itself remembers no place inside of the source folder, as .venv.
+  get_target_property(onednn DNNL::dnnl LOCATION)
+  cmake_path(GET onednn PARENT_PATH onednn_folder)
 endif()
 
-set_target_properties(d2deploy_shared PROPERTIES INSTALL_RPATH "$ORIGIN" INSTALL_RPATH_USE_LINK_PATH ON)
+set_target_properties(d2deploy_shared PROPERTIES INSTALL_RPATH "$ORIGIN;${onednn_folder}")
 install(TARGETS d2deploy_shared EXPORT d2deploy_targets LIBRARY DESTINATION ${lib} ${namelink}
   INCLUDES DESTINATION ${include})
 install(DIRECTORY cpp/include/d2deploy "${PROJECT_BINARY_DIR}/include/d2deploy" DESTINATION ${include}
@@ -46,7 +50,7 @@ write_basic_package_version_file("${PROJECT_BINARY_DIR}/d2deploy-config-version.
 install(FILES "${PROJECT_BINARY_DIR}/d2deploy-config-version.cmake" DESTINATION ${lib}/cmake/d2deploy)
 
 if(TARGET caffe2_mask_rcnn)
-  set_target_properties(caffe2_mask_rcnn PROPERTIES INSTALL_RPATH "$ORIGIN/${lib_from_bin}" INSTALL_RPATH_USE_LINK_PATH ON)
+  set_target_properties(caffe2_mask_rcnn PROPERTIES INSTALL_RPATH "$ORIGIN/${lib_from_bin};${onednn_folder}")
   install(TARGETS caffe2_mask_rcnn RUNTIME DESTINATION ${bin})
 endif()
 
