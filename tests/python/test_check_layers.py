@@ -54,6 +54,7 @@ CLEAN = {
     "python/d2deploy/cli/__init__.py": (
         "import PIL, cv2, numpy, torch, tqdm, yaml\nfrom d2deploy import evaluation, export\n"
     ),
+    "python/d2deploy/program.py": "import os\n",
     "python/d2deploy/__main__.py": "from d2deploy.cli import main\n",
 }
 

@@ -122,6 +122,7 @@ def test_an_interrupted_command_ends_without_a_traceback(example: Path) -> None:
     path = os.pathsep.join([str(ROOT / "python"), str(Path(_ext.__file__).parents[1])])
     code = """
 import os, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in the background without it
 from d2deploy.cli import benchmark, main
 
 def interrupted(path):  # by its own hand, once it runs

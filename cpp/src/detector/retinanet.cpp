@@ -118,9 +118,8 @@ void suppress(const Detections& found, std::vector<std::int32_t>& members, const
               std::vector<std::int64_t>& kept) {
   // Of two boxes without area neither drops the other here, while greedy_nms drops. With other boxes they share
   // nothing.
-  const auto rest = std::stable_partition(members.begin(), members.end(), [&](std::int32_t i) {
-    return area(load_box(found.box(i).data()), 0) > 0;
-  });
+  const auto rest = std::stable_partition(members.begin(), members.end(),
+                                          [&](std::int32_t i) { return area(load_box(found.box(i).data()), 0) > 0; });
   const std::int64_t count = rest - members.begin();
   kept.insert(kept.end(), rest, members.end());
   std::vector<float> scratch(nms_scratch_floats(count));
