@@ -128,8 +128,8 @@ Types infer(const Operator& op, const Parameters& params, const Inputs& inputs, 
   Types types = infer_all(op, params, inputs);
   check_output_count(op.type, op.outputs, outputs);
   if (std::ranges::any_of(op.outputs, &Port::repeated))
-    check<InvalidModel>(types.size() == outputs, op.type, ": the node has ", outputs, " outputs, its arguments ask for ",
-                        types.size());
+    check<InvalidModel>(types.size() == outputs, op.type, ": the node has ", outputs,
+                        " outputs, its arguments ask for ", types.size());
   check<InternalError>(types.size() >= outputs, op.type, ": infers ", types.size(), " outputs, the node has ", outputs);
   types.resize(outputs);
   return types;
