@@ -95,7 +95,8 @@ class Conversion(NamedTuple):
 
 @pytest.fixture(scope="session")
 def converted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Conversion]:
-    """Converts a trained model of tests/data/shapes, once; the retinanet with all that the command can do."""
+    """Converts a trained model of tests/data/shapes, once; the retinanet with all that the command can do, the
+    mask_rcnn with the names of its classes."""
     from d2deploy.cli import convert as command
 
     def convert(name: str) -> Conversion:
@@ -105,6 +106,7 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Conve
         arguments = [
             *("--config-file", source / "config.yaml", "--output", folder, "--threads", 1),
             *(all_of_it if name == "retinanet" else ["--no-verify"]),
+            *(["--class-names", "disc, square,triangle,star,cross"] if name == "mask_rcnn" else []),
             *("MODEL.WEIGHTS", source / "model_final.pkl", "MODEL.DEVICE", "cuda"),  # recorded; nothing runs there
         ]
         with contextlib.redirect_stdout(io.StringIO()) as out:

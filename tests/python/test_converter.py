@@ -81,6 +81,16 @@ def test_help_of_the_script() -> None:
             r"--import no_such_module: ModuleNotFoundError: No module",
         ),
         (
+            ["--config-file", str(CONFIG), "--class-names", "disc,,star"],
+            1,
+            r"--class-names disc,,star: has an empty name",
+        ),
+        (
+            ["--config-file", str(CONFIG), "--class-names", "disc,star", "MODEL.WEIGHTS", str(WEIGHTS)],
+            1,
+            r"class_names are 2 \(disc, star\), the model has 5 classes",
+        ),
+        (
             ["--config-file", str(CONFIG), "MODEL.WEIGHTS", str(SHAPES / "mask_rcnn" / "model_final.pkl")],
             2,
             r"model_final\.pkl",
@@ -95,6 +105,12 @@ def test_errors(
     assert error.startswith("error: ")
     assert re.search(message, error), error
     assert not (tmp_path / "model").exists()
+
+
+def test_names_of_classes_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("traffic light\nstop sign \n\n")
+    assert convert.class_names_of(str(tmp_path / "names.txt")) == ["traffic light", "stop sign"]
+    assert convert.class_names_of("traffic light, stop sign") == ["traffic light", "stop sign"]
 
 
 @pytest.mark.skipif(find_spec("detectron2") is not None, reason="Detectron2 is installed here")

@@ -64,6 +64,14 @@ def _configure(parser: Parser) -> None:
     add("--config-file", required=True, metavar="FILE", help="a YAML configuration, or the name of one of the zoo's")
     add("--output", required=True, metavar="DIR", type=Path, help="folder for the files; made where it is missing")
     add("--image", metavar="FILE", type=Path, help="image to compare on (default: a picture of shapes)")
+    add(
+        "--class-names",
+        metavar="NAMES",
+        help=(
+            "names of the classes, which the files keep: with commas between them, or a\ntext file with one in a line "
+            "(default: the zoo's, where DATASETS.TEST is one of\nits data sets)"
+        ),
+    )
     add("--no-verify", action="store_true", help="do not compare with PyTorch")
     add(
         "--run-eval",
@@ -103,12 +111,13 @@ def _run(args: argparse.Namespace) -> int:
 
     if args.threads:
         torch.set_num_threads(args.threads)
+    class_names = class_names_of(args.class_names) if args.class_names is not None else []
     cfg, build = _configuration(args)
     datasets = _datasets(args, cfg) if args.run_eval else {}  # what is wrong with them is told before the long work
     with step("Building the model and loading its weights"):
         model = build()
     with step("Converting"):
-        tracer = Caffe2Tracer(cfg, model)
+        tracer = Caffe2Tracer(cfg, model, class_names=class_names)
         converted = tracer.export_caffe2()
     with step(f"Writing {args.output}"):
         converted.save_protobuf(args.output)
@@ -135,6 +144,24 @@ def _check(args: argparse.Namespace) -> None:
             f"KEY VALUE: {len(args.overrides)} words after the options ({' '.join(args.overrides)}); "
             "must be pairs, as MODEL.DEVICE cpu; options go before them"
         )
+
+
+def class_names_of(given: str) -> list[str]:
+    """The names that --class-names gives: those of a file, or the words between the commas.
+
+    Raises:
+        InvalidArgument: the file cannot be read, or a name is empty.
+    """
+    try:
+        lines = Path(given).read_text(encoding="utf-8").splitlines() if Path(given).is_file() else given.split(",")
+    except (OSError, UnicodeError) as error:
+        raise InvalidArgument(f"--class-names {given}: cannot be read: {error}") from error
+    names = [line.strip() for line in lines]
+    while names and not names[-1]:
+        names.pop()
+    if not names or not all(names):
+        raise InvalidArgument(f"--class-names {given}: has an empty name, wanted one for each class")
+    return names
 
 
 def _import(module: str) -> None:

@@ -66,11 +66,16 @@ def class_names(cfg: Config) -> ClassNames:
     known = next((names for pattern, names in _DATASETS if datasets and re.fullmatch(pattern, str(datasets[0]))), None)
     if known is None:
         return ClassNames()
-    model = cfg.MODEL
-    if model.META_ARCHITECTURE == "ProposalNetwork":
-        return ClassNames()
-    things = model.RETINANET.NUM_CLASSES if model.META_ARCHITECTURE == "RetinaNet" else model.ROI_HEADS.NUM_CLASSES
+    things = number_of_things(cfg)
     return ClassNames(
         known.things if len(known.things) == things else (),
-        known.stuff if len(known.stuff) == model.SEM_SEG_HEAD.NUM_CLASSES else (),
+        known.stuff if things and len(known.stuff) == cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES else (),
     )
+
+
+def number_of_things(cfg: Config) -> int:
+    """How many classes of objects a model tells apart; 0 where it gives proposals alone."""
+    model = cfg.MODEL
+    if model.META_ARCHITECTURE == "ProposalNetwork":
+        return 0
+    return int(model.RETINANET.NUM_CLASSES if model.META_ARCHITECTURE == "RetinaNet" else model.ROI_HEADS.NUM_CLASSES)

@@ -15,7 +15,9 @@ import onnx_ir
 import torch
 from torch import Tensor, nn
 
-from d2deploy.config import class_names
+from d2deploy.config import class_names as known_names
+from d2deploy.config import number_of_things
+from d2deploy.errors import InvalidArgument
 from d2deploy.export.detectron2 import from_detectron2, is_detectron2
 from d2deploy.export.meta_arch import Caffe2MetaArch, Caffe2RetinaNet, caffe2_meta_arch
 from d2deploy.export.net_arguments import net_arguments
@@ -56,14 +58,25 @@ class Caffe2Tracer:
         model: one of d2deploy.modeling's meta-architectures, or a model of Detectron2, with weights; stays as it is.
         inputs: what the model could be called with. Files and ONNX need no sample; `traceable_inputs` and
             `export_torchscript` have the size of the first one.
+        class_names: of the objects, by class, which the files keep; without them those of the zoo's data sets, where
+            DATASETS.TEST names one.
 
     Raises:
         Unsupported: the model has parts that Caffe2 files cannot express; the message names them.
+        InvalidArgument: the names are not as many as the model has classes.
     """
 
-    def __init__(self, cfg: Any, model: nn.Module, inputs: Inputs | None = None) -> None:
+    def __init__(
+        self, cfg: Any, model: nn.Module, inputs: Inputs | None = None, *, class_names: Sequence[str] = ()
+    ) -> None:
         self.cfg = add_export_config(copy.deepcopy(cfg))
         self.inputs = inputs
+        if class_names and len(class_names) != number_of_things(self.cfg):
+            raise InvalidArgument(
+                f"class_names are {len(class_names)} ({', '.join(class_names)}), the model has "
+                f"{number_of_things(self.cfg)} classes"
+            )
+        self.class_names = tuple(class_names)
         self._traced: onnx_ir.Model | None = None
         self.meta_arch = _meta_arch(self.cfg, model).eval()
 
@@ -91,7 +104,10 @@ class Caffe2Tracer:
         nets = NetWriter(self._trace(), TRANSLATIONS).write()
         if isinstance(self.meta_arch, Caffe2RetinaNet):  # readers of Detectron2's files look for it there
             nets.predict.external_output.insert(0, "im_info")
-        nets.predict.arg.extend(net_arguments(self.meta_arch, self.cfg, class_names(self.cfg)))
+        names = known_names(self.cfg)
+        if self.class_names:
+            names = names._replace(things=self.class_names)
+        nets.predict.arg.extend(net_arguments(self.meta_arch, self.cfg, names))
         return Caffe2Model(nets.predict, nets.init, shapes=readable_shapes(nets.shapes))
 
     def export_torchscript(self) -> torch.jit.ScriptModule:
