@@ -69,6 +69,7 @@ int run() {
   check(FLAGS_runs >= 1, "--runs must be at least 1");
   DetectorOptions options;
   options.model.threads = FLAGS_threads;
+  options.model.own_class_masks = true;  // as Detector loads it
   if (FLAGS_min_size >= 0) options.min_size = FLAGS_min_size;
   const std::filesystem::path folder = FLAGS_model;
   const auto model = Model::load(folder / "model.pb", folder / "model_init.pb", options.model);
