@@ -1,4 +1,4 @@
-# Shared by the scripts of this folder, which source it: the repository's root, steps with timings, builds.
+# Shared by the scripts of this folder, which source it: the repository's root, the cache, steps with timings, builds.
 # shellcheck shell=bash disable=SC2034  # what is unused here is used there
 
 SCRIPT=$(realpath "$0")
@@ -6,6 +6,7 @@ CALLER_FOLDER=$PWD # a script's file arguments are relative to it
 ROOT=$(realpath "$(dirname "${BASH_SOURCE[0]}")/..")
 cd "$ROOT" || exit
 JOBS=${JOBS:-$(nproc)}
+CACHE=${D2DEPLOY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/d2deploy} # what is made once for all checkouts
 
 # Checkouts in different folders share what is compiled already: paths below the root are taken as relative ones.
 if command -v ccache >/dev/null; then
