@@ -200,29 +200,21 @@ def test_threads_get_what_they_get_alone(model: _ext.Model, inputs: Arrays) -> N
     assert all(same_bits(answer, alone[i % 6]) for i, answer in enumerate(together))
 
 
-def longest_pause(work: Callable[[], object]) -> tuple[float, float]:
-    """Seconds that `work` takes in a thread of its own, and the longest time that this one stood still meanwhile."""
-    times: list[float] = []
-
-    def timed() -> None:
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-
-    thread = threading.Thread(target=timed)
-    pause, last = 0.0, time.perf_counter()
+def steps_beside(work: Callable[[], object]) -> int:
+    """How often this thread comes to its turn while `work` runs in another."""
+    thread = threading.Thread(target=work)
+    steps = 0
     thread.start()
     while thread.is_alive():
-        now = time.perf_counter()
-        pause, last = max(pause, now - last), now
+        steps += 1
         time.sleep(0.001)
-    return times[0], pause
+    return steps
 
 
 def test_other_threads_of_python_go_on(model: _ext.Model, inputs: Arrays) -> None:
     large = {**inputs, "data": np.tile(inputs["data"], (1, 1, 4, 4))}
-    took, pause = min((longest_pause(lambda: model.run(large)) for _ in range(3)), key=lambda pair: pair[1] / pair[0])
-    assert pause < took / 2
+    model.run(large)  # what only the first run does is done
+    assert max(steps_beside(lambda: model.run(large)) for _ in range(3)) > 5  # one or two where a run keeps the GIL
 
 
 # ---- What a file tells about itself ----------------------------------------------------------------

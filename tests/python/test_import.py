@@ -23,14 +23,11 @@ def printed(code: str, *, with_numpy: bool = True) -> list[str]:
     return run.stdout.split()
 
 
-def test_importing_it_takes_less_than_a_fifth_of_a_second() -> None:
-    """Of the processor, which a busy machine does not alter, with NumPy."""
-    code = (
-        "import resource\n"
-        "def seconds():\n    use = resource.getrusage(resource.RUSAGE_SELF)\n    return use.ru_utime + use.ru_stime\n"
-        "start = seconds()\nimport d2deploy, numpy\nprint(seconds() - start)"
-    )
-    assert min(float(printed(code)[0]) for _ in range(3)) < 0.2
+def test_importing_it_is_cheap() -> None:
+    """Counted, since seconds depend on the machine: every module is a file to find, read and run."""
+    count = "import sys; before = set(sys.modules); import {}; print(len(set(sys.modules) - before))"
+    ours, numpy = (int(printed(count.format(name))[0]) for name in ("d2deploy", "numpy"))
+    assert ours < numpy / 2
 
 
 def test_importing_it_loads_no_other_package() -> None:
