@@ -5,12 +5,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 #include <system_error>
 
 #include "core/check.h"
 #include "core/memory.h"
+#include "core/threads.h"
 
 namespace d2deploy {
 
@@ -51,23 +53,33 @@ FileBytes::FileBytes(const std::filesystem::path& path) {
   check<Unsupported>(size <= INT32_MAX, name, ": has ", size, " bytes; a Caffe2 net is a protobuf message, of at most ",
                      INT32_MAX, " bytes");
   data_ = allocate(size);
-  while (size_ < size) {
-    const auto count = ::read(file.get(), static_cast<std::byte*>(data_.get()) + size_, size - size_);
+  size_ = size;
+  // In several threads, since the system clears the memory first.
+  constexpr std::int64_t kPart = std::int64_t{4} << 20;
+  parallel_for((info.st_size + kPart - 1) / kPart, 1, [&](std::int64_t begin, std::int64_t end) {
+    const auto first = static_cast<std::size_t>(begin * kPart);
+    read_part(file.get(), name, first, std::min(size, static_cast<std::size_t>(end * kPart)));
+  });
+}
+
+void FileBytes::read_part(int file, const std::string& name, std::size_t begin, std::size_t end) {
+  while (begin < end) {
+    const auto count =
+        ::pread(file, static_cast<std::byte*>(data_.get()) + begin, end - begin, static_cast<off_t>(begin));
     if (count < 0 && errno == EINTR) continue;
     check(count >= 0, name, ": cannot be read: ", reason(errno));
-    check(count > 0, name, ": ends after ", size_, " of its ", size,
+    check(count > 0, name, ": ends after ", begin, " of its ", size_,
           " bytes; was it changed meanwhile? Replace model files by renaming, not by writing into them");
-    size_ += static_cast<std::size_t>(count);
+    begin += static_cast<std::size_t>(count);
   }
 }
 
-void FileBytes::release_before(const std::byte* end) {
-  constexpr std::size_t kBlock = std::size_t{2} << 20;  // a huge page; allocate() aligns large blocks to it
-  const auto whole = static_cast<std::size_t>(end - bytes().data()) / kBlock * kBlock;
-  if (whole <= released_) return;
-  // A refusal, as for a small block that is not aligned, only keeps the memory longer.
-  (void)::madvise(static_cast<std::byte*>(data_.get()) + released_, whole - released_, MADV_DONTNEED);
-  released_ = whole;
+void release_pages(Bytes bytes) {
+  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<std::uintptr_t>(bytes.data());
+  const std::uintptr_t first = (begin + page - 1) / page * page, last = (begin + bytes.size()) / page * page;
+  // A refusal only keeps the memory longer.
+  if (first < last) (void)::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
 }
 
 }  // namespace d2deploy

@@ -1,7 +1,8 @@
-// A file in memory, read only.
+// A file in memory.
 #pragma once
 #include <filesystem>
 #include <memory>
+#include <string>
 
 #include "io/bytes.h"
 
@@ -16,12 +17,17 @@ class FileBytes {
   explicit FileBytes(const std::filesystem::path& path);
 
   Bytes bytes() const { return {static_cast<const std::byte*>(data_.get()), size_}; }
-  /// Gives the memory of what lies before `end` back, roughly; those bytes must not be looked at any more.
-  void release_before(const std::byte* end);
+  /// The memory that the bytes lie in, for whoever makes something else of them.
+  const std::shared_ptr<void>& memory() const { return data_; }
 
  private:
+  void read_part(int file, const std::string& name, std::size_t begin, std::size_t end);
+
   std::shared_ptr<void> data_;
-  std::size_t size_ = 0, released_ = 0;
+  std::size_t size_ = 0;
 };
+
+/// Gives the whole pages of these bytes back to the system; what they hold is lost.
+void release_pages(Bytes bytes);
 
 }  // namespace d2deploy

@@ -7,7 +7,7 @@
 #include "core/fill.h"
 #include "io/arguments.h"
 #include "io/faults.h"
-#include "io/float_run.h"
+#include "io/file.h"
 
 namespace d2deploy {
 
@@ -41,25 +41,37 @@ void check_bytes(const TensorType& type, const Limits& limits) {
                       " are allowed; raise max_tensor_bytes if the model is meant to be so large");
 }
 
-Tensor allocate(const TensorType& type, std::size_t values, const Limits& limits) {
+void check_values(const TensorType& type, std::size_t values, const Limits& limits) {
   check<InvalidModel>(static_cast<std::uint64_t>(type.shape.size()) == values, "shape ", type.shape, " needs ",
                       type.shape.size(), " values, found ", values);
   check_bytes(type, limits);
-  return Tensor::allocate(type);
 }
 
-Tensor read_floats(const TensorType& type, const Args& args, const FloatRun& run, const Limits& limits) {
+// A tensor in the run itself, so that the system need not clear memory for a second one. Empty where there is no room.
+Tensor tensor_in(const FloatRun& run, const NetIndex& net, const TensorType& type) {
+  constexpr std::size_t kWorthwhile = std::size_t{64} << 10;  // small ones would keep pages that others gave back
+  const std::byte* place = run.bytes.size() < kWorthwhile || net.memory == nullptr ? nullptr : run.aligned_place();
+  if (place == nullptr) return {};
+  std::byte* values = static_cast<std::byte*>(net.memory.get()) + (place - net.bytes.data());
+  return Tensor::share(type, values, std::shared_ptr<void>(values, [memory = net.memory, bytes = run.bytes](void*) {
+                         release_pages(bytes);
+                       }));
+}
+
+Tensor read_floats(const NetIndex& net, const TensorType& type, const Args& args, const FloatRun& run,
+                   const Limits& limits, std::vector<PendingCopy>& pending) {
   const Arg* arg = find(args, "values");
   check<InvalidModel>(arg != nullptr, "has no argument 'values'");
   const auto* ints = std::get_if<Ints>(arg);
   const auto* floats = std::get_if<Floats>(arg);
   check<InvalidModel>(floats != nullptr || (ints != nullptr && ints->empty()), "argument 'values' must hold floats");
-  const std::size_t count = floats != nullptr ? floats->size() : run.size();
-  Tensor tensor = allocate(type, count, limits);
+  check_values(type, floats != nullptr ? floats->size() : run.size(), limits);
+  Tensor tensor = tensor_in(run, net, type);
+  if (tensor.raw() == nullptr) tensor = Tensor::allocate(type);
   if (floats != nullptr)
     std::ranges::copy(*floats, tensor.data<float>());
-  else if (count != 0)
-    run.copy_to(tensor.data<float>());
+  else if (run.size() != 0)
+    pending.push_back({run, tensor.data<float>()});
   return tensor;
 }
 
@@ -68,19 +80,22 @@ Tensor read_ints(const OperatorHead& op, const TensorType& type, const Args& arg
   const Ints* values = find_as<Ints>(args, "values", "ints");
   check<InvalidModel>(values != nullptr, "has no argument 'values'");
   check<InvalidModel>(run.size() == 0, "argument 'values' must hold ints");
-  Tensor tensor = allocate(type, values->size(), limits);
+  check_values(type, values->size(), limits);
+  Tensor tensor = Tensor::allocate(type);
   with_element_type(type.dtype, [&]<class T>(T) {
     std::ranges::transform(*values, tensor.data<T>(), [&](std::int64_t v) { return to_element<T>(op.type, v); });
   });
   return tensor;
 }
 
-Tensor read_given(const OperatorHead& op, const Args& args, const FloatRun& run, const Limits& limits) {
+Tensor read_given(const NetIndex& net, const OperatorHead& op, const Args& args, const FloatRun& run,
+                  const Limits& limits, std::vector<PendingCopy>& pending) {
   check<Unsupported>(op.inputs.empty(), "takes its shape from an input; write it as argument 'shape'");
   TensorType type{given_tensor_dtype(op.type).value(), shape_argument(op, args), Layout::row_major};
   if (op.type == "GivenTensorFill")  // the others ignore it
     if (const auto* dtype = find_as<std::int64_t>(args, "dtype", "an int")) type.dtype = fill_dtype(op.type, *dtype);
-  return type.dtype == DType::float32 ? read_floats(type, args, run, limits) : read_ints(op, type, args, run, limits);
+  return type.dtype == DType::float32 ? read_floats(net, type, args, run, limits, pending)
+                                      : read_ints(op, type, args, run, limits);
 }
 
 // ConstantFill's shape: argument `shape`, or the input's shape, or its values with `input_as_shape`; then
@@ -134,7 +149,8 @@ std::string_view why_unsupported(std::string_view type) {
   return {};
 }
 
-Tensor read_fill(const NetIndex& net, std::size_t index, const Lookup& lookup, Limits& limits, const Log& log) {
+Tensor read_fill(const NetIndex& net, std::size_t index, const Lookup& lookup, Limits& limits,
+                 std::vector<PendingCopy>& pending, const Log& log) {
   const OperatorHead& op = net.operators[index];
   const InitOperator kind = init_operator(op.type);
   if (kind == InitOperator::copy) return lookup(op.inputs.at(0));
@@ -142,7 +158,7 @@ Tensor read_fill(const NetIndex& net, std::size_t index, const Lookup& lookup, L
   proto::OperatorDef def;
   parse(def, split.run.stride == 0 ? op.bytes : std::as_bytes(std::span(split.rest)));
   const Args args = read_arguments(def.arg(), net.file + ": " + describe(net, index), log);
-  return kind == InitOperator::given ? read_given(op, args, split.run, limits)
+  return kind == InitOperator::given ? read_given(net, op, args, split.run, limits, pending)
                                      : read_constant(op, args, lookup, limits);
 }
 

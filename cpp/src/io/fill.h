@@ -3,10 +3,11 @@
 #include <cstdint>
 #include <functional>
 #include <string_view>
+#include <vector>
 
 #include "d2deploy/log.h"
 #include "d2deploy/tensor.h"
-#include "io/bytes.h"
+#include "io/float_run.h"
 #include "io/net_index.h"
 
 namespace d2deploy {
@@ -26,8 +27,16 @@ struct Limits {
 /// Finds a blob that was made before.
 using Lookup = std::function<const Tensor&(std::string_view blob)>;
 
+/// Values that are to be copied to their tensor.
+struct PendingCopy {
+  FloatRun run;
+  float* values;
+};
+
 /// Makes the tensor of a fill or copy (which shares its input's memory). Nothing is allocated before shape, number of
-/// values and limits agree. Throws InvalidModel, Unsupported.
-Tensor read_fill(const NetIndex& net, std::size_t index, const Lookup& lookup, Limits& limits, const Log& log);
+/// values and limits agree. Many floats are left to be copied by the caller, in `pending`. Throws InvalidModel,
+/// Unsupported.
+Tensor read_fill(const NetIndex& net, std::size_t index, const Lookup& lookup, Limits& limits,
+                 std::vector<PendingCopy>& pending, const Log& log);
 
 }  // namespace d2deploy

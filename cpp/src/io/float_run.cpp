@@ -1,9 +1,12 @@
 #include "io/float_run.h"
 
+#include <algorithm>
+#include <array>
 #include <bit>
 #include <cstdint>
 #include <cstring>
 
+#include "core/memory.h"
 #include "io/wire.h"
 
 namespace d2deploy {
@@ -44,11 +47,22 @@ FloatRun run_in(Bytes file, Bytes argument) {
 void FloatRun::copy_to(float* values) const {
   static_assert(std::endian::native == std::endian::little, "the wire format is little-endian");
   if (stride == sizeof(float)) {
-    std::memcpy(values, bytes.data(), bytes.size());
+    std::memmove(values, bytes.data(), bytes.size());  // the same place, perhaps
     return;
   }
   const std::byte* value = bytes.data() + 1;
-  for (std::size_t i = 0, n = size(); i < n; ++i) std::memcpy(values + i, value + i * kTagged, sizeof(float));
+  // In the run itself the first values would be written over others that are not read yet, by what alignment shifted.
+  std::array<float, kAlignment> first;
+  const std::size_t count = size(), ahead = std::min(count, first.size());
+  for (std::size_t i = 0; i < ahead; ++i) std::memcpy(&first[i], value + i * kTagged, sizeof(float));
+  std::copy_n(first.begin(), ahead, values);
+  for (std::size_t i = ahead; i < count; ++i) std::memcpy(values + i, value + i * kTagged, sizeof(float));
+}
+
+const std::byte* FloatRun::aligned_place() const {
+  const auto begin = reinterpret_cast<std::uintptr_t>(bytes.data());
+  const std::size_t shift = (kAlignment - begin % kAlignment) % kAlignment;
+  return bytes.size() >= shift + size() * sizeof(float) ? bytes.data() + shift : nullptr;
 }
 
 SplitOperator split_floats(Bytes file, Bytes bytes) {

@@ -1,5 +1,6 @@
-// The fast way through a fill: its one long list of floats is copied straight from the file.
+// The fast way through a fill: its one long list of floats is copied straight from the file, or stays where it is.
 #pragma once
+#include <memory>
 #include <string>
 
 #include "io/bytes.h"
@@ -12,7 +13,10 @@ struct FloatRun {
   std::size_t stride = 0;  ///< 4: packed; 5: a tag before each value; 0: there is no run
 
   std::size_t size() const { return stride == 0 ? 0 : bytes.size() / stride; }
+  /// `values` may lie in the run itself, at an aligned_place.
   void copy_to(float* values) const;
+  /// Where in the run all its values have room, aligned as a tensor; null where they have not.
+  const std::byte* aligned_place() const;
 };
 
 /// An operator of which the values of argument `values` are kept out, if they are many floats in one run.

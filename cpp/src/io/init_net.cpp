@@ -3,7 +3,9 @@
 #include <optional>
 
 #include "core/log.h"
+#include "core/threads.h"
 #include "io/faults.h"
+#include "io/file.h"
 
 namespace d2deploy {
 
@@ -61,8 +63,26 @@ std::vector<bool> InitNet::needed_for(std::set<std::string, std::less<>> wanted)
   return needed;
 }
 
-std::map<std::string, Tensor> InitNet::read(const std::set<std::string, std::less<>>& wanted,
-                                            const std::function<void(const std::byte* end)>& done_with) const {
+void InitNet::copy(const std::vector<PendingCopy>& pending) const {
+  parallel_for(static_cast<std::int64_t>(pending.size()), 1, [&](std::int64_t begin, std::int64_t end) {
+    for (auto i = begin; i < end; ++i) {
+      const auto& [run, values] = pending[static_cast<std::size_t>(i)];
+      run.copy_to(values);
+    }
+  });
+  if (net_.memory == nullptr) return;
+  // What lies between the tensors that stay in the file is not needed any more.
+  const std::byte* free = net_.bytes.data();
+  for (const auto& [run, values] : pending) {
+    const auto* place = reinterpret_cast<const std::byte*>(values);
+    if (place != run.aligned_place()) continue;
+    release_pages({free, place});
+    free = place + run.size() * sizeof(float);
+  }
+  release_pages({free, net_.bytes.data() + net_.bytes.size()});
+}
+
+std::map<std::string, Tensor> InitNet::read(const std::set<std::string, std::less<>>& wanted) const {
   const std::vector<bool> needed = needed_for(wanted);
   std::map<std::string, Tensor, std::less<>> made;
   const Lookup lookup = [&](std::string_view blob) -> const Tensor& {
@@ -72,6 +92,7 @@ std::map<std::string, Tensor> InitNet::read(const std::set<std::string, std::les
   };
   Limits limits{options_.max_tensor_bytes, options_.max_tensor_bytes};
   Faults faults;
+  std::vector<PendingCopy> pending;
   for (std::size_t i = 0; i < needed.size(); ++i) {
     if (!needed[i]) continue;
     const OperatorHead& op = net_.operators[i];
@@ -79,14 +100,14 @@ std::map<std::string, Tensor> InitNet::read(const std::set<std::string, std::les
                  [&] {
                    try {
                      made.insert_or_assign(std::string(op.outputs[0]),
-                                           read_fill(net_, i, lookup, limits, options_.log));
+                                           read_fill(net_, i, lookup, limits, pending, options_.log));
                    } catch (const InvalidModel& e) {
                      faults.add(describe(net_, i), ": ", e.what());
                    }
                  });
-    done_with(op.bytes.data() + op.bytes.size());
   }
   faults.throw_if_any<InvalidModel>(net_.file);
+  copy(pending);
   std::map<std::string, Tensor> values;
   for (const auto& blob : wanted) values.emplace(blob, made.find(blob)->second);
   return values;

@@ -1,6 +1,5 @@
 // An init net: operators that make the weights.
 #pragma once
-#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -21,14 +20,14 @@ class InitNet {
   const std::set<std::string, std::less<>>& blobs() const { return blobs_; }
 
   /// The values of the blobs in `wanted`, all of which it makes. Where a blob is made twice, the later one wins.
-  /// `done_with` is told up to where the file will not be read again. Throws InvalidModel, with all faults at once.
-  std::map<std::string, Tensor> read(const std::set<std::string, std::less<>>& wanted,
-                                     const std::function<void(const std::byte* end)>& done_with) const;
+  /// To be called once where the net's memory may be taken over. Throws InvalidModel, with all faults at once.
+  std::map<std::string, Tensor> read(const std::set<std::string, std::less<>>& wanted) const;
 
  private:
   void check_operators() const;
   void find_blobs();
   std::vector<bool> needed_for(std::set<std::string, std::less<>> wanted) const;
+  void copy(const std::vector<PendingCopy>& pending) const;
 
   const NetIndex& net_;
   const ReadOptions& options_;

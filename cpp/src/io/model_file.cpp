@@ -52,10 +52,11 @@ void resolve_inputs(Graph& graph, const NetIndex& predict, const NetIndex& init,
 enum class Weights { read, skip };
 
 Graph read(const NetBytes& predict_net, const NetBytes& init_net, const ReadOptions& options, Weights weights_wanted,
-           const std::function<void(const std::byte*)>& done_with) {
+           const std::shared_ptr<void>& memory) {
   check(options.max_tensor_bytes > 0, "max_tensor_bytes is ", options.max_tensor_bytes, ", must be positive");
   const NetIndex predict = index_net(predict_net.bytes, predict_net.name);
-  const NetIndex init = index_net(init_net.bytes, init_net.name);
+  NetIndex init = index_net(init_net.bytes, init_net.name);
+  init.memory = memory;
   check_roles(predict, init);
   Graph graph = read_predict_net(predict, options);
   const InitNet weights(init, options);
@@ -64,7 +65,7 @@ Graph read(const NetBytes& predict_net, const NetBytes& init_net, const ReadOpti
   if (weights_wanted == Weights::skip) return graph;
   BlobSet blobs;
   for (const auto& [blob, value] : used) blobs.insert(blob);
-  for (auto& [blob, tensor] : weights.read(blobs, done_with)) graph.constants.emplace(used.at(blob), std::move(tensor));
+  for (auto& [blob, tensor] : weights.read(blobs)) graph.constants.emplace(used.at(blob), std::move(tensor));
   verify(graph);
   return graph;
 }
@@ -72,12 +73,12 @@ Graph read(const NetBytes& predict_net, const NetBytes& init_net, const ReadOpti
 Graph read_files(const std::filesystem::path& predict_net, const std::filesystem::path& init_net,
                  const ReadOptions& options, Weights weights) {
   const FileBytes predict(predict_net);
-  FileBytes init(init_net);
+  const FileBytes init(init_net);
   std::error_code ignored;
   check(!std::filesystem::equivalent(predict_net, init_net, ignored), predict_net.string(),
         ": was given as predict net and as init net; give model.pb as predict net and model_init.pb as init net");
   return read({predict.bytes(), predict_net.string()}, {init.bytes(), init_net.string()}, options, weights,
-              [&](const std::byte* end) { init.release_before(end); });
+              init.memory());
 }
 
 }  // namespace
@@ -93,7 +94,7 @@ Graph read_outline(const std::filesystem::path& predict_net, const std::filesyst
 }
 
 Graph read_model(const NetBytes& predict_net, const NetBytes& init_net, const ReadOptions& options) {
-  return read(predict_net, init_net, options, Weights::read, [](const std::byte*) {});
+  return read(predict_net, init_net, options, Weights::read, nullptr);
 }
 
 }  // namespace d2deploy

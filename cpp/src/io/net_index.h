@@ -1,6 +1,7 @@
 // Where the parts of a NetDef lie in its bytes. Nothing is copied and no operator is parsed yet, so that an init net
 // of any size is looked through at once.
 #pragma once
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,6 +20,7 @@ struct OperatorHead {
 struct NetIndex {
   std::string file;  ///< name for messages
   Bytes bytes;
+  std::shared_ptr<void> memory;  ///< that of `bytes`, where tensors may take it over: the bytes are then lost
   std::string_view name, type;
   std::vector<OperatorHead> operators;
   std::vector<Bytes> arguments;

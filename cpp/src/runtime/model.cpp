@@ -109,11 +109,7 @@ TypeMap Model::Impl::check_inputs(const TypeMap& given) const {
 }
 
 std::shared_ptr<const Plan> Model::Impl::plan(const TypeMap& input_types) const {
-  return plans.get(input_types, [&] {
-    Plan plan = make_plan(graph, input_types, constants, plan_options);
-    for (const auto& [name, constant] : constants) constant->drop_plain();
-    return plan;
-  });
+  return plans.get(input_types, [&] { return make_plan(graph, input_types, constants, plan_options); });
 }
 
 std::shared_ptr<const Model> Model::Impl::make(Graph graph, const ModelOptions& options) {
@@ -132,6 +128,7 @@ std::shared_ptr<const Model> Model::load_in_caffe2(const std::filesystem::path& 
 std::shared_ptr<const Model> Model::load(const std::filesystem::path& predict_net,
                                          const std::filesystem::path& init_net, const ModelOptions& options) {
   return guarded([&] {
+    const ThreadScope threads(resolved(options).threads);
     if (options.engine == "caffe2") return load_in_caffe2(predict_net, init_net, options);
     Graph graph = read_model(predict_net, init_net, {options.max_tensor_bytes, options.log});
     return with_context([&] { return predict_net.string(); }, [&] { return Impl::make(std::move(graph), options); });

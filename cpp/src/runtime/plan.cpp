@@ -121,9 +121,13 @@ class Planner {
         return why;
     }
     add_outputs(step, node.outputs, outputs, rows);
-    for (std::size_t i = 0; i < step.inputs.size(); ++i)
-      if (in.constants[i] && std::ranges::find(step.prepared.packed, i) == step.prepared.packed.end())
+    for (std::size_t i = 0; i < step.inputs.size(); ++i) {
+      if (in.constants[i] == nullptr) continue;
+      if (std::ranges::find(step.prepared.packed, i) == step.prepared.packed.end())
         plan_.values[step.inputs[i]].constant = in.constants[i]->plain();
+      else
+        in.constants[i]->drop_plain();  // now, so that plain and packed weights are never there together
+    }
     plan_.steps.push_back(std::move(step));
     return {};
   }
