@@ -11,6 +11,8 @@ namespace {
 template <int kWidth, int kRows, int kVectors>
 struct Registers {
   typedef float Vector __attribute__((vector_size(kWidth * sizeof(float))));
+  typedef double Wide __attribute__((vector_size(kWidth / 2 * sizeof(double))));
+  typedef float Half __attribute__((vector_size(kWidth / 2 * sizeof(float))));  ///< a Wide, rounded
   static constexpr int width = kWidth, rows = kRows, vectors = kVectors;
   static constexpr int panel = kWidth * kVectors;
 
