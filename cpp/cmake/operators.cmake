@@ -2,7 +2,7 @@
 #
 # Registers the operators under cpp/src/operators and writes the registry's sources. The definition is a struct named as
 # the type, unless a third part tells its name. An operator has a folder <op> with <op>.h and <op>_cpu.cpp, and maybe
-# <op>_avx512.cpp, <op>_onednn.cpp, <op>_cuda.cu. Operators that share kernels are a family: the definitions <op>.h stand in one folder,
+# <op>_avx512.cpp, <op>_onednn.cpp, <op>_winograd.cpp, <op>_packed.cpp, <op>_cuda.cu. Operators that share kernels are a family: the definitions <op>.h stand in one folder,
 # <family>; its kernels are templates over the operator, <family>_<backend>_kernels<Op>() in <family>_<backend>.h,
 # which are instantiated here, and what is no template may stand in <family>_<backend>.cpp. tests/cases/<op>.cases must
 # exist. A folder that is not listed stops the configure step.
@@ -40,7 +40,7 @@ function(d2deploy_add_operators target)
       endif()
     endforeach()
     set(template_arguments "${struct}")
-    foreach(backend avx512 onednn cuda cpu)
+    foreach(backend avx512 onednn winograd packed cuda cpu)
       set(suffix cpp)
       if(backend STREQUAL "cuda")
         set(suffix cu)
@@ -105,7 +105,7 @@ ${definitions_${instances}}
 " @ONLY)
     target_sources(${target} PRIVATE "${source}")
   endforeach()
-  foreach(backend avx512 onednn cuda cpu)
+  foreach(backend avx512 onednn winograd packed cuda cpu)
     list(REMOVE_DUPLICATES sources_${backend})
     target_sources(${target} PRIVATE ${sources_${backend}})
   endforeach()

@@ -64,6 +64,35 @@ TEST(Constants, HaveOneFormForAllImageSizes) {
   EXPECT_GE(forms[0].bytes, std::size_t{4} * 32 * 16 * 9);
   EXPECT_TRUE(forms[0].exact);
 }
+
+// Winograd's form does not give the plain values back exactly: they stay, until oneDNN, for images of few tiles, has
+// packed them in its own.
+TEST(Constants, AFormThatIsNotExactServesAllLargeImages) {
+  const auto model = model_of(
+      "input x float32 1x64x?x?\n"
+      "const w float32 64x64x3x3\n"
+      "const b float32 64\n"
+      "y = Conv(x, w, b) {kernels=[3,3] pads=[1,1,1,1]}\n"
+      "output y\n");
+  const Model::Impl& impl = impl_of(*model);
+  Constant& weights = *impl.constants.at("w");
+  const auto kernel_for = [&](std::int64_t side) {
+    const auto plan = impl.plan({{"x", f32({1, 64, side, side})}});
+    const auto conv = std::ranges::find(plan->steps, "Conv", [](const Step& step) { return step.op->type; });
+    return conv == plan->steps.end() ? "none" : conv->kernel->name;
+  };
+  for (const std::int64_t side : {48, 32, 100}) EXPECT_EQ(kernel_for(side), "winograd_3x3_f32");
+  auto forms = weights.forms();
+  ASSERT_EQ(forms.size(), 1U);
+  EXPECT_EQ(forms[0].owner, "Conv/winograd_3x3_f32");
+  EXPECT_FALSE(forms[0].exact);
+  const auto plain = values_of(weights.plain());
+  EXPECT_EQ(kernel_for(8), "onednn_f32");
+  forms = weights.forms();
+  ASSERT_EQ(forms.size(), 2U);
+  EXPECT_TRUE(forms[1].exact);
+  EXPECT_EQ(values_of(weights.plain()), plain);
+}
 #endif
 
 }  // namespace

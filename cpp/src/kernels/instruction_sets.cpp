@@ -5,7 +5,7 @@ namespace d2deploy {
 // All that cpp/src/CMakeLists.txt has the compiler use.
 bool has_avx2() {
 #if defined(__x86_64__)
-  return __builtin_cpu_supports("avx2");
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 #else
   return false;
 #endif

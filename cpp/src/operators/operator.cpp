@@ -11,6 +11,8 @@ std::string_view name(Backend backend) {
   switch (backend) {
     case Backend::avx512: return "avx512";
     case Backend::onednn: return "onednn";
+    case Backend::winograd: return "winograd";
+    case Backend::packed: return "packed";
     case Backend::cpu: return "cpu";
     case Backend::cuda: return "cuda";
   }

@@ -130,7 +130,7 @@ struct Prepared {
 };
 
 /// Which file a kernel stands in. Listed best first, the portable ones last.
-enum class Backend { avx512, onednn, cuda, cpu };
+enum class Backend { avx512, onednn, winograd, packed, cuda, cpu };
 std::string_view name(Backend backend);
 /// The device that its kernels run on.
 Device::Kind device_of(Backend backend);

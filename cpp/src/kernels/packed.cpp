@@ -1,0 +1,15 @@
+#include "kernels/packed.h"
+
+#include "kernels/instruction_sets.h"
+
+namespace d2deploy {
+
+const PackedLoops& packed_loops() {
+#if defined(__x86_64__)
+  if (has_avx512()) return packed_avx512();
+  if (has_avx2()) return packed_avx2();
+#endif
+  return packed_baseline();
+}
+
+}  // namespace d2deploy

@@ -1,0 +1,48 @@
+// Vectors of floats for one instruction set, of the compiler's vector extensions. Everything here is in an unnamed
+// namespace, deliberately: files compiled for different instruction sets include it, and each must keep its own code.
+// For the same reason nothing of the standard library is used.
+#pragma once
+#include <cstdint>
+
+namespace d2deploy {
+namespace {
+
+/// `width` floats in a vector, and the block of sums that the micro-kernel keeps in registers: rows x vectors.
+template <int kWidth, int kRows, int kVectors>
+struct Registers {
+  typedef float Vector __attribute__((vector_size(kWidth * sizeof(float))));
+  typedef double Wide __attribute__((vector_size(kWidth / 2 * sizeof(double))));
+  typedef float Half __attribute__((vector_size(kWidth / 2 * sizeof(float))));  ///< a Wide, rounded
+  static constexpr int width = kWidth, rows = kRows, vectors = kVectors;
+  static constexpr int panel = kWidth * kVectors;
+
+  static Vector load(const float* p) {
+    Vector v;
+    __builtin_memcpy(&v, p, sizeof v);
+    return v;
+  }
+  static void store(float* p, Vector v) { __builtin_memcpy(p, &v, sizeof v); }
+  /// `count` floats, fewer than a vector has; zeros behind them.
+  static Vector load_some(const float* p, std::int64_t count) {
+    float lanes[kWidth] = {};
+    for (std::int64_t i = 0; i < count; ++i) lanes[i] = p[i];
+    return load(lanes);
+  }
+  static void store_some(float* p, Vector v, std::int64_t count) {
+    float lanes[kWidth];
+    store(lanes, v);
+    for (std::int64_t i = 0; i < count; ++i) p[i] = lanes[i];
+  }
+};
+
+// Sums in 28 of 32 registers, 12 of 16, 24 of 32; the others hold weights and a value.
+using RegistersAvx512 = Registers<16, 14, 2>;
+using RegistersAvx2 = Registers<8, 6, 2>;
+#if defined(__aarch64__)
+using RegistersBaseline = Registers<4, 12, 2>;
+#else
+using RegistersBaseline = Registers<4, 6, 2>;
+#endif
+
+}  // namespace
+}  // namespace d2deploy
