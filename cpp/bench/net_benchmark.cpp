@@ -19,6 +19,7 @@ DEFINE_string(init_net, "", "model_init.pb");
 DEFINE_string(input, "", "image to run");
 DEFINE_int32(threads, 0, "threads; 0: as many as the process may use");
 DEFINE_int32(runs, 7, "timed runs of the net and of each bare layer");
+DEFINE_string(kernels, "", "kernels to use, as in caffe2_mask_rcnn: Operator=kernel,...");
 DEFINE_bool(layers, false, "print the median of each bare layer");
 
 using namespace d2deploy;
@@ -52,6 +53,7 @@ int run() {
   std::shared_ptr<const Model> model;
   ModelOptions options;
   options.threads = FLAGS_threads;
+  options.kernels = FLAGS_kernels;
   const double load = milliseconds([&] { model = Model::load(FLAGS_predict_net, FLAGS_init_net, options); });
   const ImageView view{image.data, image.rows, image.cols, static_cast<std::int64_t>(image.step)};
   const auto [data, im_info] = to_net_inputs({&view, 1}, model->info().size_divisibility);

@@ -148,7 +148,7 @@ TEST_P(Winograd, EveryShapeAndEveryFusedForm) {
 TEST_P(Winograd, BitsDependOnNeitherThreadsNorImages) {
   for (const Layer& l : {Layer{5, 24, 40, 50, 46}, Layer{3, 24, 40, 14, 14}}) {
     const Floats x = l.x(), w = l.filters(), all = run(l, x, w, {});
-    for (const int threads : {2, 3, 7, 40}) EXPECT_EQ(run(l, x, w, {.threads = threads}), all) << threads << " threads";
+    for (const int threads : {2, 3, 9}) EXPECT_EQ(run(l, x, w, {.threads = threads}), all) << threads << " threads";
     EXPECT_EQ(run(l, x, w, {.threads = 2, .most_images = 99}), all) << "fewer images than there may be";
     Layer one = l;
     one.images = 1;
