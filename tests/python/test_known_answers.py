@@ -24,7 +24,7 @@ def dumped(name: str, folder: Path) -> dict[str, Array]:
         *(f"--predict_net={folder / 'model.pb'}", f"--init_net={folder / 'model_init.pb'}"),
         *(f"--input={photo_of(name)}", f"--dump_dir={folder / 'dump'}", "--threads=2"),
     ]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, timeout=600)
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, timeout=3600)
     assert result.returncode == 0, result.stderr
     return {file.stem: np.load(file) for file in (folder / "dump").glob("*.npy")}
 
