@@ -52,3 +52,24 @@ build() {
   shift
   cmake --preset "$preset" && cmake --build --preset "$preset" --parallel "$JOBS" ${1:+--target "$@"}
 }
+
+# install_debian_packages PACKAGE...: those that are missing, as root or with sudo.
+install_debian_packages() {
+  if ! command -v dpkg-query >/dev/null; then
+    say "No Debian packages here. Install the like of: $*"
+    return
+  fi
+  local package missing=() as_root=()
+  for package in "$@"; do
+    dpkg-query -W -f='${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null || die "not root, and no sudo. As root: apt-get install ${missing[*]}"
+    as_root=(sudo)
+  fi
+  say "Installing Debian packages: ${missing[*]}"
+  "${as_root[@]}" apt-get update -qq
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
+    -o Dpkg::Use-Pty=0 "${missing[@]}" || die "apt-get failed (its message is above)"
+}

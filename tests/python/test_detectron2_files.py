@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import plain_postprocessing as plain
 import pytest
-from conftest import ROOT
+from detectron2_files import caffe2_outputs, photo_of, write_files
 from PIL import Image
 
 from d2deploy import runtime
@@ -20,26 +19,16 @@ from d2deploy.nets import proto
 
 Array = npt.NDArray[Any]
 Folder = Callable[[str], Path]
-DATA = ROOT / "tests" / "data" / "detectron2"
-PHOTOS = {"faster_rcnn_rotated_v04": "photo_224x320.png"}
 UPRIGHT = ["mask_rcnn_v01", "mask_rcnn_v04", "keypoint_rcnn_v04"]
 OTHER_SIZE = (301, 500)  # both sides by another factor
 
 
 def photo(name: str) -> Array:
     """(3, H, W) uint8, BGR, of the size that the net was given."""
-    pixels = np.asarray(Image.open(DATA / PHOTOS.get(name, "photo_320x448.png")))[:, :, ::-1].transpose(2, 0, 1)
+    pixels = np.asarray(Image.open(photo_of(name)))[:, :, ::-1].transpose(2, 0, 1)
     if name.startswith(("retinanet", "panoptic")):
         pixels = pixels[:, 64:192, 128:320]  # the real Caffe2's answers are too large to be kept, so it may be small
     return np.ascontiguousarray(pixels)
-
-
-def fill(recipe: dict[str, Any]) -> Array:
-    if "values" in recipe:
-        return np.array(recipe["values"], np.float32)
-    draw = np.random.RandomState(recipe["seed"]).standard_normal(int(np.prod(recipe["shape"])))
-    values: Array = (draw * recipe["std"] + recipe["mean"]).astype(np.float32)
-    return values
 
 
 @pytest.fixture(scope="module")
@@ -47,14 +36,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
     """A net's two files."""
 
     def write(name: str) -> Path:
-        net = proto.NetDef()
-        for recipe in json.loads((DATA / name / "weights.json").read_text()):
-            op = net.op.add(type="GivenTensorFill", output=[recipe["blob"]])
-            op.arg.add(name="shape", ints=recipe["shape"])
-            op.arg.add(name="values", floats=fill(recipe))
         to: Path = tmp_path_factory.mktemp(name)
-        (to / "model_init.pb").write_bytes(net.SerializeToString())
-        (to / "model.pb").write_bytes((DATA / name / "model.pb").read_bytes())
+        write_files(name, to)
         return to
 
     return cache(write)
@@ -91,8 +74,7 @@ def partners(want: dict[str, Array], found: dict[str, Array], boxes_within: floa
 
 def caffe2(name: str, size: plain.Size, wanted: plain.Size) -> dict[str, Array]:
     """What the real Caffe2 gave, brought to the wanted size."""
-    with np.load(DATA / name / "outputs.npz") as file:
-        raw = dict(file)
+    raw = caffe2_outputs(name)
     boxes, kept = plain.scaled(raw["bbox_nms"], size, wanted)
     out = {"boxes": boxes[kept], "scores": raw["score_nms"][kept], "classes": raw["class_nms"][kept]}
     if "mask_fcn_probs" in raw:
@@ -128,8 +110,8 @@ def test_upright_boxes_with_masks_or_keypoints(folder: Folder, name: str, wanted
 def test_rotated_boxes(folder: Folder) -> None:
     name = "faster_rcnn_rotated_v04"
     image = photo(name)
-    with np.load(DATA / name / "outputs.npz") as file:
-        want = {"boxes": file["bbox_nms"], "scores": file["score_nms"], "classes": file["class_nms"]}
+    raw = caffe2_outputs(name)
+    want = {"boxes": raw["bbox_nms"], "scores": raw["score_nms"], "classes": raw["class_nms"]}
     instances = call(load(folder(name)), image, image.shape[1:])["instances"]
     assert type(instances.pred_boxes).__name__ == "RotatedBoxes"
     found = fields(instances)

@@ -1,11 +1,35 @@
 #include "kernels/instruction_sets.h"
 
+#include <cstdlib>
+#include <string_view>
+
+#include "core/check.h"
+
 namespace d2deploy {
+
+namespace {
+
+enum class Set { baseline, avx2, avx512 };
+
+// What the environment says, so that one CPU can stand for an older one.
+std::string_view allowed() {
+  const char* text = std::getenv("D2DEPLOY_INSTRUCTION_SET");
+  return text == nullptr ? "" : text;
+}
+
+Set most() {
+  const std::string_view name = allowed();
+  check(name.empty() || name == "avx512" || name == "avx2" || name == "baseline", "D2DEPLOY_INSTRUCTION_SET is '", name,
+        "', must be avx512, avx2 or baseline");
+  return name == "baseline" ? Set::baseline : name == "avx2" ? Set::avx2 : Set::avx512;
+}
+
+}  // namespace
 
 // All that cpp/src/CMakeLists.txt has the compiler use.
 bool has_avx2() {
 #if defined(__x86_64__)
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  return most() >= Set::avx2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 #else
   return false;
 #endif
@@ -13,13 +37,16 @@ bool has_avx2() {
 
 bool has_avx512() {
 #if defined(__x86_64__)
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+  return most() >= Set::avx512 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
          __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma");
 #else
   return false;
 #endif
 }
 
-std::string refuse_without_avx512() { return has_avx512() ? "" : "the CPU has no AVX-512"; }
+std::string refuse_without_avx512() {
+  if (has_avx512()) return "";
+  return allowed().empty() ? "the CPU has no AVX-512" : "D2DEPLOY_INSTRUCTION_SET leaves no AVX-512";
+}
 
 }  // namespace d2deploy

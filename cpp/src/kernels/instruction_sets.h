@@ -7,6 +7,8 @@
 
 namespace d2deploy {
 
+/// Both are false where the environment variable D2DEPLOY_INSTRUCTION_SET allows less: avx2, or baseline for what every
+/// CPU has. Throw InvalidArgument where it says anything else but avx512.
 bool has_avx2();
 bool has_avx512();
 
