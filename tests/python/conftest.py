@@ -102,7 +102,8 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Conve
     def convert(name: str) -> Conversion:
         folder, shapes = tmp_path_factory.mktemp(name) / "model", ROOT / "tests" / "data" / "shapes"
         source, val = shapes / name, shapes / "val"
-        all_of_it = ["--run-eval", "--dataset-json", val / "annotations.json", "--image-root", val / "images"]
+        of_val = ["--dataset-json", val / "annotations.json", "--image-root", val / "images"]
+        all_of_it = ["--standard-onnx", "--run-eval", *of_val]
         arguments = [
             *("--config-file", source / "config.yaml", "--output", folder, "--threads", 1),
             *(all_of_it if name == "retinanet" else ["--no-verify"]),

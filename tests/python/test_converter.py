@@ -9,6 +9,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
+import onnx
 import pytest
 from conftest import Conversion
 
@@ -27,6 +28,7 @@ def test_conversion_with_evaluation(converted: Callable[[str], Conversion], name
     for file in ("model.pb", "model_init.pb", "model.pbtxt"):
         assert (folder / file).stat().st_size > 1000
     assert "<svg" in (folder / "model.svg").read_text()
+    assert {node.domain for node in onnx.load(folder / "model.onnx").graph.node} == {""}
     assert 'name: "device"\n  s: "cuda"' in (folder / "model.pbtxt").read_text()
     assert re.search(r"^box_cls_0 +1 x 45 x \d+ x \d+ +\S+  ok$", out, re.MULTILINE)
     row = re.search(r"^bbox AP +(\S+) +(\S+) +\+0\.000$", out, re.MULTILINE)

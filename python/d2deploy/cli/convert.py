@@ -72,6 +72,11 @@ def _configure(parser: Parser) -> None:
             "(default: the zoo's, where DATASETS.TEST is one of\nits data sets)"
         ),
     )
+    add(
+        "--standard-onnx",
+        action="store_true",
+        help="also write model.onnx, of standard operators, for ONNX Runtime, OpenVINO and others",
+    )
     add("--no-verify", action="store_true", help="do not compare with PyTorch")
     add(
         "--run-eval",
@@ -121,6 +126,9 @@ def _run(args: argparse.Namespace) -> int:
         converted = tracer.export_caffe2()
     with step(f"Writing {args.output}"):
         converted.save_protobuf(args.output)
+    if args.standard_onnx:
+        with step("Writing model.onnx"):
+            (args.output / "model.onnx").write_bytes(tracer.export_onnx(standard_ops=True).SerializeToString())
     try:
         with step("Drawing model.svg"):
             converted.save_graph(args.output / "model.svg")

@@ -23,6 +23,7 @@ from d2deploy.export.meta_arch import Caffe2MetaArch, Caffe2RetinaNet, caffe2_me
 from d2deploy.export.net_arguments import net_arguments
 from d2deploy.export.netdef import NetWriter
 from d2deploy.export.shapes import readable_shapes
+from d2deploy.export.standard_onnx import check_standard
 from d2deploy.export.tracing import MIN_SIDE, to_onnx
 from d2deploy.export.translations import TRANSLATIONS
 from d2deploy.padding import net_inputs
@@ -95,8 +96,20 @@ class Caffe2Tracer:
         """
         return self._feed(image_of(checked(self.inputs)[0], "inputs[0]")[0] if self.inputs else self._small_image())
 
-    def export_onnx(self) -> onnx.ModelProto:
-        """The model in ONNX, with the detection operators in domain `org.pytorch._caffe2`."""
+    def export_onnx(self, standard_ops: bool = False) -> onnx.ModelProto:
+        """The model in ONNX, with the names, shapes and meaning of the inputs and outputs of the Caffe2 files.
+
+        Args:
+            standard_ops: False: the detection operators are Caffe2's, in domain `org.pytorch._caffe2`, as Detectron2
+                exports them, which no runtime of ONNX knows. True: standard operators alone (RoiAlign,
+                NonMaxSuppression, TopK, ...), which ONNX Runtime and OpenVINO run, for one image of any size.
+
+        Raises:
+            Unsupported: standard operators cannot express the model: its boxes are rotated.
+        """
+        if standard_ops:
+            check_standard(self.meta_arch.model)
+            return onnx_ir.to_proto(self._to_onnx(standard_ops=True))
         return onnx_ir.to_proto(self._trace())
 
     def export_caffe2(self) -> Caffe2Model:
@@ -142,12 +155,16 @@ class Caffe2Tracer:
         return torch.from_numpy(feed["data"]), torch.from_numpy(feed["im_info"])
 
     def _trace(self) -> onnx_ir.Model:
-        """The model in ONNX: traced once, which takes most of the time, and not changed by what is made of it."""
-        arch = self.meta_arch
+        """The model in ONNX with Caffe2's operators: traced once, which takes most of the time, and not changed by what
+        is made of it."""
         if self._traced is None:
-            sample = dict(zip(("data", "im_info"), self._feed(self._small_image()), strict=True))
-            self._traced = to_onnx(arch, sample, arch.outputs, arch.size_divisibility)
+            self._traced = self._to_onnx()
         return self._traced
+
+    def _to_onnx(self, standard_ops: bool = False) -> onnx_ir.Model:
+        arch = self.meta_arch
+        sample = dict(zip(("data", "im_info"), self._feed(self._small_image()), strict=True))
+        return to_onnx(arch, sample, arch.outputs, arch.size_divisibility, standard_ops)
 
 
 def _meta_arch(cfg: Any, model: nn.Module) -> Caffe2MetaArch:

@@ -33,7 +33,10 @@ def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
     for operator in [*OPERATORS, _GROUP_NORM]:
         if not onnx.defs.has(operator.type, DOMAIN):
             _register(operator)
-    return {**{o.overload: _translation(o) for o in OPERATORS}, torch.ops.aten.group_norm.default: _group_norm}
+    return {
+        **{o.overload: translation(o, getattr(_OPSET, o.type)) for o in OPERATORS},
+        torch.ops.aten.group_norm.default: _group_norm,
+    }
 
 
 def output_count(node: onnx_ir.Node) -> int:
@@ -42,14 +45,19 @@ def output_count(node: onnx_ir.Node) -> int:
     return levels + 1
 
 
-def _translation(operator: Operator) -> Callable[..., Any]:
-    """The function that torch.onnx calls: same type, tensors and attributes."""
+def translation(operator: Operator, write: Callable[..., Any]) -> Callable[..., Any]:
+    """The function that torch.onnx calls for an operator.
+
+    Args:
+        operator: one of OPERATORS.
+        write: takes the values of its tensors, those of a list too, and its attributes by name; gives its outputs.
+    """
     names = [*operator.tensors, *operator.attributes]
 
     def translate(*args: Any, **kwargs: Any) -> Any:
         given = dict(zip(names, args, strict=False)) | kwargs
         inputs = [given[name] for name in operator.tensors]
-        return getattr(_OPSET, operator.type)(
+        return write(
             *(inputs[0] if operator.many_inputs else inputs), **{name: given[name] for name in operator.attributes}
         )
 

@@ -16,7 +16,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 from torch import Tensor, nn
 
 from d2deploy.errors import InternalError, Unsupported
-from d2deploy.export import onnx_domain
+from d2deploy.export import onnx_domain, standard_onnx
 from d2deploy.export.folding import fold_batch_norms
 from d2deploy.export.netdef import without_root
 
@@ -25,7 +25,11 @@ MIN_SIDE, MAX_SIDE = 64, 65536
 
 
 def to_onnx(
-    module: nn.Module, inputs: dict[str, Tensor], outputs: Sequence[str], size_divisibility: int
+    module: nn.Module,
+    inputs: dict[str, Tensor],
+    outputs: Sequence[str],
+    size_divisibility: int,
+    standard_ops: bool = False,
 ) -> onnx_ir.Model:
     """Traces a module without running it.
 
@@ -34,6 +38,7 @@ def to_onnx(
         inputs: tensors of the right ranks and types; their values and their H and W do not matter.
         outputs: names of the outputs.
         size_divisibility: what H and W are multiples of; 0 or 1: of nothing.
+        standard_ops: the detection operators are written with ONNX's standard ones, not as Caffe2's.
 
     Raises:
         Unsupported: where the module's Python code depends on the values of tensors, or uses an operator that ONNX
@@ -41,6 +46,9 @@ def to_onnx(
     """
     with _quiet():
         program = _trace(module, inputs, max(size_divisibility, 1))
+        if standard_ops:
+            program = program.run_decompositions(standard_onnx.decompositions())
+        domain = standard_onnx if standard_ops else onnx_domain
         try:
             result = torch.onnx.export(
                 program,
@@ -48,7 +56,7 @@ def to_onnx(
                 optimize=True,
                 verbose=False,
                 output_names=outputs,
-                custom_translation_table=onnx_domain.translations(),
+                custom_translation_table=domain.translations(),
             )
         except torch.onnx.errors.OnnxExporterError as error:
             raise Unsupported(_conversion_message(program, error)) from error
