@@ -81,8 +81,8 @@ Prepared prepare_product(const ConvTransposeParams& p, const CallSite& site, boo
                                         pixels(rows, columns, site.outputs[0].dtype), onednn::attributes(false, relu));
   };
   const std::string owner = onednn::owner("ConvTranspose/onednn_product", type_of_x);
-  // One region for each thread: its product stays in the cache of a core until it is put in its places. Single-threaded,
-  // four at once took 1.13 times as long.
+  // One region for each thread: its product stays in the cache of a core until it is put in its places.
+  // Single-threaded, four at once took 1.13 times as long.
   auto sizes = onednn::ByRows<Product::Sized>::sizes(x[0], !site.bounded, {site.context.threads, 1});
   if (sizes.size() > 1 && sizes[0] == sizes[1]) sizes.pop_back();
   memory::desc wanted = onednn::weights_layout(

@@ -39,8 +39,8 @@ SIMT_KERNEL find_fault(Job job, DeviceFault* fault) {
 }
 
 // The mean of the samples of bin (ph, pw) in channel c.
-SIMT_DEVICE float pooled(const FeatureMap<float>& map, const float* x, const RoiAxis& vertical, const RoiAxis& horizontal,
-                         std::int64_t ph, std::int64_t pw) {
+SIMT_DEVICE float pooled(const FeatureMap<float>& map, const float* x, const RoiAxis& vertical,
+                         const RoiAxis& horizontal, std::int64_t ph, std::int64_t pw) {
   const SampleLine &down = vertical.line, &across = horizontal.line;
   if (down.grid == 0 || across.grid == 0) return 0;
   const SampleRange rows = vertical.samples_near_map(ph), columns = horizontal.samples_near_map(pw);
