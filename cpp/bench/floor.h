@@ -20,7 +20,8 @@ struct FloorLayer {
   std::unique_ptr<BareLayer> layer;
 };
 
-/// The layers of a plan that multiply matrices, on memory of their own with random values.
-std::vector<FloorLayer> floor_layers(const Plan& plan);
+/// The layers of a plan that multiply matrices, on memory of their own with random values. `type` is that of inputs and
+/// outputs: float32, bfloat16, or uint8 with weights of int8 and a scale per output channel.
+std::vector<FloorLayer> floor_layers(const Plan& plan, DType type);
 
 }  // namespace d2deploy

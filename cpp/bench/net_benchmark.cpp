@@ -6,9 +6,12 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <functional>
 #include <iostream>
+#include <map>
 #include <opencv2/imgcodecs.hpp>
 
+#include "core/element_type.h"
 #include "core/threads.h"
 #include "d2deploy/detector.h"
 #include "floor.h"
@@ -17,6 +20,9 @@
 DEFINE_string(predict_net, "", "model.pb");
 DEFINE_string(init_net, "", "model_init.pb");
 DEFINE_string(input, "", "image to run");
+DEFINE_string(precision, "float32", "what the net runs in, and the floor: float32, bfloat16, int8");
+DEFINE_string(floor, "", "what the floor runs in, if not the same; its int8 is uint8 times int8");
+DEFINE_string(profile, "", "also print the time of each type of operator; 'nodes': of each node");
 DEFINE_int32(threads, 0, "threads; 0: as many as the process may use");
 DEFINE_int32(runs, 7, "timed runs of the net and of each bare layer");
 DEFINE_string(kernels, "", "kernels to use, as in caffe2_mask_rcnn: Operator=kernel,...");
@@ -46,6 +52,35 @@ double peak_megabytes() {
   return static_cast<double>(usage.ru_maxrss) * 1024e-6;
 }
 
+DType type_of_floor(const std::string& name) {
+  DType type = DType::uint8;
+  check(name == "int8" || (parse(name, type) && is_real(type)), "--floor is '", name,
+        "', must be float32, bfloat16 or int8");
+  return type;
+}
+
+// The medians of what stands in each run's profile, by type of operator, or by node.
+void print_profile(Session& session, const Tensors& inputs) {
+  std::map<std::string, std::vector<double>> times;
+  double all = 0;
+  for (int i = 0; i < FLAGS_runs; ++i) {
+    session.set_profiling(true);
+    session.run(inputs);
+    std::map<std::string, double> run;
+    for (const NodeProfile& node : session.profile())
+      run[FLAGS_profile == "nodes" ? node.type + " -> " + node.output + "  " + node.shape + "  " + node.kernel
+                                   : node.type + "  " + node.kernel.substr(0, node.kernel.find('/'))] +=
+          node.milliseconds;
+    for (const auto& [what, time] : run) times[what].push_back(time);
+  }
+  session.set_profiling(false);
+  std::vector<std::pair<double, std::string>> rows;
+  for (const auto& [what, list] : times) rows.emplace_back(median(list), what);
+  std::ranges::sort(rows, std::greater());
+  for (const auto& [time, what] : rows) all += time;
+  for (const auto& [time, what] : rows) std::printf("  %8.2f ms  %4.1f %%  %s\n", time, 100 * time / all, what.c_str());
+}
+
 int run() {
   const cv::Mat image = cv::imread(FLAGS_input);
   check(!image.empty(), "cannot read the image '", FLAGS_input, "'");
@@ -54,6 +89,10 @@ int run() {
   ModelOptions options;
   options.threads = FLAGS_threads;
   options.kernels = FLAGS_kernels;
+  options.precision = FLAGS_precision;
+  options.log = [](LogLevel level, std::string_view text) {
+    if (level == LogLevel::warning) std::cerr << text << '\n';
+  };
   const double load = milliseconds([&] { model = Model::load(FLAGS_predict_net, FLAGS_init_net, options); });
   const ImageView view{image.data, image.rows, image.cols, static_cast<std::int64_t>(image.step)};
   const auto [data, im_info] = to_net_inputs({&view, 1}, model->info().size_divisibility);
@@ -72,7 +111,10 @@ int run() {
   std::printf("first run   %8.0f ms\n", first);
   std::printf("peak memory %8.0f MB\n", peak);
 
-  auto layers = floor_layers(*plan);
+  if (!FLAGS_profile.empty()) print_profile(session, inputs);
+
+  const std::string floor_type = FLAGS_floor.empty() ? model->options().precision : FLAGS_floor;
+  auto layers = floor_layers(*plan, type_of_floor(floor_type));
   std::vector<double> net;
   std::vector<std::vector<double>> bare(layers.size());
   for (auto& l : layers) l.layer->run();
@@ -88,9 +130,10 @@ int run() {
     if (FLAGS_layers) std::printf("  %8.2f ms  %s\n", m, layers[k].label.c_str());
     floor += m;
   }
-  std::printf("net         %8.1f ms, median of %d runs with %d threads\n", median(net), FLAGS_runs,
-              model->options().threads);
-  std::printf("floor       %8.1f ms, sum of the medians of %zu bare layers\n", floor, layers.size());
+  std::printf("net         %8.1f ms, median of %d runs with %d threads, in %s\n", median(net), FLAGS_runs,
+              model->options().threads, model->options().precision.c_str());
+  std::printf("floor       %8.1f ms, sum of the medians of %zu bare layers, in %s\n", floor, layers.size(),
+              floor_type.c_str());
   std::printf("ratio       %8.3f\n", median(net) / floor);
   return 0;
 }
@@ -99,7 +142,8 @@ int run() {
 
 int main(int argc, char** argv) try {
   gflags::SetUsageMessage(
-      "net_benchmark --predict_net=model.pb --init_net=model_init.pb --input=photo.png [--threads=2] [--runs=7]");
+      "net_benchmark --predict_net=model.pb --init_net=model_init.pb --input=photo.png [--threads=2] [--runs=7] "
+      "[--precision=bfloat16]");
   gflags::ParseCommandLineFlags(&argc, &argv, true);
   return run();
 } catch (const std::exception& e) {

@@ -173,11 +173,19 @@ Tensor as(DType dtype, const Tensor& t) {
   return out;
 }
 
+// Weights that are packed in the type of what they meet: constants at float32 ports of heavy operators, but not biases.
+bool packed_reduced(const Case& c, std::size_t i, const Port& port) {
+  return c.op->is(heavy) && c.constant[i] && !port.real && c.inputs[i].dtype() == DType::float32 &&
+         c.inputs[i].shape().rank() > 1;
+}
+
 // The kernels for other real types, against the portable one in float32 on the same, rounded inputs.
 void check_reduced(const Case& c, DType dtype) {
   Case reduced = c, wide = c;
   const auto ports = ports_of(c.op->inputs, c.inputs.size());
   for (std::size_t i = 0; i < c.inputs.size(); ++i) {
+    if (packed_reduced(c, i, *ports[i]))
+      reduced.inputs[i] = wide.inputs[i] = as(DType::float32, as(dtype, c.inputs[i]));
     if (!ports[i]->real || c.inputs[i].dtype() != DType::float32) continue;
     reduced.inputs[i] = as(dtype, c.inputs[i]);
     wide.inputs[i] = as(DType::float32, reduced.inputs[i]);

@@ -61,7 +61,7 @@ TEST(Constants, HaveOneFormForAllImageSizes) {
     (void)impl.plan({{"x", f32({1, 16, side, side + 5})}});
   const auto forms = weights.forms();
   ASSERT_EQ(forms.size(), 1U);
-  EXPECT_EQ(forms[0].owner, "Conv/onednn_f32, group 1");
+  EXPECT_EQ(forms[0].owner, "Conv/onednn float32, group 1");
   EXPECT_GE(forms[0].bytes, std::size_t{4} * 32 * 16 * 9);
   EXPECT_TRUE(forms[0].exact);
 }

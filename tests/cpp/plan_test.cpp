@@ -41,7 +41,7 @@ TEST(Kernels, AForcedOneRuns) {
   options.kernels = "ConvRelu=direct_f32";
   EXPECT_EQ(run_kernel(options, "ConvRelu"), "direct_f32");
   options.optimize = false;
-  options.kernels = "Relu=loop_f32,Conv=direct_f32";
+  options.kernels = "Relu=loop,Conv=direct_f32";
   EXPECT_EQ(run_kernel(options, "Conv"), "direct_f32");
 }
 

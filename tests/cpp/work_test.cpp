@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <fstream>
 #include <functional>
 #include <sstream>
@@ -195,6 +196,7 @@ class PatternWork : public ::testing::TestWithParam<Pattern> {};
 TEST_P(PatternWork, GrowsAsTheNet) {
   ModelOptions plain, reduced;
   plain.optimize = false;
+  ASSERT_EQ(setenv("D2DEPLOY_EMULATE", "bfloat16", 1), 0);
   reduced.precision = "bfloat16";
   for (ModelOptions options : {ModelOptions(), plain, reduced}) {
     options.own_class_masks = true;

@@ -2,6 +2,7 @@
 // random bytes never reach, since most of them are no net at all. D2DEPLOY_FUZZ_PRINT=1 prints the net.
 #include "generator.h"
 
+#include <cstdlib>
 #include <iostream>
 
 #include "core/check.h"
@@ -110,6 +111,7 @@ void load(const Graph& graph, Choices& choices) {
   ModelOptions options;
   options.threads = 1;
   options.max_tensor_bytes = kLimits[choices.below(std::size(kLimits))];
+  (void)setenv("D2DEPLOY_EMULATE", "bfloat16", 1);
   if (choices.below(4) == 0) options.precision = "bfloat16";
   const auto fast = load_and_run(graph, inputs, options, choices);
   options.optimize = false;

@@ -28,7 +28,9 @@ struct ModelOptions {
   /// it.
   std::filesystem::path caffe2_library;
   std::string device = "cpu";  ///< "cpu"
-  /// "float32", or "bfloat16" for the layers that take most of the time; so far that is slow: no fast kernels have it.
+  /// "float32", or "bfloat16" for the layers that take most of the time and what stands between them. A CPU that has
+  /// neither AVX512-BF16 nor AMX runs float32 all the same, after a warning in the log; Model::options says which it
+  /// is.
   std::string precision = "float32";
   /// Threads of one run; 0: as many as affinity and control groups (a container's CPU limit) let the process use.
   int threads = 0;

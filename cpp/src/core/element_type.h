@@ -21,6 +21,16 @@ void with_element_type(DType dtype, const F& f) {
   }
 }
 
+/// The same for real numbers alone.
+template <class F>
+void with_real_type(DType dtype, const F& f) {
+  switch (dtype) {
+    case DType::bfloat16: return f(BFloat16());
+    case DType::float16: return f(Float16());
+    default: return f(float());
+  }
+}
+
 /// Calls f with an unsigned number of as many bytes as an element, for what only moves elements.
 template <class F>
 void with_element_bytes(DType dtype, const F& f) {

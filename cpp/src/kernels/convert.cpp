@@ -6,22 +6,8 @@
 
 namespace d2deploy {
 
-namespace {
-
-// f gets a value of the C++ type.
-template <class F>
-void with_real_type(DType dtype, const F& f) {
-  switch (dtype) {
-    case DType::float32: return f(float());
-    case DType::bfloat16: return f(BFloat16());
-    case DType::float16: return f(Float16());
-    default: fail<InternalError>("convert: takes real numbers, got ", dtype);
-  }
-}
-
-}  // namespace
-
 void convert(DType from, const void* x, DType to, void* y, std::int64_t count) {
+  check<InternalError>(is_real(from) && is_real(to), "convert: takes real numbers, got ", from, " and ", to);
   with_real_type(from, [&]<class From>(From) {
     with_real_type(to, [&]<class To>(To) {
       const auto* source = static_cast<const From*>(x);

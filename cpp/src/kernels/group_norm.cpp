@@ -32,10 +32,11 @@ struct Work {
         shift(scratch.take<float>(maps.images * maps.channels)) {}
 };
 
-Sums sum_run(const float* x, std::int64_t n) {
+template <class T>
+Sums sum_run(const T* x, std::int64_t n) {
   double sum[4] = {}, squares[4] = {};
   const auto add = [&](std::int64_t i, std::int64_t lane) {
-    const auto v = static_cast<double>(x[i]);
+    const auto v = static_cast<double>(static_cast<float>(x[i]));
     sum[lane] += v;
     squares[lane] += v * v;
   };
@@ -47,19 +48,20 @@ Sums sum_run(const float* x, std::int64_t n) {
 }
 
 // Adds a block of cells to the sums of its groups, each of `per_group` channels.
-void sum_cells(const float* x, std::int64_t cells, std::int64_t channels, std::int64_t per_group, Sums* groups) {
+template <class T>
+void sum_cells(const T* x, std::int64_t cells, std::int64_t channels, std::int64_t per_group, Sums* groups) {
   for (std::int64_t first = 0; first < channels; first += kTile) {
     const std::int64_t n = std::min(kTile, channels - first);
     double sum[kTile] = {}, squares[kTile] = {};
-    const auto add = [&](const float* cell, std::int64_t count) {
+    const auto add = [&](const T* cell, std::int64_t count) {
       for (std::int64_t c = 0; c < count; ++c) {
-        const auto v = static_cast<double>(cell[c]);
+        const auto v = static_cast<double>(static_cast<float>(cell[c]));
         sum[c] += v;
         squares[c] += v * v;
       }
     };
     for (std::int64_t i = 0; i < cells; ++i) {
-      const float* cell = x + i * channels + first;
+      const T* cell = x + i * channels + first;
       n == kTile ? add(cell, kTile) : add(cell, n);
     }
     for (std::int64_t c = 0; c < n; ++c) {
@@ -70,7 +72,8 @@ void sum_cells(const float* x, std::int64_t cells, std::int64_t channels, std::i
   }
 }
 
-void sum_groups(const GroupNormTask& task, const Work& work) {
+template <class T>
+void sum_groups(const GroupNormTask<T>& task, const Work& work) {
   const Maps& maps = task.maps;
   const std::int64_t per_group = maps.channels / task.groups;
   if (!maps.channels_last) {
@@ -92,7 +95,8 @@ void sum_groups(const GroupNormTask& task, const Work& work) {
 }
 
 // scale = gamma inv_std, shift = beta - mean scale, for one group of one image.
-void set_scales(const GroupNormTask& task, const Work& work, std::int64_t image, std::int64_t group) {
+template <class T>
+void set_scales(const GroupNormTask<T>& task, const Work& work, std::int64_t image, std::int64_t group) {
   const std::int64_t per_group = task.maps.channels / task.groups, blocks = block_count(task.maps);
   Sums total;
   for (std::int64_t b = 0; b < blocks; ++b) {
@@ -120,7 +124,8 @@ std::size_t group_norm_scratch_bytes(const Maps& maps, std::int64_t groups) {
   return scratch.bytes();
 }
 
-void group_norm(const GroupNormTask& task, void* scratch) {
+template <class T>
+void group_norm(const GroupNormTask<T>& task, void* scratch) {
   if (task.groups == 0) return;  // as many as channels, and there are none
   Scratch arrays(scratch);
   const Work work(arrays, task.maps, task.groups);
@@ -129,5 +134,7 @@ void group_norm(const GroupNormTask& task, void* scratch) {
     set_scales(task, work, i / task.groups, i % task.groups);
   scale_shift(task.maps, {work.scale, work.shift, task.maps.channels, task.relu}, task.x, task.y);
 }
+template void group_norm(const GroupNormTask<float>&, void*);
+template void group_norm(const GroupNormTask<BFloat16>&, void*);
 
 }  // namespace d2deploy

@@ -6,19 +6,24 @@
 
 namespace d2deploy {
 
+/// T is float or BFloat16.
+template <class T>
 struct GroupNormTask {
   Maps maps;
   std::int64_t groups;  ///< of neighbouring channels; divides their number
   float epsilon;        ///< added to the variance
   bool relu;
-  const float *x, *gamma, *beta;  ///< gamma and beta: (C)
-  float *y, *mean, *inv_std;      ///< mean and 1 / sqrt(variance + epsilon): (N, G), null where not wanted; y may be x
+  const T* x;
+  const float *gamma, *beta;  ///< (C)
+  T* y;
+  float *mean, *inv_std;  ///< mean and 1 / sqrt(variance + epsilon): (N, G), null where not wanted; y may be x
 };
 
 std::size_t group_norm_scratch_bytes(const Maps& maps, std::int64_t groups);
 
 /// y = gamma (x - mean) inv_std + beta, computed as scale x + shift. The result does not depend on the thread count,
 /// and an image's does not depend on the others.
-void group_norm(const GroupNormTask& task, void* scratch);
+template <class T>
+void group_norm(const GroupNormTask<T>& task, void* scratch);
 
 }  // namespace d2deploy

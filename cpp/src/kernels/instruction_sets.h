@@ -11,6 +11,8 @@ namespace d2deploy {
 /// CPU has. Throw InvalidArgument where it says anything else but avx512.
 bool has_avx2();
 bool has_avx512();
+/// Products of bfloat16: AVX512-BF16 or AMX.
+bool has_bfloat16();
 
 /// The reason of a kernel to refuse a call; empty where the CPU has it.
 std::string refuse_without_avx512();

@@ -13,13 +13,53 @@ const dnnl::engine& cpu() {
   return engine;
 }
 
+dnnl::memory::data_type data_type(DType dtype) {
+  switch (dtype) {
+    case DType::float32: return dnnl::memory::data_type::f32;
+    case DType::bfloat16: return dnnl::memory::data_type::bf16;
+    case DType::float16: return dnnl::memory::data_type::f16;
+    case DType::int8: return dnnl::memory::data_type::s8;
+    case DType::uint8: return dnnl::memory::data_type::u8;
+    case DType::int32: return dnnl::memory::data_type::s32;
+    case DType::int64:
+    case DType::boolean: break;
+  }
+  fail<InternalError>("oneDNN has no element type ", dtype);
+}
+
+dnnl::memory::data_type weights_type(DType inputs) {
+  return inputs == DType::uint8 ? dnnl::memory::data_type::s8 : data_type(inputs);
+}
+
 dnnl::memory::desc describe(const TensorType& type) {
   const Shape& shape = type.shape;
   const dnnl::memory::dims dims(shape.begin(), shape.end());
-  if (type.layout == Layout::channels_last) return {dims, dnnl::memory::data_type::f32, dnnl::memory::format_tag::nhwc};
+  const auto element = data_type(type.dtype);
+  if (type.layout == Layout::channels_last) return {dims, element, dnnl::memory::format_tag::nhwc};
   dnnl::memory::dims strides(dims.size(), 1);
   for (std::size_t i = dims.size(); i-- > 1;) strides[i - 1] = strides[i] * std::max<std::int64_t>(dims[i], 1);
-  return {dims, dnnl::memory::data_type::f32, strides};
+  return {dims, element, strides};
+}
+
+dnnl::memory::desc describe(TensorType type, std::int64_t rows) {
+  type.shape[0] = rows;
+  return describe(type);
+}
+
+void* row(const Tensor& tensor, std::int64_t first) {
+  const Shape& shape = tensor.shape();
+  const auto elements = static_cast<std::size_t>(first * shape.size(1, shape.rank()));
+  return static_cast<std::byte*>(const_cast<void*>(tensor.raw())) + elements * size_of(tensor.dtype());
+}
+
+dnnl::primitive_attr attributes(bool add, bool relu) {
+  dnnl::post_ops post;
+  if (add) post.append_sum();
+  if (relu) post.append_eltwise(dnnl::algorithm::eltwise_relu, 0.0F, 0.0F);
+  dnnl::primitive_attr attributes;
+  attributes.set_post_ops(post);
+  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  return attributes;
 }
 
 namespace {
@@ -31,7 +71,7 @@ void check_status(dnnl_status_t status) {
 // Views of memory, and the stream that uses them.
 class Execution {
  public:
-  static constexpr std::size_t kMostArguments = 6;
+  static constexpr std::size_t kMostArguments = 10;
 
   Execution() { check_status(dnnl_stream_create(&stream_, cpu().get(), dnnl_stream_default_flags)); }
   ~Execution() {
@@ -98,7 +138,7 @@ std::string refusal(const dnnl::error& e) {
 }
 
 std::string key(const dnnl::memory::desc& desc) {
-  std::string text;
+  std::string text = std::to_string(static_cast<int>(desc.get_data_type())) + '|';
   for (const auto& list :
        {desc.get_dims(), desc.get_padded_dims(), desc.get_strides(), desc.get_inner_blks(), desc.get_inner_idxs()}) {
     for (const auto value : list) text += std::to_string(value) + ' ';

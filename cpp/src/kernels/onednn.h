@@ -17,8 +17,21 @@ namespace d2deploy::onednn {
 /// The CPU, for oneDNN. Descriptors keep a bare pointer to it, so there is one for good; it holds no state.
 const dnnl::engine& cpu();
 
+/// An element type as oneDNN names it.
+dnnl::memory::data_type data_type(DType dtype);
+/// What weights are packed as for inputs of that type. Sums and biases are float32 beside all of them.
+dnnl::memory::data_type weights_type(DType inputs);
+
 /// The tensor as it lies in memory.
 dnnl::memory::desc describe(const TensorType& type);
+/// The same for so many of its rows: images, regions, rows of a matrix.
+dnnl::memory::desc describe(TensorType type, std::int64_t rows);
+/// Where row `first` of the tensor starts.
+void* row(const Tensor& tensor, std::int64_t first);
+
+/// What all primitives are made with: scratch memory of ours, and what follows the sum. What is there already is added
+/// where `add`; a ReLU comes last.
+dnnl::primitive_attr attributes(bool add = false, bool relu = false);
 /// One of the memories that a primitive works on. oneDNN's type cannot say which of them are only read.
 struct Argument {
   int index;  ///< DNNL_ARG_SRC and its like
@@ -38,7 +51,7 @@ std::shared_ptr<PackedWeights> pack(const dnnl::memory::desc& plain_desc, const 
                                     const dnnl::memory::desc& wanted);
 /// The plain weights of this type again.
 Tensor unpack(const PackedWeights& packed, const dnnl::memory::desc& plain_desc, const TensorType& type);
-/// Text that is equal for equal layouts.
+/// Text that is equal for equal layouts and element types.
 std::string key(const dnnl::memory::desc& desc);
 
 /// An error of oneDNN as one of ours: DeviceError for lack of memory, else InternalError.

@@ -4,25 +4,35 @@
 
 namespace d2deploy {
 
-void pool_bin_any_layout(const FeatureMap& map, const float* image, const Taps& rows, const Taps& columns, float* y,
+template <class T>
+void pool_bin_any_layout(const FeatureMap<T>& map, const T* image, const Taps& rows, const Taps& columns, T* y,
                          std::int64_t y_stride_c) {
-  const float* corner = image + rows.first * map.stride_h + columns.first * map.stride_w;
+  const T* corner = image + rows.first * map.stride_h + columns.first * map.stride_w;
   for (std::int64_t c = 0; c < map.channels; ++c) {
     float sum = 0;
     for (std::int64_t r = 0; r < rows.count; ++r) {
-      const float* x = corner + c * map.stride_c + r * map.stride_h;
+      const T* x = corner + c * map.stride_c + r * map.stride_h;
       float row_sum = 0;
-      for (std::int64_t k = 0; k < columns.count; ++k) row_sum += columns.weights[k] * x[k * map.stride_w];
+      for (std::int64_t k = 0; k < columns.count; ++k)
+        row_sum += columns.weights[k] * static_cast<float>(x[k * map.stride_w]);
       sum += rows.weights[r] * row_sum;
     }
-    y[c * y_stride_c] = sum;
+    y[c * y_stride_c] = static_cast<T>(sum);
   }
 }
 
-void pool_bin_channels_last(const FeatureMap& map, const float* image, const Taps& rows, const Taps& columns, float* y,
+template <class T>
+void pool_bin_channels_last(const FeatureMap<T>& map, const T* image, const Taps& rows, const Taps& columns, T* y,
                             std::int64_t /*y_stride_c*/) {
   constexpr int kBytes = 16;  // what every CPU of the kind has
   pool_bin_in_vectors<kBytes>(map, image, rows, columns, y);
 }
+
+#define D2DEPLOY_INSTANTIATE(T)                                                                                  \
+  template void pool_bin_any_layout(const FeatureMap<T>&, const T*, const Taps&, const Taps&, T*, std::int64_t); \
+  template void pool_bin_channels_last(const FeatureMap<T>&, const T*, const Taps&, const Taps&, T*, std::int64_t);
+D2DEPLOY_INSTANTIATE(float)
+D2DEPLOY_INSTANTIATE(BFloat16)
+#undef D2DEPLOY_INSTANTIATE
 
 }  // namespace d2deploy

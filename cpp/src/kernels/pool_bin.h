@@ -3,11 +3,14 @@
 #pragma once
 #include <cstdint>
 
+#include "d2deploy/dtype.h"
+
 namespace d2deploy {
 
-/// Feature maps of all images at one scale; strides in elements.
+/// Feature maps of all images at one scale; strides in elements. T is float or BFloat16; sums are float either way.
+template <class T>
 struct FeatureMap {
-  const float* data;
+  const T* data;
   std::int64_t images, channels, height, width;
   std::int64_t stride_n, stride_c, stride_h, stride_w;
   float scale;  ///< map cells per image pixel
@@ -20,15 +23,20 @@ struct Taps {
 };
 
 /// All channels of one bin. `image` is the map of the RoI's image.
-using PoolBin = void (*)(const FeatureMap& map, const float* image, const Taps& rows, const Taps& columns, float* y,
+template <class T>
+using PoolBin = void (*)(const FeatureMap<T>& map, const T* image, const Taps& rows, const Taps& columns, T* y,
                          std::int64_t y_stride_c);
 
-void pool_bin_any_layout(const FeatureMap& map, const float* image, const Taps& rows, const Taps& columns, float* y,
+template <class T>
+void pool_bin_any_layout(const FeatureMap<T>& map, const T* image, const Taps& rows, const Taps& columns, T* y,
                          std::int64_t y_stride_c);
-/// Both for stride_c = y_stride_c = 1; the second one where has_avx512() is.
-void pool_bin_channels_last(const FeatureMap& map, const float* image, const Taps& rows, const Taps& columns, float* y,
+/// Both for stride_c = y_stride_c = 1; the second ones where has_avx512() is.
+template <class T>
+void pool_bin_channels_last(const FeatureMap<T>& map, const T* image, const Taps& rows, const Taps& columns, T* y,
                             std::int64_t y_stride_c);
-void pool_bin_channels_last_avx512(const FeatureMap& map, const float* image, const Taps& rows, const Taps& columns,
-                                   float* y, std::int64_t y_stride_c);
+void pool_bin_channels_last_avx512(const FeatureMap<float>& map, const float* image, const Taps& rows,
+                                   const Taps& columns, float* y, std::int64_t y_stride_c);
+void pool_bin_channels_last_avx512(const FeatureMap<BFloat16>& map, const BFloat16* image, const Taps& rows,
+                                   const Taps& columns, BFloat16* y, std::int64_t y_stride_c);
 
 }  // namespace d2deploy

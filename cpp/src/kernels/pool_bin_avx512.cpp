@@ -2,9 +2,17 @@
 
 namespace d2deploy {
 
-void pool_bin_channels_last_avx512(const FeatureMap& map, const float* image, const Taps& rows, const Taps& columns,
-                                   float* y, std::int64_t /*y_stride_c*/) {
-  constexpr int kBytes = 64;
+namespace {
+constexpr int kBytes = 64;
+}  // namespace
+
+void pool_bin_channels_last_avx512(const FeatureMap<float>& map, const float* image, const Taps& rows,
+                                   const Taps& columns, float* y, std::int64_t /*y_stride_c*/) {
+  pool_bin_in_vectors<kBytes>(map, image, rows, columns, y);
+}
+
+void pool_bin_channels_last_avx512(const FeatureMap<BFloat16>& map, const BFloat16* image, const Taps& rows,
+                                   const Taps& columns, BFloat16* y, std::int64_t /*y_stride_c*/) {
   pool_bin_in_vectors<kBytes>(map, image, rows, columns, y);
 }
 

@@ -3,37 +3,38 @@
 // code. For the same reason nothing of the standard library is used.
 #pragma once
 #include "kernels/pool_bin.h"
+#include "kernels/vectors_simd.h"
 
 namespace d2deploy {
 namespace {
 
 // `vectors` vectors of `bytes` bytes of channels of one bin.
-template <int bytes, int vectors>
-inline void pool_channels(const FeatureMap& map, const float* corner, const Taps& rows, const Taps& columns, float* y) {
-  typedef float Vector __attribute__((vector_size(bytes)));
+template <int bytes, int vectors, class T>
+inline void pool_channels(const FeatureMap<T>& map, const T* corner, const Taps& rows, const Taps& columns, T* y) {
+  typedef typename Vectors<bytes>::Float Vector;
   constexpr int lanes = bytes / 4;
   Vector sum[vectors] = {};
   for (std::int64_t r = 0; r < rows.count; ++r) {
-    const float* x = corner + r * map.stride_h;
+    const T* x = corner + r * map.stride_h;
     for (std::int64_t k = 0; k < columns.count; ++k, x += map.stride_w) {
       const float weight = rows.weights[r] * columns.weights[k];
 #pragma GCC unroll 16
       for (int v = 0; v < vectors; ++v) {
         Vector cell;
-        __builtin_memcpy(&cell, x + v * lanes, bytes);
+        load_vector<bytes>(x + v * lanes, cell);
         sum[v] += cell * weight;
       }
     }
   }
-  __builtin_memcpy(y, sum, sizeof sum);
+#pragma GCC unroll 16
+  for (int v = 0; v < vectors; ++v) store_vector<bytes>(sum[v], y + v * lanes);
 }
 
-template <int bytes>
-inline void pool_bin_in_vectors(const FeatureMap& map, const float* image, const Taps& rows, const Taps& columns,
-                                float* y) {
+template <int bytes, class T>
+inline void pool_bin_in_vectors(const FeatureMap<T>& map, const T* image, const Taps& rows, const Taps& columns, T* y) {
   constexpr int lanes = bytes / 4;
   constexpr int most = bytes >= 64 ? 16 : 8;  // sums that stay in registers: AVX-512 has 32 of them
-  const float* corner = image + rows.first * map.stride_h + columns.first * map.stride_w;
+  const T* corner = image + rows.first * map.stride_h + columns.first * map.stride_w;
   std::int64_t c = 0;
   for (; c + most * lanes <= map.channels; c += most * lanes)
     pool_channels<bytes, most>(map, corner + c, rows, columns, y + c);

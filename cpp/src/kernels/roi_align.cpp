@@ -11,30 +11,33 @@ namespace d2deploy {
 namespace {
 
 // One RoI, ready to be pooled.
+template <class T>
 struct Target {
-  const FeatureMap* map;
-  const float* image;
+  const FeatureMap<T>* map;
+  const T* image;
   RoiAxis vertical, horizontal;
 };
 
-Target make_target(const RoiAlignJob& job, std::int64_t row) {
+template <class T>
+Target<T> make_target(const RoiAlignJob<T>& job, std::int64_t row) {
   const float* p = job.rois + row * job.columns;
   const Box box = load_box(p + job.columns - 4);
   const bool pyramid = job.maps.size() > 1;
-  const FeatureMap& map = job.maps[pyramid ? static_cast<std::size_t>(job.levels.index(box)) : 0];
+  const FeatureMap<T>& map = job.maps[pyramid ? static_cast<std::size_t>(job.levels.index(box)) : 0];
   const std::int64_t image = image_index(job.op, row, job.columns == 5 ? p[0] : 0.0F, map.images);
   return {&map, map.data + image * map.stride_n,
           roi_axis(job.grid, box.y1, box.y2, map.scale, job.grid.pooled_h, map.height),
           roi_axis(job.grid, box.x1, box.x2, map.scale, job.grid.pooled_w, map.width)};
 }
 
-float* bin_output(const RoiAlignJob& job, std::int64_t row, std::int64_t ph, std::int64_t pw) {
+template <class T>
+T* bin_output(const RoiAlignJob<T>& job, std::int64_t row, std::int64_t ph, std::int64_t pw) {
   return job.y + row * job.y_stride_n + ph * job.y_stride_h + pw * job.y_stride_w;
 }
 
 // y[c] += the bilinear sample at (v, h).
-void add_sample(const Target& t, const Sample& v, const Sample& h, float* y, std::int64_t y_stride_c) {
-  const FeatureMap& m = *t.map;
+void add_sample(const Target<float>& t, const Sample& v, const Sample& h, float* y, std::int64_t y_stride_c) {
+  const FeatureMap<float>& m = *t.map;
   const std::int64_t low = v.low * m.stride_h, high = v.high * m.stride_h;
   const std::int64_t left = h.low * m.stride_w, right = h.high * m.stride_w;
   const float w1 = (1 - v.fraction) * (1 - h.fraction), w2 = (1 - v.fraction) * h.fraction,
@@ -45,7 +48,7 @@ void add_sample(const Target& t, const Sample& v, const Sample& h, float* y, std
   }
 }
 
-void sample_bin(const Target& t, std::int64_t ph, std::int64_t pw, float* y, std::int64_t y_stride_c) {
+void sample_bin(const Target<float>& t, std::int64_t ph, std::int64_t pw, float* y, std::int64_t y_stride_c) {
   const std::int64_t channels = t.map->channels;
   for (std::int64_t c = 0; c < channels; ++c) y[c * y_stride_c] = 0;
   const SampleLine &down = t.vertical.line, &across = t.horizontal.line;
@@ -92,8 +95,9 @@ struct Workspace {
         column_weights(scratch.take<float>(checked_product(grid.pooled_w, width))) {}
 };
 
-void pool_row(const RoiAlignJob& job, std::int64_t row, PoolBin pool_bin, const Workspace& work) {
-  const Target t = make_target(job, row);
+template <class T>
+void pool_row(const RoiAlignJob<T>& job, std::int64_t row, PoolBin<T> pool_bin, const Workspace& work) {
+  const Target<T> t = make_target(job, row);
   for (std::int64_t ph = 0; ph < job.grid.pooled_h; ++ph)
     work.rows[ph] = make_taps(t.vertical, ph, work.row_weights + ph * t.map->height);
   for (std::int64_t pw = 0; pw < job.grid.pooled_w; ++pw)
@@ -109,10 +113,10 @@ std::int64_t task_count(std::int64_t rows) { return std::min<std::int64_t>(rows,
 
 }  // namespace
 
-void roi_align_direct(const RoiAlignJob& job) {
+void roi_align_direct(const RoiAlignJob<float>& job) {
   parallel_for(job.rows, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t row = begin; row < end; ++row) {
-      const Target t = make_target(job, row);
+      const Target<float> t = make_target(job, row);
       for (std::int64_t ph = 0; ph < job.grid.pooled_h; ++ph)
         for (std::int64_t pw = 0; pw < job.grid.pooled_w; ++pw)
           sample_bin(t, ph, pw, bin_output(job, row, ph, pw), job.y_stride_c);
@@ -120,9 +124,10 @@ void roi_align_direct(const RoiAlignJob& job) {
   });
 }
 
-void roi_align_separable(const RoiAlignJob& job, PoolBin pool_bin, void* scratch) {
+template <class T>
+void roi_align_separable(const RoiAlignJob<T>& job, PoolBin<T> pool_bin, void* scratch) {
   std::int64_t height = 0, width = 0;
-  for (const FeatureMap& map : job.maps) {
+  for (const FeatureMap<T>& map : job.maps) {
     height = std::max(height, map.height);
     width = std::max(width, map.width);
   }
@@ -137,6 +142,9 @@ void roi_align_separable(const RoiAlignJob& job, PoolBin pool_bin, void* scratch
     }
   });
 }
+
+template void roi_align_separable(const RoiAlignJob<float>&, PoolBin<float>, void*);
+template void roi_align_separable(const RoiAlignJob<BFloat16>&, PoolBin<BFloat16>, void*);
 
 std::size_t roi_align_scratch(const RoiGrid& grid, std::int64_t rows, std::int64_t height, std::int64_t width) {
   Scratch scratch;

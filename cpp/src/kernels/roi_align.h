@@ -15,21 +15,24 @@
 
 namespace d2deploy {
 
+/// T as FeatureMap has it.
+template <class T>
 struct RoiAlignJob {
   const char* op;  ///< for messages
   RoiGrid grid;
-  std::span<const FeatureMap> maps;  ///< one per level
-  FpnLevels levels;                  ///< picks the level where there are several
-  const float* rois;                 ///< rows of [image,] x1, y1, x2, y2 in image pixels
+  std::span<const FeatureMap<T>> maps;  ///< one per level
+  FpnLevels levels;                     ///< picks the level where there are several
+  const float* rois;                    ///< rows of [image,] x1, y1, x2, y2 in image pixels
   std::int64_t rows, columns;
-  float* y;  ///< (rows, channels, pooled_h, pooled_w); strides in elements
+  T* y;  ///< (rows, channels, pooled_h, pooled_w); strides in elements
   std::int64_t y_stride_n, y_stride_c, y_stride_h, y_stride_w;
 };
 
 /// Both throw InvalidArgument, with the row, where an image index is out of range. RoIs of size zero, of a negative
 /// one if aligned, or with coordinates that are not finite get zeros, and samples beyond the map cost nothing.
-void roi_align_direct(const RoiAlignJob& job);
-void roi_align_separable(const RoiAlignJob& job, PoolBin pool_bin, void* scratch);
+void roi_align_direct(const RoiAlignJob<float>& job);
+template <class T>
+void roi_align_separable(const RoiAlignJob<T>& job, PoolBin<T> pool_bin, void* scratch);
 
 /// Bytes that `roi_align_separable` wants for maps up to this size.
 std::size_t roi_align_scratch(const RoiGrid& grid, std::int64_t rows, std::int64_t height, std::int64_t width);

@@ -22,7 +22,8 @@ struct ScaleShift {
   bool relu = false;  ///< max(y, 0) instead of y; NaN stays NaN
 };
 
-/// y may be x.
-void scale_shift(const Maps& maps, const ScaleShift& by, const float* x, float* y);
+/// y may be x. T is float or BFloat16.
+template <class T>
+void scale_shift(const Maps& maps, const ScaleShift& by, const T* x, T* y);
 
 }  // namespace d2deploy

@@ -2,6 +2,7 @@
 #pragma once
 #include <tuple>
 
+#include "core/element_type.h"
 #include "kernels/broadcast.h"
 #include "operators/operator.h"
 
@@ -33,6 +34,18 @@ struct BinaryShape {
 
 Types infer_binary(const char* type, const BinaryParams& params, const Inputs& in);
 
+/// F on reduced real types: computed in float, and rounded.
+template <class F>
+struct Rounded {
+  template <class T>
+  T operator()(T a, T b) const {
+    if constexpr (kReal<T> && !std::is_same_v<T, float>)
+      return static_cast<T>(F()(static_cast<float>(a), static_cast<float>(b)));
+    else
+      return F()(a, b);
+  }
+};
+
 /// C = F()(a, b) for the call's element type.
 template <class F>
 void run_binary(const char* type, const BinaryParams& params, const Call& call) {
@@ -40,9 +53,13 @@ void run_binary(const char* type, const BinaryParams& params, const Call& call) 
   TensorType b = call.input(1).type();
   if (shape.b_is_scalar) b = {b.dtype, {}, Layout::row_major};
   const auto loops = broadcast(call.output(0).type(), call.input(0).type(), shape.a_offset, b, shape.b_offset);
-  const auto run = [&]<class T>(T) { for_each_pair(loops, call.in<T>(0), call.in<T>(1), call.out<T>(0), F()); };
+  const auto run = [&]<class T>(T) {
+    for_each_pair(loops, call.in<T>(0), call.in<T>(1), call.out<T>(0), Rounded<F>());
+  };
   switch (call.output(0).dtype()) {
     case DType::float32: return run(float());
+    case DType::bfloat16: return run(BFloat16());
+    case DType::float16: return run(Float16());
     case DType::int32: return run(std::int32_t());
     case DType::int64: return run(std::int64_t());
     default: fail<InternalError>(type, ": no loop for ", call.output(0).dtype());
@@ -51,8 +68,10 @@ void run_binary(const char* type, const BinaryParams& params, const Call& call) 
 
 template <class Op, class F>
 Kernels<Op> binary_kernels() {
-  return {{"loop", accepts_all<Op>,
-           [](const BinaryParams& p, const Call& call) { run_binary<F>(Op::signature.type, p, call); }}};
+  return {{.name = "loop",
+           .reject = accepts_all<Op>,
+           .run = [](const BinaryParams& p, const Call& call) { run_binary<F>(Op::signature.type, p, call); },
+           .any_real = true}};
 }
 
 /// Integers wrap around, as they do in Caffe2; done on unsigned values, where that is defined.

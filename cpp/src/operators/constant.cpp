@@ -6,17 +6,25 @@ namespace d2deploy {
 
 Tensor Constant::plain() {
   const std::lock_guard lock(mutex_);
-  return plain_locked();
+  const Tensor plain = plain_locked();
+  read_plain_ = true;
+  return plain;
 }
 
-const Constant::Entry* Constant::exact() const {
-  const auto it = std::ranges::find(entries_, true, [](const Entry& e) { return e.form.exact; });
-  return it == entries_.end() ? nullptr : &*it;
+// The form that the plain values can come back from; null where there is none.
+const Constant::Entry* Constant::source() const {
+  const auto exact = std::ranges::find(entries_, true, [](const Entry& e) { return e.form.exact; });
+  if (exact != entries_.end()) return &*exact;
+  // Rounded values do for those alone who round them in the same way.
+  const bool same = !entries_.empty() && std::ranges::all_of(entries_, [&](const Entry& e) {
+    return e.packed.rounded && e.packed.unpack != nullptr && e.form.owner == entries_[0].form.owner;
+  });
+  return same && !read_plain_ ? entries_.data() : nullptr;
 }
 
 Tensor Constant::plain_locked() {
   if (dropped_) {
-    plain_ = exact()->packed.unpack();
+    plain_ = source()->packed.unpack();
     dropped_ = false;
   }
   return plain_;
@@ -28,7 +36,8 @@ std::shared_ptr<const void> Constant::packed(const std::string& form, const std:
   const auto it = std::ranges::find(entries_, form, [](const Entry& e) { return e.form.name; });
   if (it != entries_.end()) return it->packed.data;
   Packed packed = pack(plain_locked());
-  entries_.push_back({{form, owner, packed.bytes, packed.unpack != nullptr}, std::move(packed)});
+  const bool exact = packed.unpack != nullptr && !packed.rounded;
+  entries_.push_back({{form, owner, packed.bytes, exact}, std::move(packed)});
   return entries_.back().packed.data;
 }
 
@@ -47,7 +56,7 @@ std::vector<Constant::Form> Constant::forms() const {
 
 void Constant::drop_plain() {
   const std::lock_guard lock(mutex_);
-  if (exact() == nullptr) return;
+  if (source() == nullptr) return;
   plain_ = {};
   dropped_ = true;
 }

@@ -12,19 +12,20 @@
 namespace d2deploy {
 
 /// Packed once per model and form, shared by all plans. Once every reader has a packed form the
-/// plain values can be dropped; they come back from an exact form should another plan want them.
-/// Thread-safe.
+/// plain values can be dropped; they come back from an exact form should another plan want them, or, where all forms
+/// are of a smaller type, from one of those. Thread-safe.
 class Constant {
  public:
   struct Packed {
     std::shared_ptr<const void> data;  // what the kernel wants to keep
     std::size_t bytes = 0;
-    std::function<Tensor()> unpack;  // the plain values again, bit for bit; empty where the form does not have them
+    std::function<Tensor()> unpack;  // the plain values again; empty where the form does not have them
+    bool rounded = false;            // those that it gives are not the ones it was made of, but pack to the same form
   };
   struct Form {
     std::string name, owner;
     std::size_t bytes = 0;
-    bool exact = false;  ///< can be unpacked
+    bool exact = false;  ///< can be unpacked, bit for bit
   };
 
   explicit Constant(Tensor plain) : type_(plain.type()), plain_(std::move(plain)) {}
@@ -37,7 +38,7 @@ class Constant {
   /// The form that `owner` made first; null where it has made none. A form is chosen once, not once per image size.
   std::shared_ptr<const void> packed_by(const std::string& owner) const;
   std::vector<Form> forms() const;
-  /// Forgets the plain values where an exact form exists. Views handed out before stay valid.
+  /// Forgets the plain values where a form can give them back. Views handed out before stay valid.
   void drop_plain();
 
  private:
@@ -46,13 +47,14 @@ class Constant {
     Packed packed;
   };
 
-  const Entry* exact() const;
+  const Entry* source() const;
   Tensor plain_locked();
 
   TensorType type_;
   mutable std::mutex mutex_;
   Tensor plain_;
   bool dropped_ = false;
+  bool read_plain_ = false;     // by a kernel that goes without a form of its own
   std::vector<Entry> entries_;  // few: one for each kernel that the model uses it with
 };
 

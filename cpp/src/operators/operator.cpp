@@ -36,7 +36,7 @@ void Call::write_rows(std::size_t i, std::int64_t rows) const {
 std::string Kernel::reject(const Operator& op, const Parameters& params, const CallSite& site) const {
   const auto given = real_type(op.type, op.inputs, site.inputs);
   if (wide) return given.value_or(DType::float32) == DType::float32 ? "is for other types than float32" : "";
-  if (given.value_or(real) != real) return join("takes ", real, ", got ", *given);
+  if (!any_real && given.value_or(real) != real) return join("takes ", real, ", got ", *given);
   return reject_(function_[0], params.get(), site);
 }
 
@@ -117,7 +117,7 @@ Types infer_all(const Operator& op, const Parameters& params, const Inputs& inpu
   if (const auto real = real_type(op.type, op.inputs, inputs.types)) {
     const auto ports = ports_of(op.outputs, types.size());
     for (std::size_t i = 0; i < ports.size(); ++i)
-      if (ports[i]->real) types[i].dtype = *real;
+      if (ports[i]->real && !ports[i]->chosen) types[i].dtype = *real;
   }
   if (op.layout == LayoutRule::own) return types;
   const Layout layout = common_layout(op, inputs.types);
@@ -146,10 +146,11 @@ Strides4 strides4(const TensorType& type) {
 ErasedKernels::ErasedKernels(ErasedKernels&&) noexcept = default;
 ErasedKernels::~ErasedKernels() = default;
 
-Kernel& ErasedKernels::add(const char* name, DType real) {
+Kernel& ErasedKernels::add(const char* name, DType real, bool any_real) {
   Kernel& kernel = list.emplace_back();
   kernel.name = name;
   kernel.real = real;
+  kernel.any_real = any_real;
   return kernel;
 }
 
@@ -179,7 +180,7 @@ void describe(Operator& op, const Signature& signature, std::shared_ptr<void> (*
 }
 
 void add_widened(Operator& op) {
-  if (op.kernels.empty() || std::ranges::none_of(op.inputs, &Port::real)) return;
+  if (op.kernels.empty() || op.kernels.back().any_real || std::ranges::none_of(op.inputs, &Port::real)) return;
   op.kernels.insert(op.kernels.end() - 1, widened(op.kernels.back()));
 }
 

@@ -147,6 +147,7 @@ struct KernelOf {
   DType real = DType::float32;  ///< what the inputs at `real` ports must be
   /// Throws what the portable kernel would have thrown for this fault. Null: there are no faults.
   void (*report)(const Params&, const CallSite&, const DeviceFault&) = nullptr;
+  bool any_real = false;  ///< takes every real type at those ports, whatever `real` says
 };
 template <class Op>
 std::string accepts_all(const typename Op::Params&, const CallSite&) {
@@ -173,6 +174,7 @@ class Kernel {
   std::string name;
   Backend backend = Backend::cpu;
   DType real = DType::float32;         ///< what the inputs at `real` ports must be
+  bool any_real = false;               ///< but here they may be of any real type
   std::shared_ptr<const Kernel> wide;  ///< null, or: takes any but float32, and calls this one on copies in float32
 
   /// Why it cannot take this call; empty: it can.
@@ -262,14 +264,14 @@ class ErasedKernels {
   std::vector<Kernel> list;
 
  protected:
-  Kernel& add(const char* name, DType real);
+  Kernel& add(const char* name, DType real, bool any_real);
 };
 
 template <class Params>
 class KernelList : public ErasedKernels {
  public:
   KernelList(std::initializer_list<KernelOf<Params>> kernels) {
-    for (const KernelOf<Params>& k : kernels) erase(k, add(k.name, k.real));
+    for (const KernelOf<Params>& k : kernels) erase(k, add(k.name, k.real, k.any_real));
   }
 
  private:

@@ -44,6 +44,7 @@ Port parse_port(std::string_view text) {
       port.dtypes.emplace_back();
       check<InternalError>(parse(part, port.dtypes.back()), "signature: '", part, "' is not an element type");
     }
+  port.chosen = port.dtype_text == "real|float32";
   const bool listed = rest.starts_with('(');
   const auto end = listed ? rest.find(')') + 1 : std::min(rest.find(' '), rest.size());
   port.shape_text = rest.substr(0, end);

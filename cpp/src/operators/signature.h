@@ -5,10 +5,10 @@
 // A port is `name: dtypes shape remark`. `?` marks an optional port, `*` one that repeats (the last
 // one, or several in a row that repeat together in order: all of the first, then all of the second).
 // dtypes: `any`, or names joined by '|'; `real` is float32, bfloat16 or float16, the same one for all such inputs and
-// outputs of a call. shape: `any` or `(dims)`; a dim is a letter or word (equal
-// ones must be equal wherever they stand), a number, alternatives `4|5`, or a last `...`. The first dim of an output
-// may be `~m`: as many rows as the run finds, the same for all outputs with that word (not for the parts of one that
-// repeats).
+// outputs of a call; of an output, `real|float32`: infer says which of both. shape: `any` or `(dims)`; a dim is a
+// letter or word (equal ones must be equal wherever they stand), a number, alternatives `4|5`, or a last `...`. The
+// first dim of an output may be `~m`: as many rows as the run finds, the same for all outputs with that word (not for
+// the parts of one that repeats).
 #pragma once
 #include <optional>
 #include <span>
@@ -31,7 +31,8 @@ struct Port {
   std::string dtype_text, shape_text, remark;
   std::vector<DType> dtypes;  // empty: any
   std::vector<Dim> dims;
-  bool real = false;  // takes what `real` says
+  bool real = false;    // takes what `real` says
+  bool chosen = false;  // `real|float32`
   bool any_shape = false;
   bool open_ended = false;  // ends in "..."
   bool optional = false;

@@ -1,7 +1,7 @@
-// Which nodes run in a reduced real type. Heavy ones do whose result a heavy one reads, directly or through light ones:
-// the last layer of a head stays float32, and so do coordinates and scores, which stand at ports that take nothing
-// else. Light nodes (pooling, resizing, additions, copies) run reduced where what they read is reduced and a heavy one
-// follows. Reorder nodes stand where the type changes.
+// Which nodes run in a reduced real type. Heavy ones do whose result a heavy one reads, directly or through light ones.
+// The last layer of a head reads what is reduced and gives float32, and float32 are coordinates and scores, which stand
+// at ports that take nothing else. Light nodes (pooling, resizing, additions, copies) run reduced where what they read
+// is reduced and a heavy one follows. Reorder nodes stand where the type changes.
 #include <algorithm>
 #include <set>
 
@@ -68,13 +68,26 @@ class PrecisionAssigner {
     return any;
   }
 
+  // A heavy node whose result none reads: it takes what is reduced, and gives float32.
+  bool ends_reduced(const Operator& op, Node& node) const {
+    if (!op.is(heavy)) return false;
+    const bool gives_float32 = std::ranges::none_of(op.outputs, &Port::real);
+    if (!gives_float32 && std::ranges::none_of(op.outputs, &Port::chosen)) return false;
+    const auto may = may_reduce_inputs(op, node);
+    for (std::size_t i = 0; i < node.inputs.size(); ++i)
+      if (may[i] && types_.at(node.inputs[i]).dtype != real_) return false;
+    if (!gives_float32) node.args["dtype"] = std::string(name(DType::float32));
+    return true;
+  }
+
   void visit(Node& node) {
     const Operator& op = *find_operator(node.type);
     const bool reduced = !is_reorder(node) && runs_reduced(op, node);
+    const bool reads = reduced || (!is_reorder(node) && ends_reduced(op, node));
     const auto may_read = may_reduce_inputs(op, node);
     for (std::size_t i = 0; i < node.inputs.size() && !is_reorder(node); ++i)
       if (is_real(types_.at(node.inputs[i]).dtype))
-        node.inputs[i] = as(reduced && may_read[i] ? real_ : DType::float32, node.inputs[i]);
+        node.inputs[i] = as(reads && may_read[i] ? real_ : DType::float32, node.inputs[i]);
     std::vector<std::size_t> restored;
     const auto may_write = may_reduce(op, op.outputs, node.outputs.size());
     for (std::size_t i = 0; i < node.outputs.size() && reduced; ++i) {

@@ -5,6 +5,7 @@
 
 #include "core/threads.h"
 #include "io/model_file.h"
+#include "kernels/instruction_sets.h"
 #include "runtime/arguments.h"
 
 namespace d2deploy {
@@ -42,6 +43,27 @@ DType precision_of(const std::string& precision) {
   fail<Unsupported>("precision '", precision, "' is not available; available: float32, bfloat16");
 }
 
+// Why bfloat16 would be slower than float32; empty: it is faster.
+std::string refuse_bfloat16() {
+  if (!has_bfloat16()) return "the CPU has neither AVX512-BF16 nor AMX";
+  const bool fast = std::ranges::any_of(find_operator("Conv")->kernels,
+                                        [](const Kernel& k) { return k.real == DType::bfloat16 && !k.wide; });
+  return fast ? "" : "this build is without oneDNN";
+}
+
+// What can run fast here: the precision asked for, or float32. D2DEPLOY_EMULATE names one that is to be computed in
+// although that is slow.
+std::string available_precision(const ModelOptions& options) {
+  if (precision_of(options.precision) != DType::bfloat16) return options.precision;
+  const char* emulated = std::getenv("D2DEPLOY_EMULATE");
+  if (emulated != nullptr && options.precision == emulated) return options.precision;
+  const std::string why = refuse_bfloat16();
+  if (why.empty()) return options.precision;
+  log(options.log, LogLevel::warning, "precision bfloat16 would be slower than float32 here: ", why,
+      ". Running in float32; D2DEPLOY_EMULATE=bfloat16 computes in bfloat16 all the same");
+  return "float32";
+}
+
 ModelOptions resolved(ModelOptions options) {
   check<Unsupported>(options.device == "cpu", "device '", options.device,
                      "' is not available in this build; available: cpu");
@@ -54,6 +76,7 @@ ModelOptions resolved(ModelOptions options) {
                      "engine 'caffe2' has precision float32 alone, got '", options.precision, "'");
   if (options.kernels.empty())
     if (const char* text = std::getenv("D2DEPLOY_KERNELS")) options.kernels = text;
+  options.precision = available_precision(options);
   return options;
 }
 

@@ -33,7 +33,8 @@ class Caffe2Model:
         predict_net: path of `model.pb`, or the net as a message of protobuf, a NetDef.
         init_net: path of `model_init.pb`, or the net likewise.
         device: what it runs on: "cpu".
-        precision: "float32", or "bfloat16".
+        precision: "float32", or "bfloat16" where the CPU has AVX512-BF16 or AMX; elsewhere float32 runs,
+            after a warning.
         threads: of one prediction; 0: as many as the process may use.
         input_format: channels that the model takes, "BGR", "RGB", "L"; None: what the file says.
         min_size: the shorter side that `Predictor` resizes pictures to, 0: none; None: what the file says, or 800.

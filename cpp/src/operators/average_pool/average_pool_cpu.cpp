@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/element_type.h"
 #include "core/threads.h"
 
 namespace d2deploy {
@@ -13,6 +14,7 @@ constexpr std::int64_t kTile = 64;  // channels that are summed side by side
 std::int64_t count(CellRange cells) { return std::max<std::int64_t>(cells.end - cells.begin, 0); }
 
 // Sums are kept in float64: global pooling adds up whole maps.
+template <class T>
 struct Pool {
   Window w;
   bool include_pad;
@@ -27,44 +29,48 @@ struct Pool {
     return size == 0 ? 0.0 : 1.0 / static_cast<double>(size);
   }
 
-  void plane(const float* x, float* y) const {
+  static double wide(T x) { return static_cast<double>(static_cast<float>(x)); }
+  static T narrow(double x) { return static_cast<T>(static_cast<float>(x)); }
+
+  void plane(const T* x, T* y) const {
     for (std::int64_t oh = 0; oh < w.out_h; ++oh) {
       const CellRange h = rows(oh);
       for (std::int64_t ow = 0; ow < w.out_w; ++ow) {
         const CellRange v = columns(ow);
         double sum = 0;
         for (std::int64_t i = h.begin; i < h.end; ++i)
-          for (std::int64_t j = v.begin; j < v.end; ++j) sum += static_cast<double>(x[i * width + j]);
-        *y++ = static_cast<float>(sum * factor(h, v));
+          for (std::int64_t j = v.begin; j < v.end; ++j) sum += wide(x[i * width + j]);
+        *y++ = narrow(sum * factor(h, v));
       }
     }
   }
 
   // One row of windows, for n channels that lie together; x and y start at the first of them.
-  void row(const float* x, std::int64_t oh, std::int64_t n, float* y) const {
+  void row(const T* x, std::int64_t oh, std::int64_t n, T* y) const {
     const CellRange h = rows(oh);
     for (std::int64_t ow = 0; ow < w.out_w; ++ow, y += channels) {
       const CellRange v = columns(ow);
       double sum[kTile] = {};
       for (std::int64_t i = h.begin; i < h.end; ++i)
         for (std::int64_t j = v.begin; j < v.end; ++j) {
-          const float* cell = x + (i * width + j) * channels;
-          for (std::int64_t c = 0; c < n; ++c) sum[c] += static_cast<double>(cell[c]);
+          const T* cell = x + (i * width + j) * channels;
+          for (std::int64_t c = 0; c < n; ++c) sum[c] += wide(cell[c]);
         }
       const double scale = factor(h, v);
-      for (std::int64_t c = 0; c < n; ++c) y[c] = static_cast<float>(sum[c] * scale);
+      for (std::int64_t c = 0; c < n; ++c) y[c] = narrow(sum[c] * scale);
     }
   }
 };
 
-void run(const AveragePool::Params& p, const Call& call) {
+template <class T>
+void run_typed(const AveragePool::Params& p, const Call& call) {
   const TensorType& in = call.input(0).type();
   if (call.output(0).size() == 0) return;
   const std::int64_t images = in.shape[0], channels = in.shape[1], height = in.shape[2], width = in.shape[3];
   const Window w = pool_window("AveragePool", p, in.shape);
-  const Pool pool{w, p.count_include_pad, channels, height, width};
-  const float* x = call.in<float>(0);
-  float* y = call.out<float>(0);
+  const Pool<T> pool{w, p.count_include_pad, channels, height, width};
+  const T* x = call.in<T>(0);
+  T* y = call.out<T>(0);
   if (in.layout == Layout::row_major) {
     parallel_for(images * channels, pool_grain(w, in.shape, w.out_h), [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) pool.plane(x + i * height * width, y + i * w.out_h * w.out_w);
@@ -81,11 +87,15 @@ void run(const AveragePool::Params& p, const Call& call) {
   });
 }
 
+void run(const AveragePool::Params& p, const Call& call) {
+  with_real_type(call.input(0).dtype(), [&]<class T>(T) { run_typed<T>(p, call); });
+}
+
 }  // namespace
 
 template <>
 Kernels<AveragePool> kernels<AveragePool, Backend::cpu>() {
-  return {{"loop_f32", accepts_all<AveragePool>, run}};
+  return {{.name = "loop", .reject = accepts_all<AveragePool>, .run = run, .any_real = true}};
 }
 
 }  // namespace d2deploy

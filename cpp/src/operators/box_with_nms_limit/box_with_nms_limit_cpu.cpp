@@ -25,8 +25,8 @@ constexpr std::int64_t kTasks = 16;  // classes differ much in cost; each task h
 
 // Class by class, `rows` entries each. One image at a time uses it.
 struct Workspace {
-  bool* usable;          // per row: not left out, whatever its scores
-  std::int32_t* kept;    // rows, best first
+  bool* usable;          // per row: some class of it is a candidate
+  std::int32_t* kept;    // rows: the candidates, then those that are kept, best first
   float* scores;         // of those
   std::int64_t* counts;  // how many of each class
   Detection* all;        // detections of all classes
@@ -68,15 +68,24 @@ bool scores_well(const Image& im, std::int64_t row) {
 }
 
 void mark_usable(const Image& im, const Workspace& work) {
-  if (!im.p.detectron2_order) {
-    std::fill_n(work.usable, im.rows, true);
-    return;
-  }
   parallel_for(im.rows, 64, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t row = begin; row < end; ++row)
-      work.usable[row] = scores_well(im, row) && all_finite(im.scores + row * im.score_columns, im.score_columns) &&
-                         all_finite(im.boxes + row * im.box_columns, im.box_columns);
+      work.usable[row] = scores_well(im, row) &&
+                         (!im.p.detectron2_order || (all_finite(im.scores + row * im.score_columns, im.score_columns) &&
+                                                     all_finite(im.boxes + row * im.box_columns, im.box_columns)));
   });
+}
+
+// The candidates of each class, in the order of rows. Scores are read once, as they lie: a class's own would be a
+// cache line each.
+void list_candidates(const Image& im, const Workspace& work) {
+  std::fill_n(work.counts, im.foreground(), 0);
+  for (std::int64_t row = 0; row < im.rows; ++row) {
+    if (!work.usable[row]) continue;
+    const float* x = im.score_column(0) + row * im.score_columns;
+    for (std::int64_t f = 0; f < im.foreground(); ++f)
+      if (x[f] > im.p.score_thresh) work.kept[f * im.rows + work.counts[f]++] = static_cast<std::int32_t>(row);
+  }
 }
 
 // Suppression within class f; returns how many boxes are kept.
@@ -85,10 +94,7 @@ std::int64_t detect_class(const Image& im, std::int64_t f, const Workspace& work
   float* scores = work.scores + f * im.rows;
   const float* column = im.score_column(f);
   const auto score_of = [&](std::int32_t row) { return column[row * im.score_columns]; };
-  std::int64_t count = 0;
-  for (std::int64_t row = 0; row < im.rows; ++row)
-    if (work.usable[row] && column[row * im.score_columns] > im.p.score_thresh)
-      order[count++] = static_cast<std::int32_t>(row);
+  std::int64_t count = work.counts[f];
   if (im.p.soft_nms_enabled) {
     std::transform(order, order + count, scores, score_of);
     const SoftNms rule{im.p.soft_nms_method == "gaussian", im.p.nms, im.p.soft_nms_sigma,
@@ -145,6 +151,7 @@ std::int64_t write_detections(const Image& im, const Workspace& work, const Call
 
 void detect(const Image& im, const Workspace& work) {
   mark_usable(im, work);
+  list_candidates(im, work);
   const std::int64_t classes = im.foreground(), tasks = std::min(kTasks, classes);
   parallel_for(tasks, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t task = begin; task < end; ++task)

@@ -1,4 +1,5 @@
 #pragma once
+#include "operators/sum_type.h"
 #include "operators/window_fields.h"
 
 namespace d2deploy {
@@ -6,6 +7,7 @@ namespace d2deploy {
 /// The arguments of Conv and of what is fused with it.
 struct ConvParams : WindowParams {
   std::int64_t group = 1;
+  std::string dtype;
 };
 
 /// What a fused operator does behind the sum of the convolution.
@@ -30,10 +32,11 @@ struct Conv {
   static constexpr ConvTail tail{};
   static constexpr auto fields =
       joined(inherited<Params, WindowParams>(kWindowFields),
-             std::array{field<&Params::group>("group", Bound::positive, "groups that the channels fall into")});
+             std::array{field<&Params::group>("group", Bound::positive, "groups that the channels fall into"),
+                        sum_type_field<&Params::dtype>()});
   static constexpr Signature signature{
       "Conv", "X: real (N, C, H, W) | W: float32 (M, K, kh, kw) filters, K = C / group | b?: float32 (M)",
-      "Y: real (N, M, H2, W2)", LayoutRule::any, heavy};
+      "Y: real|float32 (N, M, H2, W2)", LayoutRule::any, heavy};
 
   static Window window(const char* type, const Params& p, const Inputs& in) {
     const Shape &x = in[0], &w = in[1];
@@ -51,7 +54,7 @@ struct Conv {
     check(w[0] % p.group == 0, type, ": the ", w[0], " filters do not fall into ", p.group, " groups");
     check(x[1] == kUnknown || x[1] == w[1] * p.group, type, ": X has ", x[1], " channels, W takes ", w[1],
           " in each of ", p.group, " groups");
-    return {f32({x[0], w[0], at.out_h, at.out_w})};
+    return {{sum_type(type, p.dtype, in.types[0].dtype), {x[0], w[0], at.out_h, at.out_w}}};
   }
   static Types infer(const Params& p, const Inputs& in) { return infer("Conv", p, in); }
 

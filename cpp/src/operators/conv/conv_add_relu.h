@@ -11,7 +11,7 @@ struct ConvAddRelu {
   static constexpr Signature signature{
       "ConvAddRelu",
       "X: real (N, C, H, W) | W: float32 (M, K, kh, kw) filters | b: float32 (M) | A: real (N, M, H2, W2)",
-      "Y: real (N, M, H2, W2)", LayoutRule::any, heavy};
+      "Y: real|float32 (N, M, H2, W2)", LayoutRule::any, heavy};
   static constexpr const char* meaning =
       "conv = Conv(X, W, b) {*}\n"
       "sum = Add(conv, A)\n"

@@ -11,18 +11,17 @@ using dnnl::memory;
 // Regions of interest come in any number: whole runs of 16, then 4, then one by one.
 constexpr std::initializer_list<std::int64_t> kRowSizes = {16, 4, 1};
 
-memory::desc filters(const Shape& w, std::int64_t group, memory::format_tag tag) {
-  if (group == 1) return {{w[0], w[1], w[2], w[3]}, memory::data_type::f32, tag};
-  return {{group, w[0] / group, w[1], w[2], w[3]}, memory::data_type::f32, tag};
+memory::desc filters(const Shape& w, std::int64_t group, memory::data_type type, memory::format_tag tag) {
+  if (group == 1) return {{w[0], w[1], w[2], w[3]}, type, tag};
+  return {{group, w[0] / group, w[1], w[2], w[3]}, type, tag};
 }
 
 memory::desc plain_filters(const Shape& w, std::int64_t group) {
-  return filters(w, group, group == 1 ? memory::format_tag::oihw : memory::format_tag::goihw);
+  return filters(w, group, memory::data_type::f32, group == 1 ? memory::format_tag::oihw : memory::format_tag::goihw);
 }
 
-TensorType with_rows(TensorType type, std::int64_t rows) {
-  type.shape[0] = rows;
-  return type;
+memory::desc any_filters(const ConvParams& p, const CallSite& site) {
+  return filters(site.inputs[1].shape, p.group, onednn::weights_type(site.inputs[0].dtype), memory::format_tag::any);
 }
 
 memory::desc bias_desc(const CallSite& site) {
@@ -34,28 +33,18 @@ memory::desc bias_desc(const CallSite& site) {
 dnnl::convolution_forward::primitive_desc describe(const char* type, const ConvParams& p, const CallSite& site,
                                                    ConvTail tail, std::int64_t rows, const memory::desc& weights) {
   const Window at = resolve(type, p, site.inputs[0].shape[2], site.inputs[0].shape[3]);
-  dnnl::post_ops post;
-  if (tail.add) post.append_sum();
-  if (tail.relu) post.append_eltwise(dnnl::algorithm::eltwise_relu, 0.0F, 0.0F);
-  dnnl::primitive_attr attributes;
-  attributes.set_post_ops(post);
-  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
   return {onednn::cpu(),
           dnnl::prop_kind::forward_inference,
           dnnl::algorithm::convolution_direct,
-          onednn::describe(with_rows(site.inputs[0], rows)),
+          onednn::describe(site.inputs[0], rows),
           weights,
           bias_desc(site),
-          onednn::describe(with_rows(site.outputs[0], rows)),
+          onednn::describe(site.outputs[0], rows),
           {at.stride_h, at.stride_w},
           {at.dilation_h - 1, at.dilation_w - 1},
           {at.pad_t, at.pad_l},
           {at.pad_b, at.pad_r},
-          attributes};
-}
-
-memory::desc any_filters(const ConvParams& p, const CallSite& site) {
-  return filters(site.inputs[1].shape, p.group, memory::format_tag::any);
+          onednn::attributes(tail.add, tail.relu)};
 }
 
 }  // namespace
@@ -63,6 +52,7 @@ memory::desc any_filters(const ConvParams& p, const CallSite& site) {
 std::string reject_onednn_conv(const char* type, const ConvParams& p, const CallSite& site, ConvTail tail) {
   if (!site.is_constant(1)) return "the weights are not constant";
   if (site.inputs.size() > 2 && !site.is_constant(2)) return "the bias is not constant";
+  if (tail.add && site.inputs[3].dtype != site.outputs[0].dtype) return "the addend has another type than the sum";
   if (!site.outputs[0].shape.known()) return "the size of the output is not known";
   if (site.outputs[0].shape.size() == 0) return "the output is empty";
   try {
@@ -76,8 +66,7 @@ std::string reject_onednn_conv(const char* type, const ConvParams& p, const Call
 
 Prepared OnednnConv::prepare(const char* type, const ConvParams& p, const CallSite& site, ConvTail tail) {
   auto conv = std::make_shared<OnednnConv>();
-  const Shape& w = site.inputs[1].shape;
-  const std::string owner = join("Conv/onednn_f32, group ", p.group);
+  const std::string owner = join(onednn::owner("Conv/onednn", site.inputs[0].dtype), ", group ", p.group);
   const auto rows_of = onednn::ByRows<Sized>::sizes(site.inputs[0].shape[0], !site.bounded, kRowSizes);
   memory::desc wanted = onednn::weights_layout(
       site.constants[1]->packed_by(owner), any_filters(p, site),
@@ -91,15 +80,8 @@ Prepared OnednnConv::prepare(const char* type, const ConvParams& p, const CallSi
         rows, {dnnl::convolution_forward(desc), desc.src_desc(), desc.dst_desc(), desc.scratchpad_desc()});
     prepared.scratch_bytes = std::max(prepared.scratch_bytes, desc.scratchpad_desc().get_size());
   }
-  const auto plain = plain_filters(w, p.group);
-  const TensorType type_of_w = site.inputs[1];
-  const auto pack = [&](const Tensor& values) -> Constant::Packed {
-    auto packed = onednn::pack(plain, values.raw(), wanted);
-    return {packed, wanted.get_size(),
-            [packed, plain, type_of_w] { return onednn::unpack(*packed, plain, type_of_w); }};
-  };
-  conv->weights_ = std::static_pointer_cast<const onednn::PackedWeights>(
-      site.constants[1]->packed("onednn " + onednn::key(wanted), owner, pack));
+  conv->weights_ =
+      onednn::packed(*site.constants[1], "filters", owner, plain_filters(site.inputs[1].shape, p.group), wanted);
   prepared.packed = {1};
   if (site.inputs.size() > 2) conv->bias_ = site.constants[2]->plain();
   conv->bias_desc_ = bias_desc(site);
@@ -109,12 +91,11 @@ Prepared OnednnConv::prepare(const char* type, const ConvParams& p, const CallSi
 
 void OnednnConv::run(const Call& call) const {
   const Tensor &x = call.input(0), &y = call.output(0);
-  const std::int64_t x_row = x.shape().size(1, 4), y_row = y.shape().size(1, 4);
   convolutions_.for_each(x.dim(0), [&](const Sized& sized, std::int64_t first) {
     onednn::execute(sized.convolution, {{DNNL_ARG_WEIGHTS, weights_->desc, weights_->data.get()},
                                         {DNNL_ARG_BIAS, bias_desc_, bias_.raw()},
-                                        {DNNL_ARG_SRC, sized.x, x.data<float>() + first * x_row},
-                                        {DNNL_ARG_DST, sized.y, y.data<float>() + first * y_row},
+                                        {DNNL_ARG_SRC, sized.x, onednn::row(x, first)},
+                                        {DNNL_ARG_DST, sized.y, onednn::row(y, first)},
                                         {DNNL_ARG_SCRATCHPAD, sized.scratch, call.scratch}});
   });
 }

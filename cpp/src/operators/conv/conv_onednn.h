@@ -2,8 +2,8 @@
 #pragma once
 #include <cstring>
 
-#include "kernels/onednn.h"
 #include "operators/conv/conv.h"
+#include "operators/onednn_weights.h"
 
 namespace d2deploy {
 
@@ -21,33 +21,41 @@ class OnednnConv {
     dnnl::memory::desc x, y, scratch;
   };
   onednn::ByRows<Sized> convolutions_;
-  std::shared_ptr<const onednn::PackedWeights> weights_;
+  onednn::SharedWeights weights_;
   Tensor bias_;
   dnnl::memory::desc bias_desc_;
 };
 
 std::string reject_onednn_conv(const char* type, const ConvParams& p, const CallSite& site, ConvTail tail);
 
+/// The kernel for one type of X.
+template <class Op>
+KernelOf<ConvParams> conv_onednn_kernel(const char* name, DType real) {
+  static constexpr int kAddend = 3;
+  KernelOf<ConvParams> kernel{name,
+                              [](const ConvParams& p, const CallSite& site) {
+                                return reject_onednn_conv(Op::signature.type, p, site, Op::tail);
+                              },
+                              [](const ConvParams&, const Call& call) {
+                                // The addend lies where the sum is to be, unless its memory is still needed by others.
+                                if (Op::tail.add && call.output(0).raw() != call.input(kAddend).raw())
+                                  std::memcpy(call.output(0).raw(), call.input(kAddend).raw(),
+                                              static_cast<std::size_t>(call.output(0).bytes()));
+                                onednn::translated([&] { static_cast<const OnednnConv*>(call.state)->run(call); });
+                              },
+                              [](const ConvParams& p, const CallSite& site) {
+                                Prepared prepared = onednn::translated(
+                                    [&] { return OnednnConv::prepare(Op::signature.type, p, site, Op::tail); });
+                                if (Op::tail.add) prepared.accumulates = kAddend;
+                                return prepared;
+                              }};
+  kernel.real = real;
+  return kernel;
+}
+
 template <class Op>
 Kernels<Op> conv_onednn_kernels() {
-  constexpr int kAddend = 3;
-  return {{"onednn_f32",
-           [](const ConvParams& p, const CallSite& site) {
-             return reject_onednn_conv(Op::signature.type, p, site, Op::tail);
-           },
-           [](const ConvParams&, const Call& call) {
-             // The addend lies where the sum is to be, unless its memory is still needed by others.
-             if (Op::tail.add && call.output(0).raw() != call.input(kAddend).raw())
-               std::memcpy(call.output(0).raw(), call.input(kAddend).raw(),
-                           static_cast<std::size_t>(call.output(0).bytes()));
-             onednn::translated([&] { static_cast<const OnednnConv*>(call.state)->run(call); });
-           },
-           [](const ConvParams& p, const CallSite& site) {
-             Prepared prepared =
-                 onednn::translated([&] { return OnednnConv::prepare(Op::signature.type, p, site, Op::tail); });
-             if (Op::tail.add) prepared.accumulates = kAddend;
-             return prepared;
-           }}};
+  return {conv_onednn_kernel<Op>("onednn_f32", DType::float32), conv_onednn_kernel<Op>("onednn_bf16", DType::bfloat16)};
 }
 
 }  // namespace d2deploy

@@ -10,7 +10,7 @@ struct ConvRelu {
   static constexpr auto fields = Conv::fields;
   static constexpr Signature signature{"ConvRelu",
                                        "X: real (N, C, H, W) | W: float32 (M, K, kh, kw) filters | b: float32 (M)",
-                                       "Y: real (N, M, H2, W2)", LayoutRule::any, heavy};
+                                       "Y: real|float32 (N, M, H2, W2)", LayoutRule::any, heavy};
   static constexpr const char* meaning =
       "conv = Conv(X, W, b) {*}\n"
       "Y = Relu(conv)\n";

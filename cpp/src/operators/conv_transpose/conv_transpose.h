@@ -1,4 +1,5 @@
 #pragma once
+#include "operators/sum_type.h"
 #include "operators/window_fields.h"
 
 namespace d2deploy {
@@ -7,6 +8,7 @@ struct ConvTransposeParams : WindowParams {
   std::int64_t group = 1;
   Ints adjs;
   std::int64_t adj = 0, adj_h = 0, adj_w = 0;
+  std::string dtype;
 };
 
 /// Geometry of a transposed convolution; `dilations` is ignored, as Caffe2 does.
@@ -26,11 +28,12 @@ struct ConvTranspose {
                  field<&Params::adjs>("adjs", Bound::non_negative, "rows and columns more at the bottom and right"),
                  field<&Params::adj>("adj", Bound::non_negative, "both of adjs"),
                  field<&Params::adj_h>("adj_h", Bound::non_negative, "first of adjs"),
-                 field<&Params::adj_w>("adj_w", Bound::non_negative, "second of adjs")});
+                 field<&Params::adj_w>("adj_w", Bound::non_negative, "second of adjs"),
+                 sum_type_field<&Params::dtype>()});
   static constexpr Signature signature{
       "ConvTranspose",
       "X: real (N, C, H, W) | W: float32 (C, K, kh, kw) filters, K = output channels / group | b?: float32 (M)",
-      "Y: real (N, M, H2, W2)", LayoutRule::any, heavy};
+      "Y: real|float32 (N, M, H2, W2)", LayoutRule::any, heavy};
 
   static TransposedWindow window(const char* type, const Params& p, const Inputs& in);
   static Types infer(const char* type, const Params& p, const Inputs& in);

@@ -10,7 +10,7 @@ struct ConvTransposeRelu {
   static constexpr auto fields = ConvTranspose::fields;
   static constexpr Signature signature{"ConvTransposeRelu",
                                        "X: real (N, C, H, W) | W: float32 (C, K, kh, kw) filters | b: float32 (M)",
-                                       "Y: real (N, M, H2, W2)", LayoutRule::any, heavy};
+                                       "Y: real|float32 (N, M, H2, W2)", LayoutRule::any, heavy};
   static constexpr const char* meaning =
       "conv = ConvTranspose(X, W, b) {*}\n"
       "Y = Relu(conv)\n";

@@ -1,16 +1,17 @@
 #pragma once
 #include "operators/axis.h"
-#include "operators/operator.h"
+#include "operators/sum_type.h"
 
 namespace d2deploy {
 
 struct FCParams {
   std::int64_t axis = 1;
   std::int64_t axis_w = 1;
+  std::string dtype;
 };
 inline constexpr auto kFCFields = std::array{
     field<&FCParams::axis>("axis", Bound::any, "first dimension of X that goes into the columns of its matrix"),
-    field<&FCParams::axis_w>("axis_w", Bound::any, "the same for W")};
+    field<&FCParams::axis_w>("axis_w", Bound::any, "the same for W"), sum_type_field<&FCParams::dtype>()};
 inline constexpr const char* kFCInputs = "X: real (M, ...) | W: float32 (O, ...) | b: float32 (N)";
 
 /// The matrices of a call: X is (rows, depth), W is (columns, depth). An unknown dimension makes unknown sizes.
@@ -33,7 +34,7 @@ struct FC {
   using Params = FCParams;
   static constexpr bool relu = false;
   static constexpr auto fields = kFCFields;
-  static constexpr Signature signature{"FC", kFCInputs, "Y: real (M, ..., N)", LayoutRule::same, heavy};
+  static constexpr Signature signature{"FC", kFCInputs, "Y: real|float32 (M, ..., N)", LayoutRule::same, heavy};
   static Types infer(const Params& p, const Inputs& in) { return infer_fc(signature.type, p, in); }
   static double flops(const Params& p, const Inputs& in, const Types&) { return flops_fc(signature.type, p, in); }
 };

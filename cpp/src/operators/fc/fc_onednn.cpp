@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "kernels/onednn.h"
+#include "operators/onednn_weights.h"
 
 namespace d2deploy {
 
@@ -19,7 +19,7 @@ struct State {
     memory::desc x, y, scratch;
   };
   onednn::ByRows<Sized> products;
-  std::shared_ptr<const onednn::PackedWeights> weights;
+  onednn::SharedWeights weights;
   memory::desc bias_desc;
   Tensor bias;
   FCSizes sizes{};
@@ -29,8 +29,9 @@ FCSizes sizes_of(const char* type, const FCParams& p, const CallSite& site) {
   return FCSizes::of(type, p, site.inputs[0].shape, site.inputs[1].shape, site.inputs[2].shape);
 }
 
-memory::desc matrix(std::int64_t rows, std::int64_t columns, memory::format_tag tag = memory::format_tag::ab) {
-  return {{rows, columns}, memory::data_type::f32, tag};
+memory::desc matrix(std::int64_t rows, std::int64_t columns, memory::data_type type,
+                    memory::format_tag tag = memory::format_tag::ab) {
+  return {{rows, columns}, type, tag};
 }
 
 // Sizes for any number of rows up to the most, which itself comes first: it is the usual one.
@@ -59,21 +60,18 @@ Prepared prepare_onednn_fc(const char* type, const FCParams& p, const CallSite& 
   auto state = std::make_shared<State>();
   const FCSizes s = state->sizes = sizes_of(type, p, site);
   state->bias = site.constants[2]->plain();
-  state->bias_desc = matrix(1, s.columns);
-  dnnl::primitive_attr attributes;
-  dnnl::post_ops post;
-  if (relu) post.append_eltwise(dnnl::algorithm::eltwise_relu, 0.0F, 0.0F);
-  attributes.set_post_ops(post);
-  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  state->bias_desc = matrix(1, s.columns, memory::data_type::f32);
+  const DType x = site.inputs[0].dtype;
+  const auto from = onednn::data_type(x), to = onednn::data_type(site.outputs[0].dtype);
   const auto describe = [&](std::int64_t rows, const memory::desc& layout) {
-    return dnnl::matmul::primitive_desc(onednn::cpu(), matrix(rows, s.depth), layout, state->bias_desc,
-                                        matrix(rows, s.columns), attributes);
+    return dnnl::matmul::primitive_desc(onednn::cpu(), matrix(rows, s.depth, from), layout, state->bias_desc,
+                                        matrix(rows, s.columns, to), onednn::attributes(false, relu));
   };
-  const std::string owner = "FC/onednn_f32";
+  const std::string owner = onednn::owner("FC/onednn", x);
   const auto sizes = row_sizes(s.rows, !site.bounded);
-  memory::desc wanted =
-      onednn::weights_layout(site.constants[1]->packed_by(owner), matrix(s.depth, s.columns, memory::format_tag::any),
-                             [&](const memory::desc& layout) { return describe(sizes.front(), layout); });
+  memory::desc wanted = onednn::weights_layout(
+      site.constants[1]->packed_by(owner), matrix(s.depth, s.columns, onednn::weights_type(x), memory::format_tag::any),
+      [&](const memory::desc& layout) { return describe(sizes.front(), layout); });
   Prepared prepared;
   for (const auto rows : sizes) {
     const auto desc = describe(rows, wanted);
@@ -82,15 +80,8 @@ Prepared prepare_onednn_fc(const char* type, const FCParams& p, const CallSite& 
     state->products.add(rows, {dnnl::matmul(desc), desc.src_desc(), desc.dst_desc(), desc.scratchpad_desc()});
     prepared.scratch_bytes = std::max(prepared.scratch_bytes, desc.scratchpad_desc().get_size());
   }
-  const memory::desc plain = matrix(s.depth, s.columns, memory::format_tag::ba);  // W is (columns, depth)
-  const TensorType type_of_w = site.inputs[1];
-  const auto pack = [&](const Tensor& values) -> Constant::Packed {
-    auto packed = onednn::pack(plain, values.raw(), wanted);
-    return {packed, wanted.get_size(),
-            [packed, plain, type_of_w] { return onednn::unpack(*packed, plain, type_of_w); }};
-  };
-  state->weights = std::static_pointer_cast<const onednn::PackedWeights>(
-      site.constants[1]->packed("onednn matrix " + onednn::key(wanted), owner, pack));
+  const memory::desc plain = matrix(s.depth, s.columns, memory::data_type::f32, memory::format_tag::ba);
+  state->weights = onednn::packed(*site.constants[1], "matrix", owner, plain, wanted);  // W is (columns, depth)
   prepared.packed = {1};
   prepared.state = state;
   return prepared;
@@ -98,12 +89,17 @@ Prepared prepare_onednn_fc(const char* type, const FCParams& p, const CallSite& 
 
 void run_onednn_fc(const Call& call) {
   const auto& state = *static_cast<const State*>(call.state);
-  const std::int64_t rows = call.output(0).size() / state.sizes.columns;
+  const Tensor &x = call.input(0), &y = call.output(0);
+  const std::int64_t rows = y.size() / state.sizes.columns;
+  // Rows of the matrices, which need not be those of the tensors.
+  const auto at = [](const Tensor& t, std::int64_t elements) {
+    return static_cast<const std::byte*>(t.raw()) + static_cast<std::size_t>(elements) * size_of(t.dtype());
+  };
   state.products.for_each(rows, [&](const State::Sized& sized, std::int64_t first) {
     onednn::execute(sized.matmul, {{DNNL_ARG_WEIGHTS, state.weights->desc, state.weights->data.get()},
                                    {DNNL_ARG_BIAS, state.bias_desc, state.bias.raw()},
-                                   {DNNL_ARG_SRC, sized.x, call.in<float>(0) + first * state.sizes.depth},
-                                   {DNNL_ARG_DST, sized.y, call.out<float>(0) + first * state.sizes.columns},
+                                   {DNNL_ARG_SRC, sized.x, at(x, first * state.sizes.depth)},
+                                   {DNNL_ARG_DST, sized.y, at(y, first * state.sizes.columns)},
                                    {DNNL_ARG_SCRATCHPAD, sized.scratch, call.scratch}});
   });
 }

@@ -8,7 +8,7 @@ struct FCRelu {
   using Params = FCParams;
   static constexpr bool relu = true;
   static constexpr auto fields = kFCFields;
-  static constexpr Signature signature{"FCRelu", kFCInputs, "Y: real (M, ..., N)", LayoutRule::same, heavy};
+  static constexpr Signature signature{"FCRelu", kFCInputs, "Y: real|float32 (M, ..., N)", LayoutRule::same, heavy};
   static constexpr const char* meaning = "fc = FC(X, W, b) {*}\nY = Relu(fc)\n";
   static Types infer(const Params& p, const Inputs& in) { return infer_fc(signature.type, p, in); }
   static double flops(const Params& p, const Inputs& in, const Types&) { return flops_fc(signature.type, p, in); }

@@ -8,7 +8,7 @@ namespace {
 
 // GroupNorm with as many groups as channels.
 void run(const InstanceNorm::Params& p, const Call& call) {
-  run_group_norm(call.input(0).dim(1), p.epsilon, false, call);
+  run_group_norm<float>(call.input(0).dim(1), p.epsilon, false, call);
 }
 
 Prepared prepare(const InstanceNorm::Params&, const CallSite& site) {

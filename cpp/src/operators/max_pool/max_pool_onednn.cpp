@@ -18,22 +18,18 @@ using State = onednn::ByRows<Sized>;
 
 // Throws dnnl::error where oneDNN cannot do it.
 Descriptor describe(const MaxPool::Params& p, const CallSite& site, std::int64_t rows) {
-  TensorType x = site.inputs[0], y = site.outputs[0];
-  const Window at = MaxPool::window(p, x.shape);
-  x.shape[0] = y.shape[0] = rows;
-  dnnl::primitive_attr attributes;
-  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  const Window at = MaxPool::window(p, site.inputs[0].shape);
   return {onednn::cpu(),
           dnnl::prop_kind::forward_inference,
           dnnl::algorithm::pooling_max,
-          onednn::describe(x),
-          onednn::describe(y),
+          onednn::describe(site.inputs[0], rows),
+          onednn::describe(site.outputs[0], rows),
           {at.stride_h, at.stride_w},
           {at.kernel_h, at.kernel_w},
           {0, 0},
           {at.pad_t, at.pad_l},
           {at.pad_b, at.pad_r},
-          attributes};
+          onednn::attributes()};
 }
 
 std::string reject(const MaxPool::Params& p, const CallSite& site) {
@@ -66,8 +62,8 @@ Prepared prepare(const MaxPool::Params& p, const CallSite& site) {
 void run(const MaxPool::Params&, const Call& call) {
   const Tensor &x = call.input(0), &y = call.output(0);
   static_cast<const State*>(call.state)->for_each(x.dim(0), [&](const Sized& sized, std::int64_t first) {
-    onednn::execute(sized.pooling, {{DNNL_ARG_SRC, sized.x, x.data<float>() + first * x.shape().size(1, 4)},
-                                    {DNNL_ARG_DST, sized.y, call.out<float>(0) + first * y.shape().size(1, 4)},
+    onednn::execute(sized.pooling, {{DNNL_ARG_SRC, sized.x, onednn::row(x, first)},
+                                    {DNNL_ARG_DST, sized.y, onednn::row(y, first)},
                                     {DNNL_ARG_SCRATCHPAD, sized.scratch, call.scratch}});
   });
 }
@@ -76,9 +72,14 @@ void run(const MaxPool::Params&, const Call& call) {
 
 template <>
 Kernels<MaxPool> kernels<MaxPool, Backend::onednn>() {
-  return {{"onednn_f32", reject, run, [](const MaxPool::Params& p, const CallSite& site) {
-             return onednn::translated([&] { return prepare(p, site); });
-           }}};
+  const auto for_type = [](const char* name, DType real) {
+    KernelOf<MaxPool::Params> kernel{name, reject, run, [](const MaxPool::Params& p, const CallSite& site) {
+                                       return onednn::translated([&] { return prepare(p, site); });
+                                     }};
+    kernel.real = real;
+    return kernel;
+  };
+  return {for_type("onednn_f32", DType::float32), for_type("onednn_bf16", DType::bfloat16)};
 }
 
 }  // namespace d2deploy

@@ -4,14 +4,15 @@
 namespace d2deploy {
 
 /// Of a convolution with filters of one cell, one for each class, each row's own class alone:
-/// Y[r] = b[classes[r]] + sum over k of X[r, k] * W[classes[r], k]. Y is row-major, whatever X is.
+/// Y[r] = b[classes[r]] + sum over k of X[r, k] * W[classes[r], k]. Y is float32 and row-major,
+/// whatever X is.
 /// Internal: made by a pass, never written to a file.
 struct OwnClassConv {
   using Params = NoParams;
   static constexpr Signature signature{
       "OwnClassConv",
       "X: real (R, K, H, W) | classes: float32 (R) | W: float32 (C, K, 1, 1) filter of each class | b: float32 (C)",
-      "Y: real (R, 1, H, W)", LayoutRule::own, heavy};
+      "Y: float32 (R, 1, H, W)", LayoutRule::own, heavy};
 
   static Types infer(const Params&, const Inputs& in) { return {f32({in[0][0], 1, in[0][2], in[0][3]})}; }
 

@@ -15,8 +15,7 @@ struct PadImage {
       joined(inherited<Params, WindowParams>(kWindowFields),
              std::array{field<&Params::mode>("mode", Bound::any, "what is added: constant, reflect or edge"),
                         field<&Params::value>("value", Bound::any, "what is added with mode constant")});
-  static constexpr Signature signature{"PadImage", "X: float32 (N, C, H, W)", "Y: float32 (N, C, H2, W2)",
-                                       LayoutRule::any};
+  static constexpr Signature signature{"PadImage", "X: real (N, C, H, W)", "Y: real (N, C, H2, W2)", LayoutRule::any};
 
   enum class Mode { constant, reflect, edge };
   static Mode mode(const Params& p) {

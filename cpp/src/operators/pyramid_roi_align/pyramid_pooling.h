@@ -6,6 +6,7 @@
 namespace d2deploy {
 
 Prepared prepare_separable(const PyramidRoIAlign::Params& p, const CallSite& site);
-void run_separable(const PyramidRoIAlign::Params& p, const Call& call, PoolBin pool_bin);
+template <class T>
+void run_separable(const PyramidRoIAlign::Params& p, const Call& call, PoolBin<T> pool_bin);
 
 }  // namespace d2deploy

@@ -1,18 +1,27 @@
 #include "operators/relu/relu.h"
 
+#include "core/element_type.h"
 #include "core/threads.h"
 
 namespace d2deploy {
 
+namespace {
+
+void run(const NoParams&, const Call& call) {
+  with_real_type(call.input(0).dtype(), [&]<class T>(T) {
+    const T* x = call.in<T>(0);
+    T* y = call.out<T>(0);
+    parallel_for(call.input(0).size(), 1 << 15, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) y[i] = static_cast<float>(x[i]) < 0.0F ? T(0.0F) : x[i];
+    });
+  });
+}
+
+}  // namespace
+
 template <>
 Kernels<Relu> kernels<Relu, Backend::cpu>() {
-  return {{"loop_f32", accepts_all<Relu>, [](const NoParams&, const Call& call) {
-             const float* x = call.in<float>(0);
-             float* y = call.out<float>(0);
-             parallel_for(call.input(0).size(), 1 << 15, [&](std::int64_t begin, std::int64_t end) {
-               for (std::int64_t i = begin; i < end; ++i) y[i] = x[i] < 0.0f ? 0.0f : x[i];
-             });
-           }}};
+  return {{.name = "loop", .reject = accepts_all<Relu>, .run = run, .any_real = true}};
 }
 
 }  // namespace d2deploy

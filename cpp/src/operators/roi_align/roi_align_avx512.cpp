@@ -2,11 +2,25 @@
 
 namespace d2deploy {
 
+namespace {
+
+std::string reject(const RoIAlign::Params&, const CallSite& site) { return reject_avx512(site); }
+
+template <class T>
+void run(const RoIAlign::Params& p, const Call& call) {
+  run_separable<T>(p, call, pool_bin_channels_last_avx512);
+}
+
+}  // namespace
+
 template <>
 Kernels<RoIAlign> kernels<RoIAlign, Backend::avx512>() {
-  return {{"separable_f32_avx512", [](const RoIAlign::Params&, const CallSite& site) { return reject_avx512(site); },
-           [](const RoIAlign::Params& p, const Call& call) { run_separable(p, call, pool_bin_channels_last_avx512); },
-           prepare_separable}};
+  return {{"separable_f32_avx512", reject, run<float>, prepare_separable},
+          {.name = "separable_bf16_avx512",
+           .reject = reject,
+           .run = run<BFloat16>,
+           .prepare = prepare_separable,
+           .real = DType::bfloat16}};
 }
 
 }  // namespace d2deploy

@@ -5,29 +5,6 @@
 
 namespace d2deploy {
 
-FeatureMap feature_map(const Tensor& x, float scale) {
-  const Strides4 s = strides4(x.type());
-  return {x.data<float>(), x.dim(0), x.dim(1), x.dim(2), x.dim(3), s.n, s.c, s.h, s.w, scale};
-}
-
-void set_rois_and_output(RoiAlignJob& job, const Tensor& rois, Tensor& y) {
-  job.rois = rois.data<float>();
-  job.rows = rois.dim(0);
-  job.columns = rois.dim(1);
-  const Strides4 s = strides4(y.type());
-  job.y = y.data<float>();
-  job.y_stride_n = s.n;
-  job.y_stride_c = s.c;
-  job.y_stride_h = s.h;
-  job.y_stride_w = s.w;
-}
-
-void run_separable_portable(const RoiAlignJob& job, void* scratch) {
-  bool channels_last = job.y_stride_c == 1;
-  for (const FeatureMap& map : job.maps) channels_last = channels_last && map.stride_c == 1;
-  roi_align_separable(job, channels_last ? pool_bin_channels_last : pool_bin_any_layout, scratch);
-}
-
 Prepared prepare_separable(const RoiGrid& grid, std::int64_t rows, std::span<const TensorType> inputs) {
   std::int64_t height = 0, width = 0;
   for (const TensorType& t : inputs) {
@@ -51,11 +28,11 @@ std::string reject_avx512(const CallSite& site) {
 namespace {
 
 // `f` gets the job; it holds pointers into this frame.
-template <class F>
+template <class T, class F>
 void with_job(const RoIAlign::Params& p, const Call& call, const F& f) {
   if (call.output(0).size() == 0) return;
-  const FeatureMap map = feature_map(call.input(0), p.spatial_scale);
-  RoiAlignJob job{};
+  const FeatureMap<T> map = feature_map<T>(call.input(0), p.spatial_scale);
+  RoiAlignJob<T> job{};
   job.op = RoIAlign::signature.type;
   job.grid = p.grid();
   job.maps = {&map, 1};
@@ -69,19 +46,32 @@ Prepared prepare_separable(const RoIAlign::Params& p, const CallSite& site) {
   return prepare_separable(p.grid(), site.inputs[1].shape[0], site.inputs);
 }
 
-void run_separable(const RoIAlign::Params& p, const Call& call, PoolBin pool_bin) {
-  with_job(p, call, [&](const RoiAlignJob& job) { roi_align_separable(job, pool_bin, call.scratch); });
+template <class T>
+void run_separable(const RoIAlign::Params& p, const Call& call, PoolBin<T> pool_bin) {
+  with_job<T>(p, call, [&](const RoiAlignJob<T>& job) { roi_align_separable(job, pool_bin, call.scratch); });
 }
+template void run_separable(const RoIAlign::Params&, const Call&, PoolBin<float>);
+template void run_separable(const RoIAlign::Params&, const Call&, PoolBin<BFloat16>);
+
+namespace {
+
+template <class T>
+void run_portable(const RoIAlign::Params& p, const Call& call) {
+  with_job<T>(p, call, [&](const RoiAlignJob<T>& job) { run_separable_portable(job, call.scratch); });
+}
+
+}  // namespace
 
 template <>
 Kernels<RoIAlign> kernels<RoIAlign, Backend::cpu>() {
-  return {{"separable_f32", accepts_all<RoIAlign>,
-           [](const RoIAlign::Params& p, const Call& call) {
-             with_job(p, call, [&](const RoiAlignJob& job) { run_separable_portable(job, call.scratch); });
-           },
-           prepare_separable},
+  return {{.name = "separable_bf16",
+           .reject = accepts_all<RoIAlign>,
+           .run = run_portable<BFloat16>,
+           .prepare = prepare_separable,
+           .real = DType::bfloat16},
+          {"separable_f32", accepts_all<RoIAlign>, run_portable<float>, prepare_separable},
           {"direct_f32", accepts_all<RoIAlign>,
-           [](const RoIAlign::Params& p, const Call& call) { with_job(p, call, roi_align_direct); }}};
+           [](const RoIAlign::Params& p, const Call& call) { with_job<float>(p, call, roi_align_direct); }}};
 }
 
 }  // namespace d2deploy

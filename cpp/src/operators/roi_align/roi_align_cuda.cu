@@ -12,7 +12,7 @@ using namespace simt;
 constexpr unsigned kThreads = 256;
 
 struct Job {
-  FeatureMap map;
+  FeatureMap<float> map;
   RoiGrid grid;
   const float* rois;
   DeviceRows rows;
@@ -39,8 +39,8 @@ SIMT_KERNEL find_fault(Job job, DeviceFault* fault) {
 }
 
 // The mean of the samples of bin (ph, pw) in channel c.
-SIMT_DEVICE float pooled(const FeatureMap& map, const float* x, const RoiAxis& vertical, const RoiAxis& horizontal,
-                         std::int64_t ph, std::int64_t pw) {
+SIMT_DEVICE float pooled(const FeatureMap<float>& map, const float* x, const RoiAxis& vertical,
+                         const RoiAxis& horizontal, std::int64_t ph, std::int64_t pw) {
   const SampleLine &down = vertical.line, &across = horizontal.line;
   if (down.grid == 0 || across.grid == 0) return 0;
   const SampleRange rows = vertical.samples_near_map(ph), columns = horizontal.samples_near_map(pw);
@@ -62,7 +62,7 @@ SIMT_DEVICE float pooled(const FeatureMap& map, const float* x, const RoiAxis& v
 
 // A block takes one bin after the other, its threads the channels: neighbours read neighbours where these come last.
 SIMT_KERNEL roi_align(Job job) {
-  const FeatureMap& map = job.map;
+  const FeatureMap<float>& map = job.map;
   const std::int64_t bins = job.grid.pooled_h * job.grid.pooled_w, all = job.rows.count() * bins;
   for (std::int64_t bin = blockIdx.x; bin < all; bin += gridDim.x) {
     const std::int64_t row = bin / bins, ph = bin % bins / job.grid.pooled_w, pw = bin % job.grid.pooled_w;

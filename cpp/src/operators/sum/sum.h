@@ -6,7 +6,7 @@ namespace d2deploy {
 /// Y = the inputs added up, from the first to the last; all of one shape. Integers wrap around.
 struct Sum {
   using Params = NoParams;
-  static constexpr Signature signature{"Sum", "X*: float32|int32|int64 any", "Y: float32|int32|int64 any like X",
+  static constexpr Signature signature{"Sum", "X*: real|int32|int64 any", "Y: real|int32|int64 any like X",
                                        LayoutRule::follow, in_place};
 
   static Types infer(const Params&, const Inputs& in) {
