@@ -1,11 +1,12 @@
 # d2deploy_add_operators(<target> <op>:<Type>[:<struct>] | <family>/<op>:<Type>[:<struct>] ...)
 #
-# Registers the operators under cpp/src/operators and writes the registry's sources. The definition is a struct named as
-# the type, unless a third part tells its name. An operator has a folder <op> with <op>.h and <op>_cpu.cpp, and maybe
-# <op>_avx512.cpp, <op>_onednn.cpp, <op>_winograd.cpp, <op>_packed.cpp, <op>_cuda.cu. Operators that share kernels are a family: the definitions <op>.h stand in one folder,
-# <family>; its kernels are templates over the operator, <family>_<backend>_kernels<Op>() in <family>_<backend>.h,
-# which are instantiated here, and what is no template may stand in <family>_<backend>.cpp. tests/cases/<op>.cases must
-# exist. A folder that is not listed stops the configure step.
+# Registers the operators under cpp/src/operators and writes the registry's sources. The definition is a struct named
+# as the type, unless a third part tells its name. An operator has a folder <op> with <op>.h and <op>_cpu.cpp, and
+# maybe <op>_avx512.cpp, <op>_onednn.cpp, <op>_winograd.cpp, <op>_packed.cpp, <op>_cuda.cu. Operators that share
+# kernels are a family: the definitions <op>.h stand in one folder, <family>; its kernels are templates over the
+# operator, <family>_<backend>_kernels<Op>() in <family>_<backend>.h, which are instantiated here, and what is no
+# template may stand in <family>_<backend>.cpp. tests/cases/<op>.cases must exist. A folder that is not listed stops
+# the configure step.
 function(d2deploy_add_operators target)
   set(root "${CMAKE_CURRENT_SOURCE_DIR}")
   set(generated "${CMAKE_CURRENT_BINARY_DIR}/registry")
