@@ -1,0 +1,1 @@
+"""What scripts/bench.py consists of: models, engines, their processes, measuring, the report."""
