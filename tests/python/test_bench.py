@@ -33,7 +33,7 @@ FACTS: dict[str, Any] = {
     "versions": {"numpy": "2.0"},
 }
 BOXES = np.array([[0, 0, 10, 10], [20, 20, 40, 40], [5, 5, 9, 9]], np.float32)
-FOUND: Arrays = {
+FOUND: dict[str, Any] = {
     "bbox_nms": BOXES,
     "score_nms": np.array([0.9, 0.8, 0.7], np.float32),
     "class_nms": np.array([1, 2, 1], np.float32),
