@@ -11,6 +11,7 @@
 #include "arrays.h"
 #include "d2deploy/detector.h"
 #include "images.h"
+#include "warnings.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -57,8 +58,15 @@ void load(Detector* self, const std::filesystem::path& predict_net, const std::f
   options.row_order = static_cast<RowOrder>(chosen("order", order, kRowOrders));
   options.sem_seg = sem_seg;
   options.keypoint_maps = keypoint_heatmaps;
-  const nb::gil_scoped_release released;
-  new (self) Detector(Detector::load(predict_net, init_net, options));
+  const PrecisionWarning warning;
+  options.model.log = warning.log();
+  std::optional<Detector> detector;
+  {
+    const nb::gil_scoped_release released;
+    detector = Detector::load(predict_net, init_net, options);
+  }
+  warning.raise();
+  new (self) Detector(std::move(*detector));
 }
 
 // ---- Predictions -----------------------------------------------------------------------------------
@@ -221,7 +229,7 @@ Args:
     predict_net: path of `model.pb`.
     init_net: path of `model_init.pb`.
     device: as `Model` has it, like `precision`.
-    precision: "float32", "bfloat16".
+    precision: as `Model` has it.
     threads: threads of one prediction; 0: as many as the process may use.
     input_format: channels that the model takes, "BGR", "RGB", "L", "as is"; None: what the file says.
     min_size: the shorter side that images are resized to, 0: none; None: what the file says, or 800.

@@ -9,6 +9,7 @@
 #include "detector.h"
 #include "errors.h"
 #include "resize.h"
+#include "warnings.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -84,8 +85,15 @@ void load(SessionPool* self, const std::filesystem::path& predict_net, const std
   options.engine = engine;
   options.max_tensor_bytes = max_tensor_bytes;
   options.optimize = optimize;
-  const nb::gil_scoped_release released;
-  new (self) SessionPool(Model::load(predict_net, init_net, options));
+  const PrecisionWarning warning;
+  options.log = warning.log();
+  std::shared_ptr<const Model> model;
+  {
+    const nb::gil_scoped_release released;
+    model = Model::load(predict_net, init_net, options);
+  }
+  warning.raise();
+  new (self) SessionPool(model);
 }
 
 nb::list list_of(const std::vector<std::string>& names) {
@@ -104,7 +112,8 @@ Args:
     predict_net: path of `model.pb`.
     init_net: path of `model_init.pb`.
     device: "cpu".
-    precision: "float32", or "bfloat16" for the heavy operators, which is slow so far.
+    precision: "float32", or "bfloat16" for the heavy operators. A CPU that has neither AVX512-BF16 nor AMX
+        runs float32 all the same, and warns.
     threads: threads of one run; 0: as many as the process may use.
     engine: "native", or "caffe2": the real Caffe2, where scripts/build_caffe2_engine has built it.
     max_tensor_bytes: no tensor may be larger, nor the memory of a run 16 times this.

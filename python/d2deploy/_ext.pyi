@@ -34,7 +34,8 @@ class Model:
             predict_net: path of `model.pb`.
             init_net: path of `model_init.pb`.
             device: "cpu".
-            precision: "float32", or "bfloat16" for the heavy operators, which is slow so far.
+            precision: "float32", or "bfloat16" for the heavy operators. A CPU that has neither AVX512-BF16 nor AMX
+                runs float32 all the same, and warns.
             threads: threads of one run; 0: as many as the process may use.
             engine: "native", or "caffe2": the real Caffe2, where scripts/build_caffe2_engine has built it.
             max_tensor_bytes: no tensor may be larger, nor the memory of a run 16 times this.
@@ -131,7 +132,7 @@ class Detector:
             predict_net: path of `model.pb`.
             init_net: path of `model_init.pb`.
             device: as `Model` has it, like `precision`.
-            precision: "float32", "bfloat16".
+            precision: as `Model` has it.
             threads: threads of one prediction; 0: as many as the process may use.
             input_format: channels that the model takes, "BGR", "RGB", "L", "as is"; None: what the file says.
             min_size: the shorter side that images are resized to, 0: none; None: what the file says, or 800.
