@@ -21,13 +21,6 @@ if(D2DEPLOY_PROGRAM)
   d2deploy_need(glog libgoogle-glog-dev)
 endif()
 
-if(D2DEPLOY_OPENMP)
-  find_package(OpenMP QUIET COMPONENTS CXX)
-  if(NOT OpenMP_CXX_FOUND)
-    message(WARNING "OpenMP was not found: everything runs on one thread")
-  endif()
-endif()
-
 if(D2DEPLOY_TESTS)
   find_package(GTest QUIET)
   d2deploy_need(GTest libgtest-dev)
@@ -51,6 +44,17 @@ if(D2DEPLOY_ONEDNN)
                         "to use the portable kernels alone")
   endif()
   message(STATUS "oneDNN ${dnnl_VERSION}: ${dnnl_DIR}")
+endif()
+
+# Loops run on threads of our own, but where oneDNN is: on its OpenMP. Threads of two kinds would wait for the same CPUs,
+# each spinning.
+find_package(Threads REQUIRED)
+if(D2DEPLOY_ONEDNN)
+  find_package(OpenMP QUIET COMPONENTS CXX)
+  if(NOT OpenMP_CXX_FOUND)
+    message(FATAL_ERROR "oneDNN runs on OpenMP, which was not found beside ${CMAKE_CXX_COMPILER}. Either: install it (with g++: "
+                        "libgomp-12-dev or its like), or: -DD2DEPLOY_ONEDNN=OFF to use the portable kernels alone")
+  endif()
 endif()
 
 # The Python module is built where its tools are there, unless somebody decides otherwise.

@@ -39,10 +39,11 @@ int chosen(const char* option, const std::string& name, const std::array<Choice,
 constexpr std::array<Choice, 2> kRowOrders{
     {{"score", static_cast<int>(RowOrder::score)}, {"file", static_cast<int>(RowOrder::file)}}};
 constexpr std::array<Choice, 2> kPads{{{"mean", 0}, {"zero", 1}}};
+constexpr std::array<Choice, 2> kModes{{{"latency", 0}, {"throughput", 1}}};
 constexpr std::array<Choice, 2> kScales{{{"detectron2", 0}, {"caffe2", 1}}};
 
 void load(Detector* self, const std::filesystem::path& predict_net, const std::filesystem::path& init_net,
-          const std::string& device, const std::string& precision, int threads,
+          const std::string& device, const std::string& precision, int threads, const std::string& mode,
           const std::optional<std::string>& input_format, std::optional<std::int64_t> min_size,
           std::optional<std::int64_t> max_size, const std::string& pad, const std::string& im_info,
           const std::string& order, bool sem_seg, bool keypoint_heatmaps) {
@@ -50,6 +51,7 @@ void load(Detector* self, const std::filesystem::path& predict_net, const std::f
   options.model.device = device;
   options.model.precision = precision;
   options.model.threads = threads;
+  options.mode = static_cast<Mode>(chosen("mode", mode, kModes));
   if (input_format) options.order = channel_order("input_format", *input_format);
   options.min_size = min_size;
   options.max_size = max_size;
@@ -230,7 +232,9 @@ Args:
     init_net: path of `model_init.pb`.
     device: as `Model` has it, like `precision`.
     precision: as `Model` has it.
-    threads: threads of one prediction; 0: as many as the process may use.
+    threads: threads of one prediction, in mode "throughput" of all; 0: as many as the process may use.
+    mode: "latency": a prediction has all threads; "throughput": one, for many predictions at the same time (see
+        `streams`), which together need less time.
     input_format: channels that the model takes, "BGR", "RGB", "L", "as is"; None: what the file says.
     min_size: the shorter side that images are resized to, 0: none; None: what the file says, or 800.
     max_size: what a side may be at most; None: what the file says, or 1333.
@@ -277,12 +281,13 @@ Args:
       kResultDoc;
   nb::class_<Detector>(module, "Detector", kDetectorDoc)
       .def("__init__", load, "predict_net"_a, "init_net"_a, nb::kw_only(), "device"_a = "cpu",
-           "precision"_a = "float32", "threads"_a = 0, "input_format"_a.none() = nb::none(),
+           "precision"_a = "float32", "threads"_a = 0, "mode"_a = "latency", "input_format"_a.none() = nb::none(),
            "min_size"_a.none() = nb::none(), "max_size"_a.none() = nb::none(), "pad"_a = "mean",
            "im_info"_a = "detectron2", "order"_a = "score", "sem_seg"_a = false, "keypoint_heatmaps"_a = false,
            nb::sig("def __init__(self, predict_net: str | os.PathLike[str], init_net: str | os.PathLike[str], *, "
-                   "device: str = 'cpu', precision: str = 'float32', threads: int = 0, input_format: str | None = "
-                   "None, min_size: int | None = None, max_size: int | None = None, pad: str = 'mean', im_info: str = "
+                   "device: str = 'cpu', precision: str = 'float32', threads: int = 0, mode: str = 'latency', "
+                   "input_format: str | None = None, min_size: int | None = None, max_size: int | None = None, pad: "
+                   "str = 'mean', im_info: str = "
                    "'detectron2', order: str = 'score', sem_seg: bool = False, keypoint_heatmaps: bool = False) -> "
                    "None"),
            kInitDoc)
@@ -295,6 +300,8 @@ Args:
       .def_prop_ro(
           "class_names", [](const Detector& self) { return names_of(self.class_names()); },
           nb::sig("def class_names(self) -> list[str]"), "Empty where the file does not tell them.")
+      .def_prop_ro("streams", &Detector::streams, nb::sig("def streams(self) -> int"),
+                   "Predictions that should run at the same time, each in a thread of Python: 1 in mode latency.")
       .def_prop_ro(
           "stuff_class_names", [](const Detector& self) { return names_of(self.stuff_class_names()); },
           nb::sig("def stuff_class_names(self) -> list[str]"), "Likewise, of a panoptic model.")

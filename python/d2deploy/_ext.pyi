@@ -116,6 +116,7 @@ class Detector:
         device: str = "cpu",
         precision: str = "float32",
         threads: int = 0,
+        mode: str = "latency",
         input_format: str | None = None,
         min_size: int | None = None,
         max_size: int | None = None,
@@ -133,7 +134,9 @@ class Detector:
             init_net: path of `model_init.pb`.
             device: as `Model` has it, like `precision`.
             precision: as `Model` has it.
-            threads: threads of one prediction; 0: as many as the process may use.
+            threads: threads of one prediction, in mode "throughput" of all; 0: as many as the process may use.
+            mode: "latency": a prediction has all threads; "throughput": one, for many predictions at the same time (see
+                `streams`), which together need less time.
             input_format: channels that the model takes, "BGR", "RGB", "L", "as is"; None: what the file says.
             min_size: the shorter side that images are resized to, 0: none; None: what the file says, or 800.
             max_size: what a side may be at most; None: what the file says, or 1333.
@@ -160,6 +163,12 @@ class Detector:
     @property
     def class_names(self) -> list[str]:
         """Empty where the file does not tell them."""
+
+    @property
+    def streams(self) -> int:
+        """
+        Predictions that should run at the same time, each in a thread of Python: 1 in mode latency.
+        """
 
     @property
     def stuff_class_names(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from collections.abc import Callable
@@ -84,6 +85,38 @@ def detect(program: Program, example: Path) -> Program:
 
 def arrays(folder: Path) -> dict[str, npt.NDArray[np.float32]]:
     return {file.stem: np.load(file) for file in folder.glob("*.npy")}
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ({}, {"GOMP_SPINCOUNT": "1000"}),
+        ({"GOMP_SPINCOUNT": "7"}, {"GOMP_SPINCOUNT": "7"}),
+        ({"OMP_WAIT_POLICY": "active"}, {"OMP_WAIT_POLICY": "active"}),
+    ],
+)
+def test_threads_spin_briefly_unless_the_user_says_otherwise(
+    tmp_path: Path, given: dict[str, str], wanted: dict[str, str]
+) -> None:
+    """OpenMP reads its environment before main. The program waits for its image, so that the environment that it was
+    started with can be read."""
+    path = find_program("caffe2_mask_rcnn")
+    if b"GOMP_parallel" not in path.read_bytes():
+        pytest.skip("built without OpenMP")
+    image = tmp_path / "image.png"
+    os.mkfifo(image)
+    names = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    environment = {name: value for name, value in os.environ.items() if name not in names} | given
+    command = [str(path), "--predict_net=none", "--init_net=none", f"--input={image}"]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        with image.open("wb"):  # once it reads, it is what it stays
+            words = Path(f"/proc/{process.pid}/environ").read_bytes().decode(errors="replace").split("\0")
+        assert process.stderr is not None
+        error = process.stderr.read()
+    found = dict(word.split("=", 1) for word in words if "=" in word)
+    assert {name: found[name] for name in names if name in found} == wanted
+    assert error.startswith("caffe2_mask_rcnn: "), "its name and arguments are the same"
+    assert "image.png" in error
 
 
 def test_finds_what_caffe2_finds(detect: Program) -> None:

@@ -53,6 +53,20 @@ def test_help_names_all_commands_and_exit_codes() -> None:
         assert word in run.stdout
 
 
+@pytest.mark.parametrize(
+    ("policy", "count", "wanted"), [(None, None, "1000"), (None, "7", "7"), ("active", None, None)]
+)
+def test_threads_spin_briefly_unless_the_user_says_otherwise(
+    policy: str | None, count: str | None, wanted: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("OMP_WAIT_POLICY", policy), ("GOMP_SPINCOUNT", count)):
+        monkeypatch.setenv(name, value or "")  # so that it is as before afterwards
+        if value is None:
+            monkeypatch.delenv(name)
+    assert cli.main(["no-such-command"]) == 1
+    assert os.environ.get("GOMP_SPINCOUNT") == wanted
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_of_a_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
@@ -313,6 +327,16 @@ def test_benchmark(command: Command, example: Path) -> None:
     assert 90 < sum(shares) <= 100.5  # ten types at most are shown
     assert re.search(r"^ +[\d.]+ +[\d.]+ % +[\d.]+ +\d+ +Conv", of_types, re.MULTILINE)
     assert len(of_operators.splitlines()) == 1 + 10
+
+
+def test_benchmark_of_throughput(command: Command, example: Path) -> None:
+    arguments = ["benchmark", example, "--input", example / "input.png", "--runs", 7, "--operators", 0]
+    code, out, error = command(*arguments, *SMALL, "--threads", 3, "--mode", "throughput")
+    assert (code, error) == (0, "")
+    assert re.search(r"^throughput +[\d.]+ pictures/s, 3 at a time$", out, re.MULTILINE), out
+    code, out, error = command(*arguments, *SMALL, "--mode", "fast")
+    assert code == 1
+    assert "'fast'" in error
 
 
 def test_benchmark_of_as_many_operators_as_are_wanted(command: Command, example: Path) -> None:

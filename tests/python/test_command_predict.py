@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +16,11 @@ from conftest import ROOT, Command, Conversion
 from PIL import Image
 from pycocotools import mask as rle_code
 
+from d2deploy import errors
 from d2deploy.cli import drawing
 from d2deploy.cli.class_counts import class_counts
-from d2deploy.cli.pictures import find_sources, read_ahead
+from d2deploy.cli.pictures import Frame, find_sources, read_ahead
+from d2deploy.cli.streams import predict_in_order
 from d2deploy.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -101,6 +105,82 @@ def test_what_cannot_be_read_does_not_stop_the_others(
     assert "error: 2 of 4 pictures could not be read" in error
     assert out.count(f"{whole}: ") == 2
     assert {result["image_id"] for result in json.loads((tmp_path / "x.json").read_text())} == {2, 4}
+
+
+def test_throughput_finds_the_same_in_the_same_order(command: Command, example: Path, tmp_path: Path) -> None:
+    """Pictures of different sizes, so that the next one is often done before."""
+    pictures = tmp_path / "in"
+    pictures.mkdir()
+    whole = Image.fromarray(pixels(example / "input.png"))
+    for i in range(7):
+        whole.resize((256 - 20 * i, 192 - 15 * i)).save(pictures / f"{i}.png")
+    (pictures / "3.png").write_bytes(b"no picture")
+    results = []
+    for mode, threads in (("latency", 1), ("throughput", 3)):
+        file = tmp_path / f"{mode}.json"
+        arguments = ["--threads", threads, "--min-size", 0, "--threshold", 0.1, "--json", file, "--mode", mode]
+        code, out, error = command("predict", example, pictures, *arguments)
+        assert code == 1
+        assert "error: 1 of 7 pictures could not be read" in error
+        told = re.findall(r"(\d)\.png: ", out)
+        assert told == ["0", "1", "2", "4", "5", "6"]
+        results.append(json.loads(file.read_text()))
+    assert results[0] == results[1]
+    assert len({result["image_id"] for result in results[0]}) > 1
+
+
+class Uneven:
+    """Stands for a Detector: later pictures are done earlier, and one cannot be predicted."""
+
+    def __init__(self, streams: int) -> None:
+        self.streams, self.running, self.most = streams, 0, 0
+        self.lock = threading.Lock()
+
+    def predict(self, image: Array, _: str) -> dict[str, Any]:
+        with self.lock:
+            self.running += 1
+            self.most = max(self.most, self.running)
+        time.sleep(0.001 * (5 - image.shape[0] % 5))
+        with self.lock:
+            self.running -= 1
+        if image.shape[0] == 4:
+            raise errors.DeviceError("out of memory")
+        return {"height": image.shape[0]}
+
+
+@pytest.mark.parametrize("streams", [1, 3])
+def test_frames_come_in_order_whatever_becomes_of_them(streams: int) -> None:
+    taken = []
+
+    def frames() -> Iterator[Frame]:
+        for i in range(1, 12):
+            taken.append(i)
+            yield Frame(f"frame {i}", Path(), "", None if i == 2 else np.zeros((i, 1, 3), np.uint8), "", 0)
+
+    detector, found = Uneven(streams), []
+    for frame, result, _ in predict_in_order(detector, frames()):  # type: ignore[arg-type]
+        assert len(taken) - len(found) <= 2 * streams, "memory has a bound"
+        found.append((frame.name, str(result) if isinstance(result, errors.Error) else result))
+    wanted: list[tuple[str, Any]] = [(f"frame {i}", {"height": i}) for i in range(1, 12)]
+    wanted[1] = ("frame 2", None)
+    wanted[3] = ("frame 4", "frame 4: out of memory")
+    assert found == wanted
+    assert detector.most == streams
+
+
+def test_what_cannot_be_predicted_does_not_stop_the_others(
+    command: Command, example: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_ext, "Detector", lambda *_, **__: Uneven(2))
+    monkeypatch.setattr("d2deploy.cli.predict._summary", lambda found, _: f"{found['height']} rows")
+    monkeypatch.setattr(Uneven, "class_names", [], raising=False)
+    for i in (3, 4, 5):
+        Image.fromarray(np.zeros((i, 8, 3), np.uint8)).save(tmp_path / f"{i}.png")
+    code, out, error = command("predict", example, tmp_path, "--mode", "throughput")
+    assert code == 3
+    assert "4.png: out of memory" in error
+    assert "error: 1 of 3 pictures could not be predicted" in error
+    assert re.findall(r"\d rows", out) == ["3 rows", "5 rows"]
 
 
 def test_class_names(command: Command, folder: Path, example: Path) -> None:

@@ -52,8 +52,14 @@ enum class RowOrder : std::uint8_t {
   file,   ///< as the net gives them, which may be class by class: Caffe2's
 };
 
+enum class Mode : std::uint8_t {
+  latency,     ///< a prediction has all threads: the soonest answer
+  throughput,  ///< a prediction has one thread, and many run at the same time: the most pictures per second
+};
+
 struct DetectorOptions {
   ModelOptions model;
+  Mode mode = Mode::latency;
   // What the file says, unless it is given here.
   std::optional<ChannelOrder> order;
   std::optional<std::int64_t> min_size, max_size;
@@ -83,12 +89,16 @@ class Detector {
   const std::vector<std::string>& class_names() const;        ///< empty where the file does not tell them
   const std::vector<std::string>& stuff_class_names() const;  ///< likewise, of a panoptic model
   const Model& model() const;
+  /// Calls of predict that should run at the same time: 1, in mode throughput as many as there are threads. Each has
+  /// working memory of its own.
+  int streams() const;
 
   /// Resizes the image as the model wants it and predicts. Channels are brought into the model's order: gray images
   /// serve models of three channels, and those of three channels gray models (luminance, as Pillow's mode L).
   /// Throws InvalidArgument: an empty image, or one of other channels; InvalidModel: outputs that do not agree.
   Prediction predict(const ImageView& image) const;
-  /// One prediction for each image. *Law*: each is what the image alone gets.
+  /// One prediction for each image, in mode throughput several at the same time. *Law*: each is what the image alone
+  /// gets. An error of one is thrown once those that had begun are done.
   std::vector<Prediction> predict(std::span<const ImageView> images) const;
   /// Of an image that is resized already, with the model's channels in its order.
   /// Args: `image` (C, H, W) float32 or uint8, row-major, 0 to 255; `wanted` size that predictions are for.

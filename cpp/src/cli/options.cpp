@@ -93,6 +93,8 @@ More
 Environment
   D2DEPLOY_KERNELS         kernels to use, as Conv=direct_f32, instead of the best that takes the call
   D2DEPLOY_CAFFE2_LIBRARY  the library of engine caffe2
+  GOMP_SPINCOUNT           how long threads spin before they sleep (default: 1000, some microseconds; OMP_WAIT_POLICY
+                           goes before it): on machines that do nothing else, more may be a little faster
 
 Exit codes
   0  all went well

@@ -1,17 +1,22 @@
 #include "core/threads.h"
 
-#include <pthread.h>
 #include <sched.h>
 
+#include <algorithm>
 #include <cmath>
+#include <memory>
 #include <thread>
+#include <utility>
 #include <vector>
 #ifdef _OPENMP
+#include <pthread.h>
+
 #include <omp.h>
 #endif
 
 #include "core/cgroup.h"
 #include "core/check.h"
+#include "core/thread_pool.h"
 
 namespace d2deploy {
 
@@ -28,12 +33,24 @@ int affinity() {
   return static_cast<int>(std::thread::hardware_concurrency());
 }
 
+}  // namespace
+
+int available_threads(const std::string& root) {
+  double threads = affinity();
+  if (const auto quota = cpu_quota(root)) threads = std::min(threads, std::ceil(*quota));
+  return std::max(1, static_cast<int>(threads));
+}
+
 #ifdef _OPENMP
 
+// Where oneDNN runs on OpenMP our loops do too: two kinds of threads would wait for the same CPUs, each spinning.
+//
 // GCC's OpenMP keeps the team of a thread for its next loop. A child process has none of these threads, but is not
 // told: its first loop would wait for them for ever. So the team is let go before a fork, and both processes make new
 // ones. This is the one place where something is remembered outside of objects, since the system announces a fork to
 // functions without arguments.
+namespace {
+
 enum class Team {
   none,
   kept,
@@ -49,29 +66,34 @@ void in_child() {
   if (team == Team::kept) team = Team::lost;
 }
 
-#endif
-
-}  // namespace
-
-int available_threads(const std::string& root) {
-  double threads = affinity();
-  if (const auto quota = cpu_quota(root)) threads = std::min(threads, std::ceil(*quota));
-  return std::max(1, static_cast<int>(threads));
-}
-
-#ifdef _OPENMP
-
-int thread_count() { return omp_get_max_threads(); }
-
+// To be called where this thread is about to run a loop on several.
 void expect_team() {
-  check<DeviceError>(team != Team::lost,
-                     "this process was forked inside of a loop on several threads, which it does not have; start it "
-                     "anew instead (spawn), or load the model with threads = 1");
+  check<DeviceError>(team != Team::lost, kForkedInside);
   static const bool announced = [] {
     check<DeviceError>(pthread_atfork(before_fork, nullptr, in_child) == 0, "out of memory: forks are not announced");
     return true;
   }();
   if (announced) team = Team::kept;
+}
+
+}  // namespace
+
+int thread_count() { return omp_get_max_threads(); }
+bool inside_loop() { return omp_in_parallel() != 0; }
+
+void for_each_part(std::uint32_t parts, const std::function<void(std::uint32_t)>& part) {
+  expect_team();
+  std::exception_ptr error;
+#pragma omp parallel for schedule(dynamic)
+  for (std::uint32_t p = 0; p < parts; ++p) {
+    try {
+      part(p);
+    } catch (...) {
+#pragma omp critical
+      error = std::current_exception();
+    }
+  }
+  if (error) std::rethrow_exception(error);
 }
 
 ThreadScope::ThreadScope(int threads) : before_(thread_count()) {
@@ -84,10 +106,61 @@ ThreadScope::~ThreadScope() { omp_set_num_threads(before_); }
 
 #else
 
-int thread_count() { return 1; }
-void expect_team() {}
-ThreadScope::ThreadScope(int /*threads*/) {}
-ThreadScope::~ThreadScope() = default;
+namespace {
+
+// What belongs to a thread of a caller.
+struct Caller {
+  int threads = 0;  // 0: nobody said
+  bool inside = false;
+  std::unique_ptr<ThreadPool> pool;
+};
+thread_local Caller caller;
+
+ThreadPool& pool() {
+  // A child process has the memory of its parent's pool, but not its threads.
+  if (!caller.pool || !caller.pool->is_of_this_process()) caller.pool = std::make_unique<ThreadPool>();
+  return *caller.pool;
+}
+
+// While one of the parts runs.
+class Inside {
+ public:
+  Inside() : before_(std::exchange(caller.inside, true)) {}
+  ~Inside() { caller.inside = before_; }
+  Inside(const Inside&) = delete;
+  Inside& operator=(const Inside&) = delete;
+
+ private:
+  bool before_;
+};
+
+}  // namespace
+
+bool inside_loop() { return caller.inside; }
+
+int thread_count() {
+  if (caller.inside) return 1;
+  if (caller.threads == 0) caller.threads = available_threads();
+  return caller.threads;
+}
+
+void for_each_part(std::uint32_t parts, const std::function<void(std::uint32_t)>& part) {
+  const int threads = static_cast<int>(std::min<std::uint32_t>(static_cast<std::uint32_t>(thread_count()), parts));
+  if (threads > 1) {
+    pool().run(threads, parts, [&part](std::uint32_t p) {
+      const Inside inside;
+      part(p);
+    });
+  } else {
+    for (std::uint32_t p = 0; p < parts; ++p) part(p);
+  }
+}
+
+ThreadScope::ThreadScope(int threads) : before_(caller.threads) {
+  if (threads > 0) caller.threads = threads;
+}
+
+ThreadScope::~ThreadScope() { caller.threads = before_; }
 
 #endif
 

@@ -2,7 +2,7 @@
 #pragma once
 #include <algorithm>
 #include <cstdint>
-#include <exception>
+#include <functional>
 #include <string>
 
 namespace d2deploy {
@@ -14,12 +14,16 @@ int available_threads(const std::string& root = "/");
 /// Threads that parallel_for uses when called from this thread.
 int thread_count();
 
-/// To be called where this thread is about to run a loop on several. Throws DeviceError where it cannot: in a child
-/// process that was forked while this thread was inside of such a loop.
-void expect_team();
+/// Whether the calling thread is inside of a part of a loop: loops in there run on it alone.
+bool inside_loop();
 
-/// Sets the calling thread's thread count (0: leave it) and restores the old one at the end. OpenMP loops inside of
-/// oneDNN obey it too. Throws as expect_team.
+/// Calls part(0) to part(parts - 1), each once, on as many threads as thread_count() says. An exception of one part is
+/// rethrown once all are done. Throws DeviceError where the threads are missing: in a child process that was forked
+/// inside of a loop.
+void for_each_part(std::uint32_t parts, const std::function<void(std::uint32_t)>& part);
+
+/// Sets the calling thread's thread count (0: leave it) and restores the old one at the end. Loops inside of oneDNN
+/// obey it too.
 class ThreadScope {
  public:
   explicit ThreadScope(int threads);
@@ -44,22 +48,8 @@ void parallel_for(std::int64_t count, std::int64_t grain, const Body& body) {
     body(std::int64_t{0}, count);
     return;
   }
-  expect_team();
-  std::exception_ptr error;
-#ifdef _OPENMP
-#pragma omp parallel for schedule(dynamic)
-#endif
-  for (std::int64_t p = 0; p < parts; ++p) {
-    try {
-      body(count * p / parts, count * (p + 1) / parts);
-    } catch (...) {
-#ifdef _OPENMP
-#pragma omp critical
-#endif
-      error = std::current_exception();
-    }
-  }
-  if (error) std::rethrow_exception(error);
+  const auto part = [&](std::uint32_t p) { body(count * p / parts, count * (p + 1) / parts); };
+  for_each_part(static_cast<std::uint32_t>(parts), std::ref(part));  // a reference: nothing is allocated
 }
 
 }  // namespace d2deploy

@@ -2,6 +2,7 @@
 #include "d2deploy/detector.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "core/check.h"
 #include "core/threads.h"
@@ -26,8 +27,9 @@ Tensors inputs_of(const Model& model, const FedImage& fed) {
 }  // namespace
 
 struct Detector::Impl {
-  Impl(const std::shared_ptr<const Model>& model, const DetectorOptions& given)
+  Impl(const std::shared_ptr<const Model>& model, const DetectorOptions& given, int at_a_time)
       : options(given),
+        streams(at_a_time),
         input(input_rule_of(model->info(), options)),
         outputs(*model),
         class_names(argument(model->info().arguments, "class_names", Names())),
@@ -40,6 +42,7 @@ struct Detector::Impl {
   }
 
   DetectorOptions options;
+  int streams;
   InputRule input;
   OutputRule outputs;
   Names class_names, stuff_class_names;
@@ -55,9 +58,14 @@ Detector Detector::load(const std::filesystem::path& predict_net, const std::fil
   return guarded([&] {
     ModelOptions model_options = options.model;
     model_options.own_class_masks = true;  // a prediction has no others
+    int streams = 1;
+    if (options.mode == Mode::throughput && model_options.threads >= 0) {  // Model refuses other numbers
+      streams = model_options.threads == 0 ? available_threads() : model_options.threads;
+      model_options.threads = 1;
+    }
     const auto model = Model::load(predict_net, init_net, model_options);
     return with_context([&] { return predict_net.string(); },
-                        [&] { return Detector(std::make_unique<Impl>(model, options)); });
+                        [&] { return Detector(std::make_unique<Impl>(model, options, streams)); });
   });
 }
 
@@ -70,6 +78,7 @@ const InputRule& Detector::input() const { return impl_->input; }
 const std::vector<std::string>& Detector::class_names() const { return impl_->class_names; }
 const std::vector<std::string>& Detector::stuff_class_names() const { return impl_->stuff_class_names; }
 const Model& Detector::model() const { return impl_->sessions.model(); }
+int Detector::streams() const { return impl_->streams; }
 
 Prediction Detector::predict(const ImageView& image) const {
   return guarded([&] {
@@ -81,9 +90,16 @@ Prediction Detector::predict(const ImageView& image) const {
 
 std::vector<Prediction> Detector::predict(std::span<const ImageView> images) const {
   return guarded([&] {
-    std::vector<Prediction> predictions;
-    for (std::size_t i = 0; i < images.size(); ++i)
-      predictions.push_back(with_context([&] { return join("image ", i); }, [&] { return predict(images[i]); }));
+    std::vector<Prediction> predictions(images.size());
+    const auto predict_one = [&](std::size_t i) {
+      predictions[i] = with_context([&] { return join("image ", i); }, [&] { return predict(images[i]); });
+    };
+    if (impl_->streams == 1) {
+      for (std::size_t i = 0; i < images.size(); ++i) predict_one(i);
+    } else {
+      const ThreadScope threads(impl_->streams);
+      for_each_part(static_cast<std::uint32_t>(images.size()), std::ref(predict_one));
+    }
     return predictions;
   });
 }

@@ -7,13 +7,15 @@ import resource
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from d2deploy.cli.sample import net_inputs_of, read_sample
 from d2deploy.cli.shared import (
     Commands,
     add_command,
+    add_mode,
     add_model,
     add_picture_rule,
     add_runtime,
@@ -22,9 +24,16 @@ from d2deploy.cli.shared import (
 )
 from d2deploy.errors import InvalidArgument
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from d2deploy.runtime import Detector
+
 DESCRIPTION = """\
 Measures how long a model takes: loading, whole predictions (from a picture to detections), the net alone, and each of
 its operators, in runs of their own. Runs that are not counted come first. Peak memory is that of the whole process.
+In mode throughput predictions are made as many at a time as there are threads.
 """
 
 
@@ -48,6 +57,7 @@ def add_to(commands: Commands) -> None:
     )
     add_picture_rule(parser)
     add_runtime(parser)
+    add_mode(parser)
     parser.set_defaults(run=run)
 
 
@@ -58,9 +68,9 @@ def run(args: argparse.Namespace) -> int:
         raise InvalidArgument(f"--operators is {args.operators}, must be at least 0")
     image = read_sample(args.input)
     start = time.perf_counter()
-    detector = load_detector(args)
+    detector = load_detector(args, args.mode)
     loading = time.perf_counter() - start
-    whole = _seconds(lambda: detector.predict(image, "RGB"), args.runs)
+    whole, rate = _predictions(detector, image, args.runs)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in KiB; before the net is loaded a second time
     from d2deploy.runtime import load
 
@@ -72,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"load         {loading * 1000:10.1f} ms")
     for name, seconds in (("prediction", whole), ("net alone", net)):
         print(f"{name:<13}{_median(seconds):10.1f} ms median, {_p90(seconds):.1f} ms p90, {args.runs} runs")
-    print(f"throughput   {len(whole) / sum(whole):10.2f} pictures/s")
+    print(f"throughput   {rate:10.2f} pictures/s, {detector.streams} at a time")
     print(f"peak memory  {peak / 1024:10.1f} MiB")
     if args.operators:
         print_operators(model.profile(inputs, args.runs), args.operators)
@@ -130,6 +140,22 @@ def _seconds(work: Callable[[], object], runs: int) -> list[float]:
         work()
         seconds.append(time.perf_counter() - start)
     return seconds
+
+
+def _predictions(detector: Detector, image: NDArray[np.uint8], runs: int) -> tuple[list[float], float]:
+    """Seconds of each of `runs` predictions, and how many are made per second."""
+
+    def timed(_: int) -> float:
+        start = time.perf_counter()
+        detector.predict(image, "RGB")
+        return time.perf_counter() - start
+
+    streams = detector.streams
+    with ThreadPoolExecutor(streams) as pool:
+        list(pool.map(timed, range(streams * min(runs, 3))))
+        start = time.perf_counter()
+        seconds = list(pool.map(timed, range(runs)))
+        return seconds, runs / (time.perf_counter() - start)
 
 
 def _median(seconds: list[float]) -> float:

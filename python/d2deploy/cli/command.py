@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,11 @@ def parser() -> Parser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code; errors go to stderr."""
+
+    # Read by GCC's OpenMP when it is loaded: threads that wait spin for microseconds, not milliseconds, in which they
+    # would take the CPUs from those they wait for where other processes want these too.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
     def run() -> int:
         args = parser().parse_args(arguments)

@@ -7,14 +7,25 @@ import json
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from d2deploy.cli.pictures import Frame, Source, find_sources, read_ahead
-from d2deploy.cli.shared import Commands, add_command, add_model, add_picture_rule, add_runtime, load_detector, needs
-from d2deploy.errors import InvalidArgument
+from d2deploy.cli.shared import (
+    Commands,
+    add_command,
+    add_mode,
+    add_model,
+    add_picture_rule,
+    add_runtime,
+    exit_code,
+    load_detector,
+    needs,
+)
+from d2deploy.cli.streams import predict_in_order
+from d2deploy.errors import Error, InvalidArgument
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,13 +34,13 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Finds objects in pictures. Prints what each picture has; --output draws it, --json writes it as COCO results.
 
-A picture that cannot be read is told and does not stop the others; the exit code is then 1.
+A picture that cannot be read or predicted is told and does not stop the others; the exit code tells it.
 Needs the packages of d2deploy[predict], for videos and cameras those of d2deploy[video] too.
 """
 EXAMPLES = """\
   %(prog)s model street.jpg --output found
   %(prog)s model photos 'more/*.png' --threshold 0.7 --output found --json found.json
-  %(prog)s model drive.mp4 --output frames
+  %(prog)s model drive.mp4 --output frames --mode throughput
   %(prog)s model --show-classes"""
 
 
@@ -61,6 +72,7 @@ def add_to(commands: Commands) -> None:
     add("--show-classes", action="store_true", help="print the model's classes; INPUT may then be left out")
     add_picture_rule(parser)
     add_runtime(parser)
+    add_mode(parser)
     parser.set_defaults(run=run)
 
 
@@ -75,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
         with needs("predicting", "predict"):
             import PIL  # noqa: F401  # what reads and draws pictures needs it
             import tqdm  # noqa: F401
-    detector = load_detector(args)
+    detector = load_detector(args, args.mode)
     if args.show_classes:
         _show_classes("classes", detector.class_names)
         if detector.stuff_class_names:
@@ -127,23 +139,27 @@ class _Times:
 def _predict_all(args: argparse.Namespace, detector: Any, sources: Sequence[Source]) -> int:
     from tqdm import tqdm
 
-    times, unreadable = _Times(), 0
+    times, start = _Times(), time.perf_counter()
+    failed, code = {"read": 0, "predicted": 0}, 0
     total = None if any(source.moving for source in sources) else len(sources)
     with ExitStack() as stack:
         results = stack.enter_context(_Results(args.json)) if args.json else None
         bar = stack.enter_context(tqdm(total=total, unit="picture", disable=None))  # None: shown on terminals alone
         frames = read_ahead(sources)
         stack.callback(frames.close)
-        for number, frame in enumerate(frames, start=1):
-            if frame.pixels is None:
-                unreadable += 1
-                tqdm.write(f"error: {frame.fault}", file=sys.stderr)
+        done = predict_in_order(detector, frames)
+        stack.callback(done.close)
+        for number, (frame, result, seconds) in enumerate(done, start=1):
+            if frame.pixels is None or not isinstance(result, dict):
+                failed["predicted" if isinstance(result, Error) else "read"] += 1
+                code = max(code, exit_code(result) if isinstance(result, Error) else 1)
+                tqdm.write(f"error: {result or frame.fault}", file=sys.stderr)
                 bar.update()
                 continue
             times.pictures += 1
             times.sums["decode"] += frame.seconds
-            with times.of("predict"):
-                found = _above(detector.predict(frame.pixels, "RGB"), args.threshold)
+            times.sums["predict"] += seconds
+            found = _above(result, args.threshold)
             if results:
                 with times.of("encode"):
                     results.add(found, number, frame.name, detector.class_names)
@@ -153,15 +169,17 @@ def _predict_all(args: argparse.Namespace, detector: Any, sources: Sequence[Sour
             tqdm.write(f"{frame.name}: {_summary(found, detector.class_names)}", file=sys.stdout)
             bar.set_postfix_str(str(times), refresh=False)
             bar.update()
-    return _end(times, unreadable)
+    _end(times, time.perf_counter() - start, failed)
+    return code
 
 
-def _end(times: _Times, unreadable: int) -> int:
+def _end(times: _Times, seconds: float, failed: Mapping[str, int]) -> None:
     if times.pictures:
-        print(f"{times.pictures} pictures; mean of one: {times}")
-    if unreadable:
-        print(f"error: {unreadable} of {times.pictures + unreadable} pictures could not be read", file=sys.stderr)
-    return 1 if unreadable else 0
+        print(f"{times.pictures} pictures; mean of one: {times}; {times.pictures / seconds:.1f} pictures/s")
+    pictures = times.pictures + sum(failed.values())
+    for what, count in failed.items():
+        if count:
+            print(f"error: {count} of {pictures} pictures could not be {what}", file=sys.stderr)
 
 
 def _above(found: dict[str, Any], threshold: float) -> dict[str, Any]:

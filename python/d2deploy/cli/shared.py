@@ -80,6 +80,17 @@ def add_runtime(parser: Parser) -> None:
     add("--device", default="cpu", help="cpu (default)")
 
 
+def add_mode(parser: Parser) -> None:
+    """For commands that look at many pictures."""
+    parser.add_argument(
+        "--mode",
+        choices=("latency", "throughput"),
+        default="latency",
+        help="latency (default): pictures one by one, each on all threads; throughput: as many\nat a time as there are "
+        "threads, which needs more memory and less time for all",
+    )
+
+
 def add_picture_rule(parser: Parser) -> None:
     """Options of what pictures become before the net."""
     add = parser.add_argument
@@ -115,13 +126,14 @@ def runtime_options(args: argparse.Namespace) -> dict[str, Any]:
     return {"threads": args.threads, "precision": args.precision, "device": args.device}
 
 
-def load_detector(args: argparse.Namespace) -> Detector:
+def load_detector(args: argparse.Namespace, mode: str = "latency") -> Detector:
     """The model of a folder, for raw predictions; of parsers with `add_picture_rule`."""
     check_compiled()
     from d2deploy.runtime import Detector
 
     folder: Path = args.model
-    return Detector(folder / "model.pb", folder / "model_init.pb", **runtime_options(args), **picture_rule(args))
+    options = {**runtime_options(args), **picture_rule(args)}
+    return Detector(folder / "model.pb", folder / "model_init.pb", mode=mode, **options)
 
 
 def load_predictor(args: argparse.Namespace) -> Predictor:
@@ -163,13 +175,17 @@ def needs(what: str, extra: str) -> Iterator[None]:
         ) from error
 
 
+def exit_code(error: Error) -> int:
+    return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
+
+
 def guarded(run: Callable[[], int]) -> int:
     """Runs a command: its exit code, with errors on stderr."""
     try:
         return run()
     except Error as error:
         print(f"error: {error}", file=sys.stderr)
-        return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
+        return exit_code(error)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
