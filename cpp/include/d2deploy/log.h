@@ -8,7 +8,7 @@ namespace d2deploy {
 
 enum class LogLevel {
   debug,    ///< which pass changed what, which kernel was refused and why
-  warning,  ///< something odd in a model file that does not stop it
+  warning,  ///< something odd in a model file, or an option that cannot be had, which does not stop it
 };
 using Log = std::function<void(LogLevel, std::string_view)>;
 

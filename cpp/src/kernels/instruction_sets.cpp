@@ -20,6 +20,15 @@ bool has_avx512() {
 #endif
 }
 
+// AMX is not asked for: every CPU that has it has this too.
+bool has_bfloat16() {
+#if defined(__x86_64__)
+  return has_avx512() && __builtin_cpu_supports("avx512bf16");
+#else
+  return false;
+#endif
+}
+
 std::string refuse_without_avx512() { return has_avx512() ? "" : "the CPU has no AVX-512"; }
 
 }  // namespace d2deploy

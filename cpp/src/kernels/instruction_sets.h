@@ -9,6 +9,8 @@ namespace d2deploy {
 
 bool has_avx2();
 bool has_avx512();
+/// Products of bfloat16: AVX512-BF16 or AMX.
+bool has_bfloat16();
 
 /// The reason of a kernel to refuse a call; empty where the CPU has it.
 std::string refuse_without_avx512();

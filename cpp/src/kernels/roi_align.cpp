@@ -1,6 +1,7 @@
 #include "kernels/roi_align.h"
 
 #include <algorithm>
+#include <cstddef>
 
 #include "core/threads.h"
 #include "kernels/bilinear.h"
@@ -13,7 +14,7 @@ namespace {
 // One RoI, ready to be pooled.
 struct Target {
   const FeatureMap* map;
-  const float* image;
+  const void* image;
   RoiAxis vertical, horizontal;
 };
 
@@ -23,13 +24,14 @@ Target make_target(const RoiAlignJob& job, std::int64_t row) {
   const bool pyramid = job.maps.size() > 1;
   const FeatureMap& map = job.maps[pyramid ? static_cast<std::size_t>(job.levels.index(box)) : 0];
   const std::int64_t image = image_index(job.op, row, job.columns == 5 ? p[0] : 0.0F, map.images);
-  return {&map, map.data + image * map.stride_n,
+  return {&map, static_cast<const std::byte*>(map.data) + image * map.stride_n * map.element_bytes,
           roi_axis(job.grid, box.y1, box.y2, map.scale, job.grid.pooled_h, map.height),
           roi_axis(job.grid, box.x1, box.x2, map.scale, job.grid.pooled_w, map.width)};
 }
 
-float* bin_output(const RoiAlignJob& job, std::int64_t row, std::int64_t ph, std::int64_t pw) {
-  return job.y + row * job.y_stride_n + ph * job.y_stride_h + pw * job.y_stride_w;
+void* bin_output(const RoiAlignJob& job, std::int64_t row, std::int64_t ph, std::int64_t pw) {
+  const std::int64_t element = row * job.y_stride_n + ph * job.y_stride_h + pw * job.y_stride_w;
+  return static_cast<std::byte*>(job.y) + element * job.maps[0].element_bytes;
 }
 
 // y[c] += the bilinear sample at (v, h).
@@ -40,7 +42,7 @@ void add_sample(const Target& t, const Sample& v, const Sample& h, float* y, std
   const float w1 = (1 - v.fraction) * (1 - h.fraction), w2 = (1 - v.fraction) * h.fraction,
               w3 = v.fraction * (1 - h.fraction), w4 = v.fraction * h.fraction;
   for (std::int64_t c = 0; c < m.channels; ++c) {
-    const float* x = t.image + c * m.stride_c;
+    const float* x = static_cast<const float*>(t.image) + c * m.stride_c;
     y[c * y_stride_c] += w1 * x[low + left] + w2 * x[low + right] + w3 * x[high + left] + w4 * x[high + right];
   }
 }
@@ -115,7 +117,7 @@ void roi_align_direct(const RoiAlignJob& job) {
       const Target t = make_target(job, row);
       for (std::int64_t ph = 0; ph < job.grid.pooled_h; ++ph)
         for (std::int64_t pw = 0; pw < job.grid.pooled_w; ++pw)
-          sample_bin(t, ph, pw, bin_output(job, row, ph, pw), job.y_stride_c);
+          sample_bin(t, ph, pw, static_cast<float*>(bin_output(job, row, ph, pw)), job.y_stride_c);
     }
   });
 }

@@ -22,12 +22,13 @@ struct RoiAlignJob {
   FpnLevels levels;                  ///< picks the level where there are several
   const float* rois;                 ///< rows of [image,] x1, y1, x2, y2 in image pixels
   std::int64_t rows, columns;
-  float* y;  ///< (rows, channels, pooled_h, pooled_w); strides in elements
+  void* y;  ///< (rows, channels, pooled_h, pooled_w), of the maps' element type; strides in elements
   std::int64_t y_stride_n, y_stride_c, y_stride_h, y_stride_w;
 };
 
-/// Both throw InvalidArgument, with the row, where an image index is out of range. RoIs of size zero, of a negative
-/// one if aligned, or with coordinates that are not finite get zeros, and samples beyond the map cost nothing.
+/// The direct one takes maps of floats. Both throw InvalidArgument, with the row, where an image index is out of range.
+/// RoIs of size zero, of a negative one if aligned, or with coordinates that are not finite get zeros, and samples
+/// beyond the map cost nothing.
 void roi_align_direct(const RoiAlignJob& job);
 void roi_align_separable(const RoiAlignJob& job, PoolBin pool_bin, void* scratch);
 

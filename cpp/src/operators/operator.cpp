@@ -32,9 +32,11 @@ void Call::write_rows(std::size_t i, std::int64_t rows) const {
 }
 
 std::string Kernel::reject(const Operator& op, const Parameters& params, const CallSite& site) const {
-  const auto given = real_type(op.type, op.inputs, site.inputs);
+  auto given = real_type(op.type, op.inputs, site.inputs);
+  if (given && std::ranges::any_of(site.outputs, is_quantised)) given = DType::int8;
   if (wide) return given.value_or(DType::float32) == DType::float32 ? "is for other types than float32" : "";
-  if (!any_real && given.value_or(real) != real) return join("takes ", real, ", got ", *given);
+  const bool real_alone = any_real && given != DType::int8;  // which stands for quantised numbers
+  if (!real_alone && given.value_or(real) != real) return join("takes ", real, ", got ", *given);
   return reject_(function_[0], params.get(), site);
 }
 
@@ -68,7 +70,8 @@ Parameters Operator::parse(const Args& args) const {
     const auto field = std::ranges::find(fields, std::string_view(key), &FieldInfo::name);
     if (field == fields.end()) {
       std::vector<std::string> known;
-      for (const FieldInfo& f : fields) known.emplace_back(f.name);
+      for (const FieldInfo& f : fields)
+        if (!f.internal) known.emplace_back(f.name);
       fail<InvalidModel>(type, ": unknown argument '", key, "'; known: ", known.empty() ? "none" : list_of(known));
     }
     try {
@@ -83,9 +86,10 @@ Parameters Operator::parse(const Args& args) const {
 
 std::vector<std::string> unknown_arguments(const Operator& op, const Args& args) {
   std::vector<std::string> unknown;
-  for (const auto& [key, value] : args)
-    if (std::ranges::find(op.fields, std::string_view(key), &FieldInfo::name) == op.fields.end())
-      unknown.push_back(key);
+  for (const auto& [key, value] : args) {
+    const auto field = std::ranges::find(op.fields, std::string_view(key), &FieldInfo::name);
+    if (field == op.fields.end() || field->internal) unknown.push_back(key);
+  }
   return unknown;
 }
 
@@ -107,15 +111,40 @@ Layout common_layout(const Operator& op, std::span<const TensorType> inputs) {
   return layout;
 }
 
+// Quantised inputs: outputs of an operator that keeps their range have the type that holds the largest of them. Others
+// say themselves what their outputs are.
+void pass_scale_on(const Operator& op, std::span<const TensorType> inputs, Types& types) {
+  if (!op.is(keeps_range)) return;
+  const auto in = ports_of(op.inputs, inputs.size()), out = ports_of(op.outputs, types.size());
+  bool has_sign = false;
+  float largest = 0;
+  for (std::size_t i = 0; i < in.size(); ++i) {
+    if (!in[i]->real || !is_quantised(inputs[i])) continue;
+    has_sign = has_sign || inputs[i].dtype == DType::int8;
+    largest = std::max(largest, inputs[i].scale * most_quanta(inputs[i].dtype));
+  }
+  const DType dtype = has_sign ? DType::int8 : DType::uint8;
+  for (std::size_t i = 0; i < out.size(); ++i)
+    if (out[i]->real) {
+      types[i].dtype = dtype;
+      types[i].scale = largest / most_quanta(dtype);
+    }
+}
+
 }  // namespace
 
 Types infer_all(const Operator& op, const Parameters& params, const Inputs& inputs) {
   check_inputs(op.type, op.inputs, inputs.types);
   Types types = op.infer_shapes(params.get(), inputs);
-  if (const auto real = real_type(op.type, op.inputs, inputs.types)) {
+  const auto real = real_type(op.type, op.inputs, inputs.types);
+  if (real == DType::int8) {
+    pass_scale_on(op, inputs.types, types);
+  } else if (real) {
     const auto ports = ports_of(op.outputs, types.size());
     for (std::size_t i = 0; i < ports.size(); ++i)
       if (ports[i]->real && !ports[i]->chosen) types[i].dtype = *real;
+  } else if (op.is(view) && is_quantised(inputs.types[0])) {
+    types[0].scale = inputs.types[0].scale;
   }
   if (op.layout == LayoutRule::own) return types;
   const Layout layout = common_layout(op, inputs.types);

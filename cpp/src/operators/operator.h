@@ -42,6 +42,7 @@ enum Trait : unsigned {
   in_place = 2,        ///< every kernel allows output 0 to share the memory of an input of its type
   view = 4,            ///< output 0 is input 0's memory under another shape: a kernel runs only for more outputs
   heavy = 16,          ///< takes most of a net's time: worth to be run in reduced precision, with what stands between
+  keeps_range = 32,    ///< no output has a larger number than the inputs: takes quantised numbers as they are
   data_dependent = 8,  ///< some output has rows `~m` that the run finds; infer gives the most. Follows from the ports
 };
 

@@ -4,7 +4,10 @@
 #include <cstdlib>
 
 #include "core/threads.h"
+#include "graph/fingerprint.h"
+#include "io/calibration_file.h"
 #include "io/model_file.h"
+#include "kernels/instruction_sets.h"
 #include "runtime/arguments.h"
 
 namespace d2deploy {
@@ -35,17 +38,52 @@ ModelInfo info_of(const Graph& graph) {
   return info;
 }
 
-// The real type that a precision stands for.
+// The type of heavy operators that a precision stands for.
 DType precision_of(const std::string& precision) {
   if (precision == "float32") return DType::float32;
   if (precision == "bfloat16") return DType::bfloat16;
-  fail<Unsupported>("precision '", precision, "' is not available; available: float32, bfloat16");
+  if (precision == "int8") return DType::int8;
+  fail<Unsupported>("precision '", precision, "' is not available; available: float32, bfloat16, int8");
+}
+
+// What int8 needs. Other weights, or another net, have other ranges.
+std::shared_ptr<const Calibration> calibration_of(const Graph& graph, const ModelOptions& options) {
+  const std::string file = options.calibration.string(), folder = options.calibration.parent_path().string();
+  const std::string way = join("make one with: d2deploy calibrate ", folder.empty() ? "." : folder, " --images FOLDER");
+  std::error_code error;
+  check(std::filesystem::exists(options.calibration, error), "precision 'int8' needs a calibration: there is no ", file,
+        "; ", way);
+  auto calibration = std::make_shared<const Calibration>(read_calibration(options.calibration));
+  check<InvalidModel>(calibration->model == fingerprint(graph), file,
+                      ": is the calibration of another model, or of other weights; ", way);
+  return calibration;
+}
+
+// Why bfloat16 would be slower than float32; empty: it is faster.
+std::string refuse_bfloat16() {
+  if (!has_bfloat16()) return "the CPU has neither AVX512-BF16 nor AMX";
+  const bool fast = std::ranges::any_of(find_operator("Conv")->kernels,
+                                        [](const Kernel& k) { return k.real == DType::bfloat16 && !k.wide; });
+  return fast ? "" : "this build is without oneDNN";
+}
+
+// What can run fast here: the precision asked for, or float32. D2DEPLOY_EMULATE names one that is to be computed in
+// although that is slow.
+std::string available_precision(const ModelOptions& options) {
+  if (precision_of(options.precision) != DType::bfloat16) return options.precision;
+  const char* emulated = std::getenv("D2DEPLOY_EMULATE");
+  if (emulated != nullptr && options.precision == emulated) return options.precision;
+  const std::string why = refuse_bfloat16();
+  if (why.empty()) return options.precision;
+  log(options.log, LogLevel::warning, "precision bfloat16 would be slower than float32 here: ", why,
+      ". Running in float32; D2DEPLOY_EMULATE=bfloat16 computes in bfloat16 all the same");
+  return "float32";
 }
 
 ModelOptions resolved(ModelOptions options) {
   check<Unsupported>(options.device == "cpu", "device '", options.device,
                      "' is not available in this build; available: cpu");
-  (void)precision_of(options.precision);
+  options.precision = available_precision(options);
   check(options.threads >= 0, "threads is ", options.threads, ", wanted 0 (as many as the process may use) or more");
   if (options.threads == 0) options.threads = available_threads();
   check<Unsupported>(options.engine == "native" || options.engine == "caffe2", "engine '", options.engine,
@@ -70,7 +108,9 @@ Model::Impl::Impl(Graph g, const ModelOptions& o) : options(resolved(o)), graph(
   const DType real = precision_of(options.precision);
   check<Unsupported>(options.optimize || real == DType::float32, "precision '", options.precision,
                      "' needs the passes: set optimize");
-  if (options.optimize) run_passes(graph, optimize_passes(real, options.own_class_masks), options.log);
+  std::shared_ptr<const Calibration> calibration;
+  if (real == DType::int8) calibration = calibration_of(graph, options);
+  if (options.optimize) run_passes(graph, optimize_passes(real, options.own_class_masks, calibration), options.log);
   remove_dead(graph);
   verify(graph);
   for (auto& [name, tensor] : graph.constants) constants[name] = std::make_unique<Constant>(tensor);
@@ -134,7 +174,9 @@ std::shared_ptr<const Model> Model::load(const std::filesystem::path& predict_ne
   return guarded([&] {
     if (options.engine == "caffe2") return load_in_caffe2(predict_net, init_net, options);
     Graph graph = read_model(predict_net, init_net, {options.max_tensor_bytes, options.log});
-    return with_context([&] { return predict_net.string(); }, [&] { return Impl::make(std::move(graph), options); });
+    ModelOptions here = options;
+    if (here.calibration.empty()) here.calibration = predict_net.parent_path() / "calibration.txt";
+    return with_context([&] { return predict_net.string(); }, [&] { return Impl::make(std::move(graph), here); });
   });
 }
 

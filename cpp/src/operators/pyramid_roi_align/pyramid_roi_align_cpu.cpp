@@ -16,7 +16,8 @@ void with_job(const PyramidRoIAlign::Params& p, const Call& call, const F& f) {
   std::array<FeatureMap, kMostLevels> maps{};
   const std::size_t levels = p.spatial_scales.size();
   check<Unsupported>(levels <= kMostLevels, "PyramidRoIAlign: takes at most ", kMostLevels, " levels, got ", levels);
-  for (std::size_t i = 0; i < levels; ++i) maps[i] = feature_map(call.input(i + 1), p.spatial_scales[i]);
+  for (std::size_t i = 0; i < levels; ++i)
+    maps[i] = feature_map(call.input(i + 1), call.output(0), p.spatial_scales[i]);
   RoiAlignJob job{};
   job.op = PyramidRoIAlign::signature.type;
   job.grid = p.grid();
@@ -39,7 +40,13 @@ void run_separable(const PyramidRoIAlign::Params& p, const Call& call, PoolBin p
 
 template <>
 Kernels<PyramidRoIAlign> kernels<PyramidRoIAlign, Backend::cpu>() {
-  return {{"separable_f32", accepts_all<PyramidRoIAlign>,
+  return {{"separable_int8",
+           [](const PyramidRoIAlign::Params&, const CallSite& site) { return reject_channels_last(site); },
+           [](const PyramidRoIAlign::Params& p, const Call& call) {
+             run_separable(p, call, has_sign(call) ? pool_bin_s8 : pool_bin_u8);
+           },
+           prepare_separable, nullptr, DType::int8},
+          {"separable_f32", accepts_all<PyramidRoIAlign>,
            [](const PyramidRoIAlign::Params& p, const Call& call) {
              with_job(p, call, [&](const RoiAlignJob& job) { run_separable_portable(job, call.scratch); });
            },

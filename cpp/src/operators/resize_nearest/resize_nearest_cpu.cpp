@@ -15,14 +15,18 @@ std::int64_t source(std::int64_t i, float scale, std::int64_t size) {
 }
 
 struct Sizes {
-  std::int64_t h, w, out_h, out_w, cell;  // cell: floats that lie together at one place
+  std::int64_t h, w, out_h, out_w, cell;  // cell: elements that lie together at one place
   const std::int32_t* columns;            // source column of each output column
   bool doubles = false;                   // every column stands twice
 };
 
-void copy_cell(const float* x, std::int64_t n, float* y) { std::memcpy(y, x, static_cast<std::size_t>(n) * sizeof *x); }
+template <class T>
+void copy_cell(const T* x, std::int64_t n, T* y) {
+  std::memcpy(y, x, static_cast<std::size_t>(n) * sizeof *x);
+}
 
-void resize_row(const Sizes& s, const float* x, float* y) {
+template <class T>
+void resize_row(const Sizes& s, const T* x, T* y) {
   if (s.cell == 1 && s.doubles) {
     for (std::int64_t i = 0; i < s.w; ++i) y[2 * i] = y[2 * i + 1] = x[i];
   } else if (s.cell == 1) {
@@ -43,6 +47,8 @@ Prepared prepare(const ResizeNearest::Params&, const CallSite& site) {
   return plan_scratch(scratch_bytes(std::max<std::int64_t>(site.outputs[0].shape[3], 0)));
 }
 
+// T: a type of as many bytes as an element.
+template <class T>
 void run(const ResizeNearest::Params& p, const Call& call) {
   const TensorType &in = call.input(0).type(), &out = call.output(0).type();
   const auto scale = call_scale("ResizeNearest", p, call);
@@ -61,8 +67,8 @@ void run(const ResizeNearest::Params& p, const Call& call) {
     s.cell = in.shape[1];
     planes = in.shape[0];
   }
-  const float* x = call.in<float>(0);
-  float* y = call.out<float>(0);
+  const auto* x = static_cast<const T*>(call.input(0).raw());
+  auto* y = static_cast<T*>(call.output(0).raw());
   const std::int64_t in_row = s.w * s.cell, out_row = s.out_w * s.cell;
   parallel_for(planes * s.out_h, 1 + (1 << 15) / out_row, [&](std::int64_t begin, std::int64_t end) {
     std::int64_t before = -1;  // source row of the output row before, if that is this part's
@@ -81,7 +87,8 @@ void run(const ResizeNearest::Params& p, const Call& call) {
 
 template <>
 Kernels<ResizeNearest> kernels<ResizeNearest, Backend::cpu>() {
-  return {{"rows_f32", accepts_all<ResizeNearest>, run, prepare}};
+  return {{"rows_int8", accepts_all<ResizeNearest>, run<std::uint8_t>, prepare, nullptr, DType::int8},
+          {"rows_f32", accepts_all<ResizeNearest>, run<float>, prepare}};
 }
 
 }  // namespace d2deploy

@@ -1,13 +1,16 @@
 #include "operators/roi_align/roi_align.h"
 
+#include "core/element_type.h"
 #include "kernels/instruction_sets.h"
 #include "operators/roi_align/pooling.h"
 
 namespace d2deploy {
 
-FeatureMap feature_map(const Tensor& x, float scale) {
+FeatureMap feature_map(const Tensor& x, const Tensor& y, float scale) {
   const Strides4 s = strides4(x.type());
-  return {x.data<float>(), x.dim(0), x.dim(1), x.dim(2), x.dim(3), s.n, s.c, s.h, s.w, scale};
+  const float factor = is_quantised(x.type()) ? x.type().scale / y.type().scale : 1.0F;
+  const auto bytes = static_cast<std::int64_t>(size_of(x.dtype()));
+  return {x.raw(), x.dim(0), x.dim(1), x.dim(2), x.dim(3), s.n, s.c, s.h, s.w, scale, bytes, factor};
 }
 
 void set_rois_and_output(RoiAlignJob& job, const Tensor& rois, Tensor& y) {
@@ -15,7 +18,7 @@ void set_rois_and_output(RoiAlignJob& job, const Tensor& rois, Tensor& y) {
   job.rows = rois.dim(0);
   job.columns = rois.dim(1);
   const Strides4 s = strides4(y.type());
-  job.y = y.data<float>();
+  job.y = y.raw();
   job.y_stride_n = s.n;
   job.y_stride_c = s.c;
   job.y_stride_h = s.h;
@@ -41,10 +44,15 @@ Prepared prepare_separable(const RoiGrid& grid, std::int64_t rows, std::span<con
 }
 
 std::string reject_avx512(const CallSite& site) {
-  if (!has_avx512()) return refuse_without_avx512();
+  return has_avx512() ? reject_channels_last(site) : refuse_without_avx512();
+}
+
+std::string reject_channels_last(const CallSite& site) {
   for (const auto types : {site.inputs, site.outputs})
     for (const TensorType& t : types)
       if (t.shape.rank() == 4 && t.layout != Layout::channels_last) return "takes channels-last maps only";
+  for (const TensorType& t : site.inputs)
+    if (is_quantised(t) && t.dtype != site.outputs[0].dtype) return "some maps have a sign, others have none";
   return {};
 }
 
@@ -54,7 +62,7 @@ namespace {
 template <class F>
 void with_job(const RoIAlign::Params& p, const Call& call, const F& f) {
   if (call.output(0).size() == 0) return;
-  const FeatureMap map = feature_map(call.input(0), p.spatial_scale);
+  const FeatureMap map = feature_map(call.input(0), call.output(0), p.spatial_scale);
   RoiAlignJob job{};
   job.op = RoIAlign::signature.type;
   job.grid = p.grid();
@@ -75,7 +83,12 @@ void run_separable(const RoIAlign::Params& p, const Call& call, PoolBin pool_bin
 
 template <>
 Kernels<RoIAlign> kernels<RoIAlign, Backend::cpu>() {
-  return {{"separable_f32", accepts_all<RoIAlign>,
+  return {{"separable_int8", [](const RoIAlign::Params&, const CallSite& site) { return reject_channels_last(site); },
+           [](const RoIAlign::Params& p, const Call& call) {
+             run_separable(p, call, has_sign(call) ? pool_bin_s8 : pool_bin_u8);
+           },
+           prepare_separable, nullptr, DType::int8},
+          {"separable_f32", accepts_all<RoIAlign>,
            [](const RoIAlign::Params& p, const Call& call) {
              with_job(p, call, [&](const RoiAlignJob& job) { run_separable_portable(job, call.scratch); });
            },
