@@ -41,13 +41,15 @@ constexpr std::array<Choice, 2> kPads{{{"mean", 0}, {"zero", 1}}};
 constexpr std::array<Choice, 2> kScales{{{"detectron2", 0}, {"caffe2", 1}}};
 
 void load(Detector* self, const std::filesystem::path& predict_net, const std::filesystem::path& init_net,
-          const std::string& device, const std::string& precision, int threads,
+          const std::string& device, const std::string& precision,
+          const std::optional<std::filesystem::path>& calibration, int threads,
           const std::optional<std::string>& input_format, std::optional<std::int64_t> min_size,
           std::optional<std::int64_t> max_size, const std::string& pad, const std::string& im_info,
           const std::string& order, bool sem_seg, bool keypoint_heatmaps) {
   DetectorOptions options;
   options.model.device = device;
   options.model.precision = precision;
+  if (calibration) options.model.calibration = *calibration;
   options.model.threads = threads;
   if (input_format) options.order = channel_order("input_format", *input_format);
   options.min_size = min_size;
@@ -221,7 +223,8 @@ Args:
     predict_net: path of `model.pb`.
     init_net: path of `model_init.pb`.
     device: as `Model` has it, like `precision`.
-    precision: "float32", "bfloat16".
+    precision: "float32", "bfloat16", "int8".
+    calibration: as `Model` has it.
     threads: threads of one prediction; 0: as many as the process may use.
     input_format: channels that the model takes, "BGR", "RGB", "L", "as is"; None: what the file says.
     min_size: the shorter side that images are resized to, 0: none; None: what the file says, or 800.
@@ -269,11 +272,13 @@ Args:
       kResultDoc;
   nb::class_<Detector>(module, "Detector", kDetectorDoc)
       .def("__init__", load, "predict_net"_a, "init_net"_a, nb::kw_only(), "device"_a = "cpu",
-           "precision"_a = "float32", "threads"_a = 0, "input_format"_a.none() = nb::none(),
-           "min_size"_a.none() = nb::none(), "max_size"_a.none() = nb::none(), "pad"_a = "mean",
-           "im_info"_a = "detectron2", "order"_a = "score", "sem_seg"_a = false, "keypoint_heatmaps"_a = false,
+           "precision"_a = "float32", "calibration"_a.none() = nb::none(), "threads"_a = 0,
+           "input_format"_a.none() = nb::none(), "min_size"_a.none() = nb::none(), "max_size"_a.none() = nb::none(),
+           "pad"_a = "mean", "im_info"_a = "detectron2", "order"_a = "score", "sem_seg"_a = false,
+           "keypoint_heatmaps"_a = false,
            nb::sig("def __init__(self, predict_net: str | os.PathLike[str], init_net: str | os.PathLike[str], *, "
-                   "device: str = 'cpu', precision: str = 'float32', threads: int = 0, input_format: str | None = "
+                   "device: str = 'cpu', precision: str = 'float32', calibration: str | os.PathLike[str] | None = "
+                   "None, threads: int = 0, input_format: str | None = "
                    "None, min_size: int | None = None, max_size: int | None = None, pad: str = 'mean', im_info: str = "
                    "'detectron2', order: str = 'score', sem_seg: bool = False, keypoint_heatmaps: bool = False) -> "
                    "None"),
