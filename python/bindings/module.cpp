@@ -2,9 +2,11 @@
 // python/d2deploy/_ext.pyi is made from.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/filesystem.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 
 #include "arrays.h"
+#include "calibrator.h"
 #include "d2deploy/session_pool.h"
 #include "detector.h"
 #include "errors.h"
@@ -76,11 +78,13 @@ nb::list profile(SessionPool& self, const nb::dict& inputs, int runs) {
 }
 
 void load(SessionPool* self, const std::filesystem::path& predict_net, const std::filesystem::path& init_net,
-          const std::string& device, const std::string& precision, int threads, const std::string& engine,
+          const std::string& device, const std::string& precision,
+          const std::optional<std::filesystem::path>& calibration, int threads, const std::string& engine,
           std::int64_t max_tensor_bytes, bool optimize) {
   ModelOptions options;
   options.device = device;
   options.precision = precision;
+  if (calibration) options.calibration = *calibration;
   options.threads = threads;
   options.engine = engine;
   options.max_tensor_bytes = max_tensor_bytes;
@@ -112,8 +116,9 @@ Args:
     predict_net: path of `model.pb`.
     init_net: path of `model_init.pb`.
     device: "cpu".
-    precision: "float32", or "bfloat16" for the heavy operators. A CPU that has neither AVX512-BF16 nor AMX
-        runs float32 all the same, and warns.
+    precision: "float32", or "bfloat16" for the heavy operators, or "int8" for them. A CPU that has neither
+        AVX512-BF16 nor AMX runs float32 instead of bfloat16, and warns.
+    calibration: the file that int8 needs; None: `calibration.txt` beside `model.pb`.
     threads: threads of one run; 0: as many as the process may use.
     engine: "native", or "caffe2": the real Caffe2, where scripts/build_caffe2_engine has built it.
     max_tensor_bytes: no tensor may be larger, nor the memory of a run 16 times this.
@@ -167,13 +172,15 @@ precise as float32), str, bytes where a string is not UTF-8, or a list of these.
 
 void bind_model(nb::module_& module) {
   nb::class_<SessionPool>(module, "Model", kModelDoc)
-      .def("__init__", load, "predict_net"_a, "init_net"_a, nb::kw_only(), "device"_a = "cpu",
-           "precision"_a = "float32", "threads"_a = 0, "engine"_a = "native",
-           "max_tensor_bytes"_a = ModelOptions().max_tensor_bytes, "optimize"_a = true,
-           nb::sig("def __init__(self, predict_net: str | os.PathLike[str], init_net: str | os.PathLike[str], *, "
-                   "device: str = 'cpu', precision: str = 'float32', threads: int = 0, engine: str = 'native', "
-                   "max_tensor_bytes: int = 4294967296, optimize: bool = True) -> None"),
-           kInitDoc)
+      .def(
+          "__init__", load, "predict_net"_a, "init_net"_a, nb::kw_only(), "device"_a = "cpu", "precision"_a = "float32",
+          "calibration"_a.none() = nb::none(), "threads"_a = 0, "engine"_a = "native",
+          "max_tensor_bytes"_a = ModelOptions().max_tensor_bytes, "optimize"_a = true,
+          nb::sig("def __init__(self, predict_net: str | os.PathLike[str], init_net: str | os.PathLike[str], *, "
+                  "device: str = 'cpu', precision: str = 'float32', calibration: str | os.PathLike[str] | None = None, "
+                  "threads: int = 0, engine: str = 'native', max_tensor_bytes: int = 4294967296, optimize: bool = "
+                  "True) -> None"),
+          kInitDoc)
       .def_prop_ro(
           "inputs", [](const SessionPool& self) { return list_of(self.model().inputs()); },
           nb::sig("def inputs(self) -> list[str]"), "Names of the arrays that `run` must be given.")
@@ -200,5 +207,6 @@ NB_MODULE(_ext, module) {
   d2deploy::bindings::translate_errors();
   d2deploy::bindings::bind_model(module);
   d2deploy::bindings::bind_detector(module);
+  d2deploy::bindings::bind_calibrator(module);
   d2deploy::bindings::bind_resize(module);
 }

@@ -22,6 +22,7 @@ class Model:
         *,
         device: str = "cpu",
         precision: str = "float32",
+        calibration: str | os.PathLike[str] | None = None,
         threads: int = 0,
         engine: str = "native",
         max_tensor_bytes: int = 4294967296,
@@ -34,8 +35,9 @@ class Model:
             predict_net: path of `model.pb`.
             init_net: path of `model_init.pb`.
             device: "cpu".
-            precision: "float32", or "bfloat16" for the heavy operators. A CPU that has neither AVX512-BF16 nor AMX
-                runs float32 all the same, and warns.
+            precision: "float32", or "bfloat16" for the heavy operators, or "int8" for them. A CPU that has neither
+                AVX512-BF16 nor AMX runs float32 instead of bfloat16, and warns.
+            calibration: the file that int8 needs; None: `calibration.txt` beside `model.pb`.
             threads: threads of one run; 0: as many as the process may use.
             engine: "native", or "caffe2": the real Caffe2, where scripts/build_caffe2_engine has built it.
             max_tensor_bytes: no tensor may be larger, nor the memory of a run 16 times this.
@@ -115,6 +117,7 @@ class Detector:
         *,
         device: str = "cpu",
         precision: str = "float32",
+        calibration: str | os.PathLike[str] | None = None,
         threads: int = 0,
         mode: str = "latency",
         input_format: str | None = None,
@@ -134,6 +137,7 @@ class Detector:
             init_net: path of `model_init.pb`.
             device: as `Model` has it, like `precision`.
             precision: as `Model` has it.
+            calibration: as `Model` has it.
             threads: threads of one prediction, in mode "throughput" of all; 0: as many as the process may use.
             mode: "latency": a prediction has all threads; "throughput": one, for many predictions at the same time (see
                 `streams`), which together need less time.
@@ -251,6 +255,82 @@ def encode_masks(
     """
     What pycocotools' encode gives for each of paste_masks(...), `counts` alone, without making them.
     """
+
+class Calibrator:
+    """
+    Finds out, from real pictures, what precision int8 needs to know of a net.
+
+    Pictures go to `observe`, then some of them to `measure`; `write` makes the file. For one thread.
+    """
+
+    def __init__(
+        self,
+        predict_net: str | os.PathLike[str],
+        init_net: str | os.PathLike[str],
+        *,
+        threads: int = 0,
+        max_error: float = 0.1,
+    ) -> None:
+        """
+        Reads, checks and prepares both files. Other threads of Python run meanwhile.
+
+        Args:
+            predict_net: path of `model.pb`.
+            init_net: path of `model_init.pb`.
+            threads: threads of one run; 0: as many as the process may use.
+            max_error: layers in which int8 makes a larger error, of the L2 norm of their output, stay float32.
+
+        Raises:
+            InvalidModel, Unsupported, InvalidArgument: as `Model`.
+        """
+
+    @property
+    def inputs(self) -> list[str]:
+        """Names of the arrays that `observe` and `measure` must be given."""
+
+    def observe(self, inputs: dict[str, numpy.typing.NDArray[Any]]) -> None:
+        """
+        Runs the net and notes the ranges of its values.
+
+        Args:
+            inputs: as for `Model.run`.
+
+        Raises:
+            InvalidModel: a value is not finite.
+            InvalidArgument, DeviceError: as `Model.run`.
+        """
+
+    def measure(self, inputs: dict[str, numpy.typing.NDArray[Any]]) -> None:
+        """
+        Runs the net, and each of its layers in int8 on what the layer reads in float32.
+
+        Args:
+            inputs: as for `Model.run`.
+
+        Raises:
+            InvalidArgument: as `Model.run`, or nothing was observed.
+            DeviceError: the memory does not suffice.
+        """
+
+    def layers(self) -> list[dict[str, Any]]:
+        """
+        The layers that were measured, in the order of the net.
+
+        Returns:
+            For each `output`, its name; `error`: the L2 norm of what int8 changes in it, all else being float32, by
+            that of the output; `stays_float32`.
+        """
+
+    def write(self, file: str | os.PathLike[str]) -> None:
+        """
+        Writes what was found to a file, which replaces one that is there.
+
+        Args:
+            file: its path.
+
+        Raises:
+            InvalidArgument: nothing was observed, or the file cannot be written.
+        """
 
 def resize(
     image: numpy.typing.NDArray[numpy.uint8], height: int, width: int, threads: int = 0

@@ -7,6 +7,7 @@
 //   operator_test --case 'TEXT'      one case, as a failure prints it
 //   operator_test --dump DIR FILE    also writes DIR/<case>.in<i>.npy and .out<i>.npy (portable kernel)
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -19,8 +20,10 @@
 #include "graph/graph.h"
 #include "io/npy.h"
 #include "kernels/convert.h"
+#include "kernels/quantise.h"
 #include "kernels/reorder.h"
 #include "operators/evaluate.h"
+#include "passes/quantise.h"
 
 using namespace d2deploy;
 using namespace d2deploy::testing;
@@ -197,6 +200,71 @@ void check_reduced(const Case& c, DType dtype) {
         compare(c, *have, want, join(kernel.name, " in ", dtype, " (", variant.text(), ")"), kRounding);
 }
 
+// ---- In 8 bits -----------------------------------------------------------------------------------
+
+bool takes_output_type(const Operator& op) {
+  return std::ranges::find(op.fields, std::string_view("y_dtype"), &FieldInfo::name) != op.fields.end();
+}
+
+// The type of 8 bits for these numbers.
+TensorType type_in_8_bits(const Tensor& t) {
+  Range range;
+  for (const float x : t.values<float>()) range = {std::min(range.low, x), std::max(range.high, x)};
+  TensorType type = quantised_type(range);
+  if (!is_quantised(type)) type.scale = 1;  // all are 0
+  type.shape = t.shape();
+  type.layout = t.layout();
+  return type;
+}
+
+Tensor converted(const Tensor& t, const TensorType& type) {
+  Tensor out = Tensor::allocate(type);
+  convert(t, out);
+  return out;
+}
+Tensor in_float32(const Tensor& t) {
+  return is_quantised(t.type()) ? converted(t, {DType::float32, t.shape(), t.layout()}) : t;
+}
+
+// Half a quantum is what rounding costs; a little more where the sums of two kernels lie on both sides of a tie.
+void compare_in_8_bits(const Case& c, const Tensor& have, const Tensor& want, const std::string& who) {
+  expect(have.shape() == want.shape(), c, join(who, ": is ", have.shape(), ", wanted ", want.shape()));
+  const auto is = values_of(in_float32(have)), should = values_of(want);
+  for (std::size_t i = 0; i < should.size(); ++i) {
+    const double near =
+        0.51 * static_cast<double>(have.type().scale) + kTolerance * std::max(1.0, std::fabs(should[i]));
+    if (std::fabs(is[i] - should[i]) <= near) continue;
+    return expect(false, c, join(who, ": element ", i, " is ", is[i], ", wanted ", should[i], " +- ", near));
+  }
+}
+
+// The kernels for quantised numbers, against the portable one in float32 on the same, rounded inputs.
+void check_quantised(const Case& c, bool narrow_output) {
+  Case narrow = c, wide = c;
+  const auto ports = ports_of(c.op->inputs, c.inputs.size());
+  for (std::size_t i = 0; i < c.inputs.size(); ++i) {
+    if (!ports[i]->real || c.inputs[i].dtype() != DType::float32) continue;
+    if (!std::ranges::all_of(c.inputs[i].values<float>(), [](float x) { return std::isfinite(x); })) return;
+    narrow.inputs[i] = converted(c.inputs[i], type_in_8_bits(c.inputs[i]));
+    wide.inputs[i] = in_float32(narrow.inputs[i]);
+  }
+  if (takes_output_type(*c.op))
+    narrow.inputs[1] = wide.inputs[1] = rounded_weights(c.inputs[1], output_channels_axis(*c.op));
+  const auto want = evaluate(*wide.op, wide.args, wide.inputs);
+  if (narrow_output) {
+    const TensorType y = type_in_8_bits(want[0]);
+    narrow.args["y_dtype"] = std::string(name(y.dtype));
+    narrow.args["y_scale"] = y.scale;
+  } else if (takes_output_type(*c.op) && c.inputs.size() > 3) {  // what is added to float32 is float32
+    narrow.inputs[3] = wide.inputs[3];
+  }
+  for (const auto& kernel : narrow.op->kernels)
+    for (const auto& variant : variants(narrow))
+      if (const auto have = run(narrow, kernel, variant))
+        for (std::size_t i = 0; i < want.size(); ++i)
+          compare_in_8_bits(c, (*have)[i], want[i], join(kernel.name, " in 8 bits (", variant.text(), ")"));
+}
+
 void check_case(const Case& c) {
   if (c.error) return check_error(c);
   const auto want = evaluate(*c.op, c.args, c.inputs);
@@ -213,6 +281,9 @@ void check_case(const Case& c) {
   }
   if (real_type(c.op->type, c.op->inputs, types_of(c.inputs)) == DType::float32)
     for (const DType dtype : {DType::bfloat16, DType::float16}) check_reduced(c, dtype);
+  const bool real = real_type(c.op->type, c.op->inputs, types_of(c.inputs)) == DType::float32;
+  if (real && (c.op->is(keeps_range) || takes_output_type(*c.op))) check_quantised(c, false);
+  if (real && takes_output_type(*c.op)) check_quantised(c, true);
 }
 
 void check_safely(const Case& c) {

@@ -22,9 +22,10 @@ struct TraitText {
   Trait trait;
   const char* text;
 };
-constexpr std::array<TraitText, 4> kTraits{{{commutative, "the two inputs may be swapped"},
+constexpr std::array<TraitText, 5> kTraits{{{commutative, "the two inputs may be swapped"},
                                             {in_place, "may write into the memory of an input"},
                                             {view, "costs nothing: the same memory under another shape"},
+                                            {keeps_range, "takes quantised numbers as they are"},
                                             {data_dependent, "how many rows some outputs have depends on the data"}}};
 
 const char* text_of(LayoutRule rule) {
@@ -90,9 +91,11 @@ const char* text_of(Bound bound) {
 void print_arguments(std::ostream& out, const std::vector<FieldInfo>& fields) {
   if (fields.empty()) return;
   out << "\n| Argument | Type | Default | Bound | |\n|---|---|---|---|---|\n";
-  for (const FieldInfo& f : fields)
+  for (const FieldInfo& f : fields) {
+    if (f.internal) continue;
     out << "| `" << f.name << "` | " << f.type_name << " | `" << (f.default_text.empty() ? "\"\"" : f.default_text)
         << "` | " << text_of(f.bound) << " | " << cell(f.doc) << " |\n";
+  }
 }
 
 void print_kernels(std::ostream& out, const Operator& op) {

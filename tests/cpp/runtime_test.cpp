@@ -261,7 +261,7 @@ TEST(Model, OptionsAreChecked) {
   EXPECT_EQ(message_of<Unsupported>([&] { (void)model_of(net, device); }),
             "device 'tpu' is not available in this build; available: cpu");
   EXPECT_EQ(message_of<Unsupported>([&] { (void)model_of(net, precision); }),
-            "precision 'int4' is not available; available: float32, bfloat16");
+            "precision 'int4' is not available; available: float32, bfloat16, int8");
   EXPECT_EQ(message_of<InvalidArgument>([&] { (void)model_of(net, threads); }),
             "threads is -1, wanted 0 (as many as the process may use) or more");
 }

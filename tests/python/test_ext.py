@@ -290,7 +290,11 @@ def test_hostile_arguments_are_refused(example: Path, tmp_path: Path) -> None:
     ("options", "kind", "message"),
     [
         ({"device": "tpu"}, errors.Unsupported, "device 'tpu' is not available in this build; available: cpu"),
-        ({"precision": "int4"}, errors.Unsupported, "precision 'int4' is not available; available: float32, bfloat16"),
+        (
+            {"precision": "int4"},
+            errors.Unsupported,
+            "precision 'int4' is not available; available: float32, bfloat16, int8",
+        ),
         ({"engine": "torch"}, errors.Unsupported, "engine 'torch' is not available; available: native, caffe2"),
         ({"threads": -1}, errors.InvalidArgument, "threads is -1, wanted 0 (as many as the process may use) or more"),
         ({"max_tensor_bytes": 0}, errors.InvalidArgument, "max_tensor_bytes is 0, must be positive"),

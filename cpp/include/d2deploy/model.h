@@ -30,8 +30,10 @@ struct ModelOptions {
   std::string device = "cpu";  ///< "cpu"
   /// "float32", or "bfloat16" for the layers that take most of the time and what stands between them. A CPU that has
   /// neither AVX512-BF16 nor AMX runs float32 all the same, after a warning in the log; Model::options says which it
-  /// is.
+  /// is. "int8" for them where a calibration of the net says which ranges its values have.
   std::string precision = "float32";
+  /// Precision int8: the file that Calibrator wrote. Empty: calibration.txt beside the predict net.
+  std::filesystem::path calibration;
   /// Threads of one run; 0: as many as affinity and control groups (a container's CPU limit) let the process use.
   int threads = 0;
   /// Kernels to use, as "Conv=direct_f32,RoIAlign=direct_f32", instead of the best that takes the call.

@@ -66,6 +66,7 @@ struct TensorType {
   DType dtype = DType::float32;
   Shape shape;
   Layout layout = Layout::row_major;
+  float scale = 0;  ///< of quantised numbers, int8 or uint8: the real number that 1 stands for; 0: plain numbers
 
   std::int64_t bytes() const;  ///< throws InvalidModel on overflow
   friend bool operator==(const TensorType&, const TensorType&) = default;

@@ -19,7 +19,8 @@ DEFINE_string(engine, "native", "native, or caffe2: the real Caffe2 in libtorch,
 DEFINE_string(caffe2_library, "", "engine caffe2: its library, if not where scripts/build_caffe2_engine put it");
 DEFINE_string(device, "cpu", "where to run");
 DEFINE_string(precision, "float32",
-              "element type of the heavy operators: float32, or bfloat16 where the CPU has AVX512-BF16 or AMX");
+              "element type of the heavy operators: float32, int8, or bfloat16 where the CPU has AVX512-BF16 or AMX");
+DEFINE_string(calibration, "", "precision int8: what d2deploy calibrate made; empty: calibration.txt beside the net");
 DEFINE_int32(threads, 0, "threads of one run; 0: as many as the process may use");
 DEFINE_int64(max_tensor_bytes, std::int64_t{4} << 30, "refuse files and images that need a larger tensor");
 DEFINE_string(input, "", "the image, or several of one size, as a.png,b.png: they run as one batch");
@@ -57,6 +58,7 @@ std::vector<Group> groups() {
         {"caffe2_library", "FILE"},
         {"device", "NAME"},
         {"precision", "NAME"},
+        {"calibration", "FILE"},
         {"threads", "N"},
         {"max_tensor_bytes", "N"}}},
       {"Images", {{"input", "FILE,..."}}},
@@ -221,6 +223,7 @@ std::optional<Options> parse_options(int argc, char** argv) {
   options.model.caffe2_library = FLAGS_caffe2_library;
   options.model.device = FLAGS_device;
   options.model.precision = FLAGS_precision;
+  options.model.calibration = FLAGS_calibration;
   options.model.threads = FLAGS_threads;
   options.model.max_tensor_bytes = FLAGS_max_tensor_bytes;
   options.output_dir = FLAGS_output_dir;

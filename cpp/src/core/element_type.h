@@ -49,4 +49,9 @@ inline bool is_real(DType dtype) {
   return dtype == DType::float32 || dtype == DType::bfloat16 || dtype == DType::float16;
 }
 
+/// Whether its elements are real numbers divided by its scale and rounded.
+inline bool is_quantised(const TensorType& type) { return type.scale > 0; }
+/// The largest quantised number: the real one that it stands for is that many scales.
+inline float most_quanta(DType dtype) { return dtype == DType::uint8 ? 255.0F : 127.0F; }
+
 }  // namespace d2deploy

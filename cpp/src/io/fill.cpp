@@ -145,7 +145,9 @@ InitOperator init_operator(std::string_view type) {
 std::string_view why_unsupported(std::string_view type) {
   if (type == "GivenTensorStringFill")
     return "strings are not weights; exporters write them where the values of a uint8 parameter were lost";
-  if (type.starts_with("Int8")) return "quantised weights are not supported; export the float32 model";
+  if (type.starts_with("Int8"))
+    return "quantised weights are not supported; export the float32 model and run that with precision int8, after "
+           "d2deploy calibrate";
   return {};
 }
 

@@ -98,10 +98,19 @@ class Execution {
   std::size_t count_ = 0;
 };
 
-void reorder(const dnnl::memory::desc& from, const void* x, const dnnl::memory::desc& to, void* y) {
+// `scales` are those of the memory that is quantised, which `side` says; empty: none is.
+void reorder(const dnnl::memory::desc& from, const void* x, const dnnl::memory::desc& to, void* y,
+             const std::vector<float>& scales = {}, int channels = 0, int side = DNNL_ARG_TO) {
   translated([&] {  // other kernels ask for plain values too
-    const dnnl::reorder::primitive_desc desc(cpu(), from, cpu(), to);
-    execute(dnnl::reorder(desc), {{DNNL_ARG_FROM, from, x}, {DNNL_ARG_TO, to, y}});
+    dnnl::primitive_attr attributes;
+    if (!scales.empty()) attributes.set_scales_mask(side, channels);
+    const dnnl::reorder::primitive_desc desc(cpu(), from, cpu(), to, attributes);
+    const dnnl::memory::desc list{{static_cast<dnnl::memory::dim>(std::max<std::size_t>(scales.size(), 1))},
+                                  dnnl::memory::data_type::f32,
+                                  dnnl::memory::format_tag::x};
+    execute(dnnl::reorder(desc), {{DNNL_ARG_FROM, from, x},
+                                  {DNNL_ARG_TO, to, y},
+                                  {DNNL_ARG_ATTR_SCALES | side, list, scales.empty() ? nullptr : scales.data()}});
   });
 }
 
@@ -121,9 +130,24 @@ std::shared_ptr<PackedWeights> pack(const dnnl::memory::desc& plain_desc, const 
   return packed;
 }
 
+std::shared_ptr<PackedWeights> pack(const dnnl::memory::desc& plain_desc, const void* plain,
+                                    const dnnl::memory::desc& wanted, std::vector<float> scales, int channels) {
+  auto packed =
+      std::make_shared<PackedWeights>(PackedWeights{allocate(wanted.get_size()), wanted, std::move(scales), channels});
+  // In two steps: none rounds into every layout that there is.
+  const auto dims = plain_desc.get_dims();
+  dnnl::memory::dims strides(dims.size(), 1);
+  for (std::size_t i = dims.size(); i-- > 1;) strides[i - 1] = strides[i] * std::max<std::int64_t>(dims[i], 1);
+  const dnnl::memory::desc rounded(dims, dnnl::memory::data_type::s8, strides);
+  const auto between = allocate(rounded.get_size());
+  reorder(plain_desc, plain, rounded, between.get(), packed->scales, channels);
+  reorder(rounded, between.get(), wanted, packed->data.get());
+  return packed;
+}
+
 Tensor unpack(const PackedWeights& packed, const dnnl::memory::desc& plain_desc, const TensorType& type) {
   Tensor plain = Tensor::allocate(type);
-  reorder(packed.desc, packed.data.get(), plain_desc, plain.raw());
+  reorder(packed.desc, packed.data.get(), plain_desc, plain.raw(), packed.scales, packed.channels, DNNL_ARG_FROM);
   return plain;
 }
 

@@ -46,9 +46,14 @@ void execute(const dnnl::primitive& primitive, std::initializer_list<Argument> a
 struct PackedWeights {
   std::shared_ptr<void> data;
   dnnl::memory::desc desc;
+  std::vector<float> scales{};  ///< of quantised ones, per output channel
+  int channels = 0;             ///< bits of the dimensions of plain ones that output channels stand in
 };
 std::shared_ptr<PackedWeights> pack(const dnnl::memory::desc& plain_desc, const void* plain,
                                     const dnnl::memory::desc& wanted);
+/// The same for quantised ones: divided by scales, and rounded.
+std::shared_ptr<PackedWeights> pack(const dnnl::memory::desc& plain_desc, const void* plain,
+                                    const dnnl::memory::desc& wanted, std::vector<float> scales, int channels);
 /// The plain weights of this type again.
 Tensor unpack(const PackedWeights& packed, const dnnl::memory::desc& plain_desc, const TensorType& type);
 /// Text that is equal for equal layouts and element types.

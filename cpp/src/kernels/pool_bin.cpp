@@ -17,7 +17,7 @@ void pool_bin_any_layout(const FeatureMap<T>& map, const T* image, const Taps& r
         row_sum += columns.weights[k] * static_cast<float>(x[k * map.stride_w]);
       sum += rows.weights[r] * row_sum;
     }
-    y[c * y_stride_c] = static_cast<T>(sum);
+    store_sums<4>(map, Vectors<4>::Float{sum}, y + c * y_stride_c);
   }
 }
 
@@ -33,6 +33,8 @@ void pool_bin_channels_last(const FeatureMap<T>& map, const T* image, const Taps
   template void pool_bin_channels_last(const FeatureMap<T>&, const T*, const Taps&, const Taps&, T*, std::int64_t);
 D2DEPLOY_INSTANTIATE(float)
 D2DEPLOY_INSTANTIATE(BFloat16)
+D2DEPLOY_INSTANTIATE(std::uint8_t)
+D2DEPLOY_INSTANTIATE(std::int8_t)
 #undef D2DEPLOY_INSTANTIATE
 
 }  // namespace d2deploy

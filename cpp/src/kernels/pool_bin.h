@@ -7,13 +7,15 @@
 
 namespace d2deploy {
 
-/// Feature maps of all images at one scale; strides in elements. T is float or BFloat16; sums are float either way.
+/// Feature maps of all images at one scale; strides in elements. T is float, BFloat16, or int8 and uint8 for quantised
+/// numbers; sums are float in any case.
 template <class T>
 struct FeatureMap {
   const T* data;
   std::int64_t images, channels, height, width;
   std::int64_t stride_n, stride_c, stride_h, stride_w;
-  float scale;  ///< map cells per image pixel
+  float scale;       ///< map cells per image pixel
+  float factor = 1;  ///< of quantised numbers: what a 1 stands for, by what a 1 in the output does
 };
 
 /// Weights of the cells [first, first + count) of one bin along one axis.
@@ -38,5 +40,9 @@ void pool_bin_channels_last_avx512(const FeatureMap<float>& map, const float* im
                                    const Taps& columns, float* y, std::int64_t y_stride_c);
 void pool_bin_channels_last_avx512(const FeatureMap<BFloat16>& map, const BFloat16* image, const Taps& rows,
                                    const Taps& columns, BFloat16* y, std::int64_t y_stride_c);
+void pool_bin_channels_last_avx512(const FeatureMap<std::uint8_t>& map, const std::uint8_t* image, const Taps& rows,
+                                   const Taps& columns, std::uint8_t* y, std::int64_t y_stride_c);
+void pool_bin_channels_last_avx512(const FeatureMap<std::int8_t>& map, const std::int8_t* image, const Taps& rows,
+                                   const Taps& columns, std::int8_t* y, std::int64_t y_stride_c);
 
 }  // namespace d2deploy

@@ -16,4 +16,14 @@ void pool_bin_channels_last_avx512(const FeatureMap<BFloat16>& map, const BFloat
   pool_bin_in_vectors<kBytes>(map, image, rows, columns, y);
 }
 
+void pool_bin_channels_last_avx512(const FeatureMap<std::uint8_t>& map, const std::uint8_t* image, const Taps& rows,
+                                   const Taps& columns, std::uint8_t* y, std::int64_t /*y_stride_c*/) {
+  pool_bin_in_vectors<kBytes>(map, image, rows, columns, y);
+}
+
+void pool_bin_channels_last_avx512(const FeatureMap<std::int8_t>& map, const std::int8_t* image, const Taps& rows,
+                                   const Taps& columns, std::int8_t* y, std::int64_t /*y_stride_c*/) {
+  pool_bin_in_vectors<kBytes>(map, image, rows, columns, y);
+}
+
 }  // namespace d2deploy

@@ -8,6 +8,15 @@
 namespace d2deploy {
 namespace {
 
+// Sums in the units of the map, as elements of the output.
+template <int bytes, class T>
+inline void store_sums(const FeatureMap<T>& map, const typename Vectors<bytes>::Float& sum, T* y) {
+  if constexpr (sizeof(T) == 1)
+    store_vector<bytes>(sum * map.factor, y);
+  else
+    store_vector<bytes>(sum, y);
+}
+
 // `vectors` vectors of `bytes` bytes of channels of one bin.
 template <int bytes, int vectors, class T>
 inline void pool_channels(const FeatureMap<T>& map, const T* corner, const Taps& rows, const Taps& columns, T* y) {
@@ -27,7 +36,7 @@ inline void pool_channels(const FeatureMap<T>& map, const T* corner, const Taps&
     }
   }
 #pragma GCC unroll 16
-  for (int v = 0; v < vectors; ++v) store_vector<bytes>(sum[v], y + v * lanes);
+  for (int v = 0; v < vectors; ++v) store_sums<bytes>(map, sum[v], y + v * lanes);
 }
 
 template <int bytes, class T>

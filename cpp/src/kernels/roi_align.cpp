@@ -145,6 +145,8 @@ void roi_align_separable(const RoiAlignJob<T>& job, PoolBin<T> pool_bin, void* s
 
 template void roi_align_separable(const RoiAlignJob<float>&, PoolBin<float>, void*);
 template void roi_align_separable(const RoiAlignJob<BFloat16>&, PoolBin<BFloat16>, void*);
+template void roi_align_separable(const RoiAlignJob<std::uint8_t>&, PoolBin<std::uint8_t>, void*);
+template void roi_align_separable(const RoiAlignJob<std::int8_t>&, PoolBin<std::int8_t>, void*);
 
 std::size_t roi_align_scratch(const RoiGrid& grid, std::int64_t rows, std::int64_t height, std::int64_t width) {
   Scratch scratch;

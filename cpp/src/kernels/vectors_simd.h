@@ -1,8 +1,13 @@
-// Vectors of floats, read from and written to arrays of float or BFloat16. Everything here is in an unnamed namespace,
-// deliberately: files compiled for different instruction sets include it, and each must keep its own code. For the
-// same reason nothing of the standard library is used.
+// Vectors of floats, read from and written to arrays of float, BFloat16, or quantised numbers. Everything here is in an
+// unnamed namespace, deliberately: files compiled for different instruction sets include it, and each must keep its own
+// code. For the same reason nothing of the standard library is used.
 #pragma once
+#include <cstdint>
+
 #include "d2deploy/dtype.h"
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 
 namespace d2deploy {
 namespace {
@@ -43,6 +48,16 @@ inline void load_vector(const BFloat16* x, typename Vectors<bytes>::Float& v) {
 }
 
 template <int bytes>
+inline void load_vector(const std::uint8_t* x, typename Vectors<bytes>::Float& v) {
+  for (int i = 0; i < bytes / 4; ++i) v[i] = static_cast<float>(x[i]);
+}
+
+template <int bytes>
+inline void load_vector(const std::int8_t* x, typename Vectors<bytes>::Float& v) {
+  for (int i = 0; i < bytes / 4; ++i) v[i] = static_cast<float>(x[i]);
+}
+
+template <int bytes>
 inline void store_vector(const typename Vectors<bytes>::Float& v, float* y) {
   __builtin_memcpy(y, &v, bytes);
 }
@@ -57,6 +72,54 @@ inline void store_vector(const typename Vectors<bytes>::Float& v, BFloat16* y) {
   const Word rounded = (even >> 16 & ~nan) | ((word >> 16 | 0x40U) & nan);
   const auto bits = __builtin_convertvector(rounded, typename Vectors<bytes>::Half);
   __builtin_memcpy(&y->bits, &bits, sizeof bits);
+}
+
+// Rounds to nearest; what is written must be in the range of the type.
+template <int bytes, class Quantised>
+inline void store_quantised(const typename Vectors<bytes>::Float& v, Quantised* y) {
+  // Adding 1.5 * 2^23 leaves the rounded number in the low bits.
+  const typename Vectors<bytes>::Float shifted = v + 12582912.0F;
+  typename Vectors<bytes>::Word word;
+  __builtin_memcpy(&word, &shifted, bytes);
+  for (int i = 0; i < bytes / 4; ++i) y[i] = static_cast<Quantised>(word[i] - 0x4B400000U);
+}
+
+#if defined(__AVX512F__)
+// Of the loops above, compilers do not make the one instruction that there is. With masks, which take all: GCC warns of
+// what the forms without leave undefined.
+inline constexpr __mmask16 kAll = 0xFFFF;
+
+template <>
+inline void load_vector<64>(const std::uint8_t* x, Vectors<64>::Float& v) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(x));
+  v = _mm512_maskz_cvtepi32_ps(kAll, _mm512_maskz_cvtepu8_epi32(kAll, bytes));
+}
+
+template <>
+inline void load_vector<64>(const std::int8_t* x, Vectors<64>::Float& v) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(x));
+  v = _mm512_maskz_cvtepi32_ps(kAll, _mm512_maskz_cvtepi8_epi32(kAll, bytes));
+}
+
+template <>
+inline void store_quantised<64>(const Vectors<64>::Float& v, std::uint8_t* y) {
+  _mm512_mask_cvtepi32_storeu_epi8(y, kAll, _mm512_maskz_cvtps_epi32(kAll, v));
+}
+
+template <>
+inline void store_quantised<64>(const Vectors<64>::Float& v, std::int8_t* y) {
+  _mm512_mask_cvtepi32_storeu_epi8(y, kAll, _mm512_maskz_cvtps_epi32(kAll, v));
+}
+#endif
+
+template <int bytes>
+inline void store_vector(const typename Vectors<bytes>::Float& v, std::uint8_t* y) {
+  store_quantised<bytes>(v, y);
+}
+
+template <int bytes>
+inline void store_vector(const typename Vectors<bytes>::Float& v, std::int8_t* y) {
+  store_quantised<bytes>(v, y);
 }
 
 }  // namespace

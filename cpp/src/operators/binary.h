@@ -71,7 +71,7 @@ Kernels<Op> binary_kernels() {
   return {{.name = "loop",
            .reject = accepts_all<Op>,
            .run = [](const BinaryParams& p, const Call& call) { run_binary<F>(Op::signature.type, p, call); },
-           .any_real = true}};
+           .takes = Takes::any_real}};
 }
 
 /// Integers wrap around, as they do in Caffe2; done on unsigned values, where that is defined.

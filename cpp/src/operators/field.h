@@ -44,6 +44,7 @@ struct Field {
   Bound bound;
   const char* doc;
   void* (*base)(void* params) = nullptr;  ///< that struct's address in one derived from it
+  bool internal = false;                  ///< set by passes: files must not have it
 };
 
 namespace detail {
@@ -66,6 +67,14 @@ constexpr Field field(const char* name, Bound bound, const char* doc) {
 
 template <std::size_t N>
 using Fields = std::array<Field, N>;
+
+/// The same, for passes alone.
+template <auto kMember>
+constexpr Field internal_field(const char* name, const char* doc) {
+  Field f = field<kMember>(name, Bound::any, doc);
+  f.internal = true;
+  return f;
+}
 
 /// The fields of Base for Params that derive from it.
 template <class Params, class Base, std::size_t N>

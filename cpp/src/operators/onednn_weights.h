@@ -10,10 +10,16 @@ std::string owner(const char* kernel, DType inputs);
 
 using SharedWeights = std::shared_ptr<const PackedWeights>;
 
+/// Where output channels stand: the dimension of the constant, and the bits of those of `plain`.
+struct Channels {
+  std::size_t axis;
+  int bits;
+};
+
 /// The weights of a float32 constant as `wanted`, which may be of a smaller type: made once, shared by all plans.
 /// `form` says how they are read: `plain`.
 SharedWeights packed(Constant& weights, const std::string& form, const std::string& owner,
-                     const dnnl::memory::desc& plain, const dnnl::memory::desc& wanted);
+                     const dnnl::memory::desc& plain, const dnnl::memory::desc& wanted, Channels channels);
 
 /// How weights are packed that need more than one reorder.
 struct Packing {

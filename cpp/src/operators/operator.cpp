@@ -33,10 +33,20 @@ void Call::write_rows(std::size_t i, std::int64_t rows) const {
   if (i < output_rows.size() && output_rows[i] != nullptr) *output_rows[i] = static_cast<std::int32_t>(rows);
 }
 
+bool Kernel::takes_real(DType type) const {
+  if (wide) return !wide->takes_real(type);
+  if (takes == Takes::one_type) return type == real;
+  return takes == Takes::any_element || type != DType::int8;
+}
+
 std::string Kernel::reject(const Operator& op, const Parameters& params, const CallSite& site) const {
-  const auto given = real_type(op.type, op.inputs, site.inputs);
-  if (wide) return given.value_or(DType::float32) == DType::float32 ? "is for other types than float32" : "";
-  if (!any_real && given.value_or(real) != real) return join("takes ", real, ", got ", *given);
+  auto given = real_type(op.type, op.inputs, site.inputs);
+  if (given && std::ranges::any_of(site.outputs, is_quantised)) given = DType::int8;
+  if (wide) return takes_real(given.value_or(wide->real)) ? "" : "is for what the portable kernel does not take";
+  if (given && !takes_real(*given)) {
+    if (takes == Takes::any_real) return "takes real numbers, got quantised ones";
+    return join("takes ", real, ", got ", *given);
+  }
   return reject_(function_[0], params.get(), site);
 }
 
@@ -70,7 +80,8 @@ Parameters Operator::parse(const Args& args) const {
     const auto field = std::ranges::find(fields, std::string_view(key), &FieldInfo::name);
     if (field == fields.end()) {
       std::vector<std::string> known;
-      for (const FieldInfo& f : fields) known.emplace_back(f.name);
+      for (const FieldInfo& f : fields)
+        if (!f.internal) known.emplace_back(f.name);
       fail<InvalidModel>(type, ": unknown argument '", key, "'; known: ", known.empty() ? "none" : list_of(known));
     }
     try {
@@ -85,9 +96,10 @@ Parameters Operator::parse(const Args& args) const {
 
 std::vector<std::string> unknown_arguments(const Operator& op, const Args& args) {
   std::vector<std::string> unknown;
-  for (const auto& [key, value] : args)
-    if (std::ranges::find(op.fields, std::string_view(key), &FieldInfo::name) == op.fields.end())
-      unknown.push_back(key);
+  for (const auto& [key, value] : args) {
+    const auto field = std::ranges::find(op.fields, std::string_view(key), &FieldInfo::name);
+    if (field == op.fields.end() || field->internal) unknown.push_back(key);
+  }
   return unknown;
 }
 
@@ -109,15 +121,39 @@ Layout common_layout(const Operator& op, std::span<const TensorType> inputs) {
   return layout;
 }
 
+// Quantised inputs: outputs of an operator that keeps their range have the type that holds the largest of them. Others
+// say themselves what their outputs are.
+void pass_scale_on(const Operator& op, std::span<const TensorType> inputs, Types& types) {
+  if (!op.is(keeps_range)) return;
+  const auto in = ports_of(op.inputs, inputs.size()), out = ports_of(op.outputs, types.size());
+  DType dtype = DType::uint8;
+  for (std::size_t i = 0; i < in.size(); ++i)
+    if (in[i]->real && is_quantised(inputs[i]) && inputs[i].dtype == DType::int8) dtype = DType::int8;
+  float scale = 0;
+  for (std::size_t i = 0; i < in.size(); ++i)
+    if (in[i]->real && is_quantised(inputs[i]))
+      scale = std::max(scale, inputs[i].scale * (most_quanta(inputs[i].dtype) / most_quanta(dtype)));
+  for (std::size_t i = 0; i < out.size(); ++i)
+    if (out[i]->real) {
+      types[i].dtype = dtype;
+      types[i].scale = scale;
+    }
+}
+
 }  // namespace
 
 Types infer_all(const Operator& op, const Parameters& params, const Inputs& inputs) {
   check_inputs(op.type, op.inputs, inputs.types);
   Types types = op.infer_shapes(params.get(), inputs);
-  if (const auto real = real_type(op.type, op.inputs, inputs.types)) {
+  const auto real = real_type(op.type, op.inputs, inputs.types);
+  if (real == DType::int8) {
+    pass_scale_on(op, inputs.types, types);
+  } else if (real) {
     const auto ports = ports_of(op.outputs, types.size());
     for (std::size_t i = 0; i < ports.size(); ++i)
       if (ports[i]->real && !ports[i]->chosen) types[i].dtype = *real;
+  } else if (op.is(view) && is_quantised(inputs.types[0])) {
+    types[0].scale = inputs.types[0].scale;
   }
   if (op.layout == LayoutRule::own) return types;
   const Layout layout = common_layout(op, inputs.types);
@@ -146,11 +182,11 @@ Strides4 strides4(const TensorType& type) {
 ErasedKernels::ErasedKernels(ErasedKernels&&) noexcept = default;
 ErasedKernels::~ErasedKernels() = default;
 
-Kernel& ErasedKernels::add(const char* name, DType real, bool any_real) {
+Kernel& ErasedKernels::add(const char* name, DType real, Takes takes) {
   Kernel& kernel = list.emplace_back();
   kernel.name = name;
   kernel.real = real;
-  kernel.any_real = any_real;
+  kernel.takes = takes;
   return kernel;
 }
 
@@ -180,7 +216,9 @@ void describe(Operator& op, const Signature& signature, std::shared_ptr<void> (*
 }
 
 void add_widened(Operator& op) {
-  if (op.kernels.empty() || op.kernels.back().any_real || std::ranges::none_of(op.inputs, &Port::real)) return;
+  if (op.kernels.empty() || std::ranges::none_of(op.inputs, &Port::real)) return;
+  const Takes takes = op.kernels.back().takes;
+  if (takes == Takes::any_element || (takes == Takes::any_real && !op.is(keeps_range))) return;  // all that it can meet
   op.kernels.insert(op.kernels.end() - 1, widened(op.kernels.back()));
 }
 

@@ -42,6 +42,7 @@ enum Trait : unsigned {
   in_place = 2,        ///< every kernel allows output 0 to share the memory of an input of its type
   view = 4,            ///< output 0 is input 0's memory under another shape: a kernel runs only for more outputs
   heavy = 16,          ///< takes most of a net's time: worth to be run in reduced precision, with what stands between
+  keeps_range = 32,    ///< no output has a larger number than the inputs: takes quantised numbers as they are
   data_dependent = 8,  ///< some output has rows `~m` that the run finds; infer gives the most. Follows from the ports
 };
 
@@ -135,6 +136,13 @@ std::string_view name(Backend backend);
 /// The device that its kernels run on.
 Device::Kind device_of(Backend backend);
 
+/// Which types a kernel takes at `real` ports.
+enum class Takes {
+  one_type,  ///< float32, or which one it says
+  any_real,
+  any_element,  ///< it only moves elements: any real type, and quantised numbers, whatever a 1 stands for
+};
+
 /// A kernel of an operator with these parameters, as its author writes it.
 template <class Params>
 struct KernelOf {
@@ -144,10 +152,10 @@ struct KernelOf {
   Prepared (*prepare)(const Params&, const CallSite&) = nullptr;
   /// How good it is for this call: of those that accept it the highest is taken, of equal ones the first. Null: 0.
   int (*rank)(const Params&, const CallSite&) = nullptr;
-  DType real = DType::float32;  ///< what the inputs at `real` ports must be
+  DType real = DType::float32;  ///< what takes one type; int8 stands for quantised numbers, with a sign or without
   /// Throws what the portable kernel would have thrown for this fault. Null: there are no faults.
   void (*report)(const Params&, const CallSite&, const DeviceFault&) = nullptr;
-  bool any_real = false;  ///< takes every real type at those ports, whatever `real` says
+  Takes takes = Takes::one_type;
 };
 template <class Op>
 std::string accepts_all(const typename Op::Params&, const CallSite&) {
@@ -173,10 +181,12 @@ class Kernel {
  public:
   std::string name;
   Backend backend = Backend::cpu;
-  DType real = DType::float32;         ///< what the inputs at `real` ports must be
-  bool any_real = false;               ///< but here they may be of any real type
-  std::shared_ptr<const Kernel> wide;  ///< null, or: takes any but float32, and calls this one on copies in float32
+  DType real = DType::float32;  ///< what takes one type
+  Takes takes = Takes::one_type;
+  std::shared_ptr<const Kernel> wide;  ///< null, or: takes what this one does not, and calls it on copies in float32
 
+  /// Whether inputs at `real` ports may be of this type; int8 stands for quantised numbers.
+  bool takes_real(DType type) const;
   /// Why it cannot take this call; empty: it can.
   std::string reject(const Operator& op, const Parameters& params, const CallSite& site) const;
   void run(const Parameters& params, const Call& call) const;
@@ -264,14 +274,14 @@ class ErasedKernels {
   std::vector<Kernel> list;
 
  protected:
-  Kernel& add(const char* name, DType real, bool any_real);
+  Kernel& add(const char* name, DType real, Takes takes);
 };
 
 template <class Params>
 class KernelList : public ErasedKernels {
  public:
   KernelList(std::initializer_list<KernelOf<Params>> kernels) {
-    for (const KernelOf<Params>& k : kernels) erase(k, add(k.name, k.real, k.any_real));
+    for (const KernelOf<Params>& k : kernels) erase(k, add(k.name, k.real, k.takes));
   }
 
  private:
@@ -303,7 +313,7 @@ namespace detail {
 void describe(Operator& op, const Signature& signature, std::shared_ptr<void> (*make_params)(),
               std::span<const Field> fields);
 void add_kernels(Operator& op, Backend backend, ErasedKernels&& kernels);
-/// For operators with `real` ports: their portable kernel for the other real types.
+/// For operators with `real` ports: their portable kernel for the types that it does not take.
 void add_widened(Operator& op);
 
 template <class Op, Backend... Bs>

@@ -72,7 +72,8 @@ class Matcher {
   explicit Matcher(std::string_view type) : type_(type) {}
 
   void match(const Port& port, const TensorType& found) {
-    if (!port.dtypes.empty() && std::ranges::find(port.dtypes, found.dtype) == port.dtypes.end())
+    const bool quantised = port.real && is_quantised(found);
+    if (!port.dtypes.empty() && !quantised && std::ranges::find(port.dtypes, found.dtype) == port.dtypes.end())
       fail<InvalidArgument>(type_, ": ", port.name, " must be ", wanted(port), ", got ", found.dtype);
     if (port.any_shape) return;
     const auto rank = found.shape.rank();
@@ -147,6 +148,8 @@ std::optional<DType> real_type(std::string_view type, const std::vector<Port>& p
                                std::span<const TensorType> types) {
   std::optional<DType> real;
   const auto of = ports_of(ports, types.size());
+  for (std::size_t i = 0; i < of.size(); ++i)
+    if (of[i]->real && is_quantised(types[i])) return DType::int8;
   for (std::size_t i = 0; i < of.size(); ++i) {
     if (!of[i]->real || !is_real(types[i].dtype)) continue;
     check(!real || *real == types[i].dtype, type, ": ", of[i]->name, " is ", types[i].dtype, ", another input ",

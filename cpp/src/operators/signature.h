@@ -5,10 +5,10 @@
 // A port is `name: dtypes shape remark`. `?` marks an optional port, `*` one that repeats (the last
 // one, or several in a row that repeat together in order: all of the first, then all of the second).
 // dtypes: `any`, or names joined by '|'; `real` is float32, bfloat16 or float16, the same one for all such inputs and
-// outputs of a call; of an output, `real|float32`: infer says which of both. shape: `any` or `(dims)`; a dim is a
-// letter or word (equal ones must be equal wherever they stand), a number, alternatives `4|5`, or a last `...`. The
-// first dim of an output may be `~m`: as many rows as the run finds, the same for all outputs with that word (not for
-// the parts of one that repeats).
+// outputs of a call, or inside of a net quantised numbers, each with a scale of its own; of an output, `real|float32`:
+// infer says which of both. shape: `any` or `(dims)`; a dim is a letter or word (equal ones must be equal wherever they
+// stand), a number, alternatives `4|5`, or a last `...`. The first dim of an output may be `~m`: as many rows as the
+// run finds, the same for all outputs with that word (not for the parts of one that repeats).
 #pragma once
 #include <optional>
 #include <span>
@@ -49,8 +49,8 @@ std::vector<Port> parse_ports(std::string_view text);
 
 /// Throws InvalidArgument, with the operator's name and the port's, where `types` do not fit.
 void check_inputs(std::string_view type, const std::vector<Port>& ports, std::span<const TensorType> types);
-/// The element type of the inputs at `real` ports; nothing where there are none, or whole numbers stand there. Throws
-/// InvalidArgument where they differ.
+/// The element type of the inputs at `real` ports, int8 where any of them is quantised; nothing where there are none,
+/// or whole numbers stand there. Throws InvalidArgument where they differ.
 std::optional<DType> real_type(std::string_view type, const std::vector<Port>& ports,
                                std::span<const TensorType> types);
 

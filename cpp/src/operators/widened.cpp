@@ -2,8 +2,9 @@
 
 #include <algorithm>
 
+#include "core/element_type.h"
 #include "core/memory.h"
-#include "kernels/convert.h"
+#include "kernels/quantise.h"
 
 namespace d2deploy {
 
@@ -19,8 +20,14 @@ struct State {
   std::vector<Copy> inputs, outputs;
 };
 
-bool reduced(const Port& port, DType dtype) {
-  return port.real && (dtype == DType::bfloat16 || dtype == DType::float16);
+bool reduced(const Port& port, const TensorType& type) {
+  return port.real && (type.dtype == DType::bfloat16 || type.dtype == DType::float16 || is_quantised(type));
+}
+
+TensorType in_float32(TensorType type) {
+  type.dtype = DType::float32;
+  type.scale = 0;
+  return type;
 }
 
 // Lists the copies among `types`, makes those types float32, and adds up their bytes.
@@ -28,19 +35,15 @@ std::vector<Copy> widen(const std::vector<Port>& ports, Types& types, std::size_
   std::vector<Copy> copies;
   const auto of = ports_of(ports, types.size());
   for (std::size_t i = 0; i < types.size(); ++i) {
-    if (!reduced(*of[i], types[i].dtype)) continue;
-    types[i].dtype = DType::float32;
+    if (!reduced(*of[i], types[i])) continue;
+    types[i] = in_float32(types[i]);
     copies.push_back({i, bytes});
     bytes += align_up(static_cast<std::size_t>(types[i].bytes()));
   }
   return copies;
 }
 
-Tensor copy_of(const Tensor& narrow, void* memory) {
-  TensorType type = narrow.type();
-  type.dtype = DType::float32;
-  return Tensor::view(type, memory);
-}
+Tensor copy_of(const Tensor& narrow, void* memory) { return Tensor::view(in_float32(narrow.type()), memory); }
 
 }  // namespace
 
@@ -83,7 +86,7 @@ void run_widened(const Kernel& portable, const Parameters& params, const Call& c
   for (const Copy& c : state.inputs) {
     const Tensor& x = call.input(c.index);
     inputs[c.index] = &copies.emplace_back(copy_of(x, scratch + c.offset));
-    convert(x.dtype(), x.raw(), DType::float32, copies.back().raw(), x.size());
+    convert(x, copies.back());
   }
   for (const Copy& c : state.outputs)
     outputs[c.index] = &copies.emplace_back(copy_of(call.output(c.index), scratch + c.offset));
@@ -94,7 +97,7 @@ void run_widened(const Kernel& portable, const Parameters& params, const Call& c
   portable.run(params, wide);
   for (const Copy& c : state.outputs) {
     Tensor& y = call.output(c.index);
-    convert(DType::float32, outputs[c.index]->raw(), y.dtype(), y.raw(), y.size());
+    convert(*outputs[c.index], y);
   }
 }
 

@@ -1,4 +1,6 @@
 // Our names for operators, and only arguments that we know.
+#include <algorithm>
+
 #include "passes/pass.h"
 
 namespace d2deploy {
@@ -48,7 +50,12 @@ int canonical_names(Graph& graph, const Log& sink) {
       wrong.push_back(describe(node) + ": " + e.what());
     }
   }
-  if (!unsupported.empty()) fail<Unsupported>("the net has operators that are not supported: ", some_of(unsupported));
+  const bool quantised = std::ranges::any_of(graph.nodes, [](const Node& n) { return n.type.starts_with("Int8"); });
+  if (!unsupported.empty())
+    fail<Unsupported>("the net has operators that are not supported: ", some_of(unsupported),
+                      quantised ? "; a net in 8 bits comes from the float32 one: export that and run it with precision "
+                                  "int8, after d2deploy calibrate"
+                                : "");
   if (!wrong.empty()) fail<InvalidModel>(some_of(wrong));
   return places;
 }

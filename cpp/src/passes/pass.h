@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/log.h"
+#include "graph/calibration.h"
 #include "graph/graph.h"
 #include "operators/operator.h"
 
@@ -22,9 +23,10 @@ std::optional<Pass> find_pass(const std::string& name);
 /// What every graph from a file goes through: our operator names, known arguments, no copies. Throws Unsupported
 /// with all operators that we do not have, InvalidModel with all arguments that are wrong.
 const std::vector<Pass>& import_passes();
-/// What makes it fast, in order, with reduced precision where `real` is not float32, and with the masks of a prediction
-/// alone where asked for.
-std::vector<Pass> optimize_passes(DType real = DType::float32, bool own_class_masks = false);
+/// What makes it fast, in order, with reduced precision where `real` is not float32 (int8: by a calibration), and with
+/// the masks of a prediction alone where asked for.
+std::vector<Pass> optimize_passes(DType real = DType::float32, bool own_class_masks = false,
+                                  std::shared_ptr<const Calibration> calibration = nullptr);
 
 void run_passes(Graph& graph, const std::vector<Pass>& passes, const Log& log);
 

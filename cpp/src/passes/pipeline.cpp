@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <set>
 
+#include "passes/quantise.h"
 #include "passes/rewrite.h"
 
 namespace d2deploy {
@@ -15,7 +16,7 @@ const std::vector<Pass>& import_passes() {
   return passes;
 }
 
-std::vector<Pass> optimize_passes(DType real, bool own_class_masks) {
+std::vector<Pass> optimize_passes(DType real, bool own_class_masks, std::shared_ptr<const Calibration> calibration) {
   std::vector<Pass> all{
       {"fold-constants", fold_constants},  // first: others look for constants
       {"add-bias", add_bias},
@@ -26,7 +27,10 @@ std::vector<Pass> optimize_passes(DType real, bool own_class_masks) {
   };
   if (own_class_masks) all.push_back({"own-class-masks", d2deploy::own_class_masks});
   std::ranges::move(fusion_passes(), std::back_inserter(all));
-  if (real != DType::float32)
+  if (calibration != nullptr)
+    all.push_back(
+        {"quantise", [calibration](Graph& graph, const Log& log) { return quantise(graph, *calibration, log); }});
+  else if (real != DType::float32)
     all.push_back({"choose-precision", [real](Graph& graph, const Log&) { return choose_precision(graph, real); }});
   all.push_back({"channels-last", channels_last});
   return all;

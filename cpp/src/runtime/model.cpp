@@ -4,6 +4,8 @@
 #include <cstdlib>
 
 #include "core/threads.h"
+#include "graph/fingerprint.h"
+#include "io/calibration_file.h"
 #include "io/model_file.h"
 #include "kernels/instruction_sets.h"
 #include "runtime/arguments.h"
@@ -36,11 +38,25 @@ ModelInfo info_of(const Graph& graph) {
   return info;
 }
 
-// The real type that a precision stands for.
+// The type of heavy operators that a precision stands for.
 DType precision_of(const std::string& precision) {
   if (precision == "float32") return DType::float32;
   if (precision == "bfloat16") return DType::bfloat16;
-  fail<Unsupported>("precision '", precision, "' is not available; available: float32, bfloat16");
+  if (precision == "int8") return DType::int8;
+  fail<Unsupported>("precision '", precision, "' is not available; available: float32, bfloat16, int8");
+}
+
+// What int8 needs. Other weights, or another net, have other ranges.
+std::shared_ptr<const Calibration> calibration_of(const Graph& graph, const ModelOptions& options) {
+  const std::string file = options.calibration.string(), folder = options.calibration.parent_path().string();
+  const std::string way = join("make one with: d2deploy calibrate ", folder.empty() ? "." : folder, " --images FOLDER");
+  std::error_code error;
+  check(std::filesystem::exists(options.calibration, error), "precision 'int8' needs a calibration: there is no ", file,
+        "; ", way);
+  auto calibration = std::make_shared<const Calibration>(read_calibration(options.calibration));
+  check<InvalidModel>(calibration->model == fingerprint(graph), file,
+                      ": is the calibration of another model, or of other weights; ", way);
+  return calibration;
 }
 
 // Why bfloat16 would be slower than float32; empty: it is faster.
@@ -93,7 +109,9 @@ Model::Impl::Impl(Graph g, const ModelOptions& o) : options(resolved(o)), graph(
   const DType real = precision_of(options.precision);
   check<Unsupported>(options.optimize || real == DType::float32, "precision '", options.precision,
                      "' needs the passes: set optimize");
-  if (options.optimize) run_passes(graph, optimize_passes(real, options.own_class_masks), options.log);
+  std::shared_ptr<const Calibration> calibration;
+  if (real == DType::int8) calibration = calibration_of(graph, options);
+  if (options.optimize) run_passes(graph, optimize_passes(real, options.own_class_masks, calibration), options.log);
   remove_dead(graph);
   verify(graph);
   for (auto& [name, tensor] : graph.constants) constants[name] = std::make_unique<Constant>(tensor);
@@ -154,7 +172,9 @@ std::shared_ptr<const Model> Model::load(const std::filesystem::path& predict_ne
     const ThreadScope threads(resolved(options).threads);
     if (options.engine == "caffe2") return load_in_caffe2(predict_net, init_net, options);
     Graph graph = read_model(predict_net, init_net, {options.max_tensor_bytes, options.log});
-    return with_context([&] { return predict_net.string(); }, [&] { return Impl::make(std::move(graph), options); });
+    ModelOptions here = options;
+    if (here.calibration.empty()) here.calibration = predict_net.parent_path() / "calibration.txt";
+    return with_context([&] { return predict_net.string(); }, [&] { return Impl::make(std::move(graph), here); });
   });
 }
 

@@ -4,9 +4,10 @@
 #include <deque>
 #include <set>
 
+#include "core/element_type.h"
 #include "core/memory.h"
 #include "core/text.h"
-#include "passes/rewrite.h"
+#include "passes/quantise.h"
 #include "runtime/arena.h"
 
 namespace d2deploy {
@@ -14,6 +15,11 @@ namespace d2deploy {
 namespace {
 
 using Place = PlannedValue::Place;
+
+// Whether elements of both types lie in the same places. What quantised ones stand for may differ.
+bool lies_alike(const TensorType& a, const TensorType& b) {
+  return a.shape == b.shape && a.layout == b.layout && (a.dtype == b.dtype || (is_quantised(a) && is_quantised(b)));
+}
 
 class Planner {
  public:
@@ -32,7 +38,7 @@ class Planner {
       with_context([&] { return describe(node); },
                    [&] {
                      if (const auto why = add_step(node); !why.empty()) {
-                       auto plain = expand(node, names_);
+                       auto plain = expand_quantised(node, types_of(node), names_);
                        check<Unsupported>(!plain.empty(), "no kernel takes this call: ", why);
                        log(options_.log, LogLevel::debug, describe(node), " runs as its plain operators: ", why);
                        nodes.insert(nodes.begin(), std::make_move_iterator(plain.begin()),
@@ -61,6 +67,12 @@ class Planner {
   std::size_t value(const std::string& name) {
     if (const auto it = index_.find(name); it != index_.end()) return it->second;
     return add_value(name, constants_.at(name)->type(), Place::constant);
+  }
+
+  Types types_of(const Node& node) {
+    Types types;
+    for (const auto& x : node.inputs) types.push_back(plan_.values[value(x)].type);
+    return types;
   }
 
   Constant* constant(std::size_t v) const {
@@ -283,7 +295,7 @@ class Planner {
     const std::size_t source = step.inputs[i], target = step.outputs[0];
     return plan_.values[root(source)].place == Place::arena && plan_.values[target].place == Place::arena &&
            counts.at(root(source)) == 1 && last_[root(source)] == s &&
-           plan_.values[source].type == plan_.values[target].type &&
+           lies_alike(plan_.values[source].type, plan_.values[target].type) &&
            plan_.values[root(source)].type.bytes() == plan_.values[target].type.bytes();
   }
 

@@ -9,6 +9,8 @@ from importlib import import_module, resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from d2deploy.cli.calibrate import CALIBRATION, calibrate
+from d2deploy.cli.pictures import find_sources
 from d2deploy.cli.shared import Commands, Parser, check_compiled, epilog, guarded, needs, shown_warnings, step, warn
 from d2deploy.errors import Error, InvalidArgument, Unsupported
 
@@ -93,6 +95,12 @@ def _configure(parser: Parser) -> None:
         ),
     )
     add("--image-root", metavar="DIR", type=Path, help="--run-eval: the folder of the images of --dataset-json")
+    add(
+        "--calibrate-images",
+        metavar="DIR",
+        help="a folder of pictures like those that the model will see: also write\ncalibration.txt, which --precision "
+        "int8 needs (see d2deploy calibrate)",
+    )
     add("--threads", metavar="N", type=int, default=0, help="threads of a run (default: all that it may use)")
     add(
         "--detectron2",
@@ -107,8 +115,10 @@ def _run(args: argparse.Namespace) -> int:
     _check(args)
     for module in args.imports:
         _import(module)
-    if args.run_eval or not args.no_verify:
-        check_compiled(", or give --no-verify, without --run-eval")
+    if args.run_eval or args.calibrate_images or not args.no_verify:
+        check_compiled(", or give --no-verify, without --run-eval and --calibrate-images")
+    if args.calibrate_images:
+        find_sources([args.calibrate_images])  # that there are none is told before the long work
     with needs("converting a model", "export"):
         import torch
 
@@ -135,6 +145,8 @@ def _run(args: argparse.Namespace) -> int:
     except Unsupported as error:  # the picture is not worth losing the model for
         warn(str(error))
     agrees = args.no_verify or _verify(args, cfg, tracer)
+    if args.calibrate_images:
+        calibrate(args.output, [args.calibrate_images], args.output / CALIBRATION, threads=args.threads)
     if args.run_eval:
         _evaluate(args, cfg, model, datasets)
     return 0 if agrees else DISAGREE

@@ -76,7 +76,17 @@ def add_runtime(parser: Parser) -> None:
     """Options of what runs a net."""
     add = parser.add_argument
     add("--threads", metavar="N", type=int, default=0, help="threads of a run (default: all that it may use)")
-    add("--precision", default="float32", help="float32 (default), or bfloat16 where the CPU has AVX512-BF16 or AMX")
+    add(
+        "--precision",
+        default="float32",
+        help="float32 (default), int8, or bfloat16 where the CPU has AVX512-BF16 or AMX",
+    )
+    add(
+        "--calibration",
+        metavar="FILE",
+        type=Path,
+        help="--precision int8: what `d2deploy calibrate` made (default: calibration.txt\nin the model's folder)",
+    )
     add("--device", default="cpu", help="cpu (default)")
 
 
@@ -123,7 +133,12 @@ def runtime_options(args: argparse.Namespace) -> dict[str, Any]:
     """As `Detector` and `Predictor` take them."""
     if args.threads < 0:
         raise InvalidArgument(f"--threads is {args.threads}, must be at least 0")
-    return {"threads": args.threads, "precision": args.precision, "device": args.device}
+    return {
+        "threads": args.threads,
+        "precision": args.precision,
+        "calibration": args.calibration,
+        "device": args.device,
+    }
 
 
 def load_detector(args: argparse.Namespace, mode: str = "latency") -> Detector:

@@ -33,8 +33,9 @@ class Caffe2Model:
         predict_net: path of `model.pb`, or the net as a message of protobuf, a NetDef.
         init_net: path of `model_init.pb`, or the net likewise.
         device: what it runs on: "cpu".
-        precision: "float32", or "bfloat16" where the CPU has AVX512-BF16 or AMX; elsewhere float32 runs,
-            after a warning.
+        precision: "float32", "int8", which needs a calibration, or "bfloat16" where the CPU has AVX512-BF16 or
+            AMX; elsewhere float32 runs, after a warning.
+        calibration: the file that `d2deploy calibrate` made; None: `calibration.txt` beside `model.pb`.
         threads: of one prediction; 0: as many as the process may use.
         input_format: channels that the model takes, "BGR", "RGB", "L"; None: what the file says.
         min_size: the shorter side that `Predictor` resizes pictures to, 0: none; None: what the file says, or 800.
@@ -57,6 +58,7 @@ class Caffe2Model:
         *,
         device: str = "cpu",
         precision: str = "float32",
+        calibration: str | Path | None = None,
         threads: int = 0,
         input_format: str | None = None,
         min_size: int | None = None,
@@ -75,6 +77,7 @@ class Caffe2Model:
         self._options: dict[str, Any] = {
             "device": device,
             "precision": precision,
+            "calibration": calibration,
             "threads": threads,
             "input_format": input_format,
             "min_size": min_size,

@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 __all__ = ["Predictor", "load"]
 
 
-def load(directory: str | Path, threads: int = 0, *, device: str = "cpu", precision: str = "float32") -> Model:
+def load(
+    directory: str | Path,
+    threads: int = 0,
+    *,
+    device: str = "cpu",
+    precision: str = "float32",
+    calibration: str | Path | None = None,
+) -> Model:
     """The net in a folder with `model.pb` and `model_init.pb`, for its raw outputs.
 
     Args:
@@ -26,6 +33,7 @@ def load(directory: str | Path, threads: int = 0, *, device: str = "cpu", precis
         threads: of one run; 0: as many as the process may use.
         device: as `Model` has it, like `precision`.
         precision: see `device`.
+        calibration: see `device`.
 
     Raises:
         InvalidArgument: a file is not there.
@@ -34,7 +42,14 @@ def load(directory: str | Path, threads: int = 0, *, device: str = "cpu", precis
     from d2deploy._ext import Model
 
     folder = Path(directory)
-    return Model(folder / "model.pb", folder / "model_init.pb", device=device, precision=precision, threads=threads)
+    return Model(
+        folder / "model.pb",
+        folder / "model_init.pb",
+        device=device,
+        precision=precision,
+        calibration=calibration,
+        threads=threads,
+    )
 
 
 class Predictor:

@@ -13,8 +13,8 @@ struct AveragePool {
       joined(inherited<Params, WindowParams>(kWindowFields),
              std::array{field<&Params::count_include_pad>("count_include_pad", Bound::any,
                                                           "1: cells of the padding count, as 0; 0: they do not")});
-  static constexpr Signature signature{"AveragePool", "X: real (N, C, H, W)", "Y: real (N, C, H2, W2)",
-                                       LayoutRule::any};
+  static constexpr Signature signature{"AveragePool", "X: real (N, C, H, W)", "Y: real (N, C, H2, W2)", LayoutRule::any,
+                                       keeps_range};
 
   static Types infer(const Params& p, const Inputs& in) {
     const Shape& x = in[0];

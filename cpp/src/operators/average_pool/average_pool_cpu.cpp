@@ -95,7 +95,7 @@ void run(const AveragePool::Params& p, const Call& call) {
 
 template <>
 Kernels<AveragePool> kernels<AveragePool, Backend::cpu>() {
-  return {{.name = "loop", .reject = accepts_all<AveragePool>, .run = run, .any_real = true}};
+  return {{.name = "loop", .reject = accepts_all<AveragePool>, .run = run, .takes = Takes::any_real}};
 }
 
 }  // namespace d2deploy

@@ -1,11 +1,11 @@
 #pragma once
-#include "operators/sum_type.h"
+#include "operators/output_type.h"
 #include "operators/window_fields.h"
 
 namespace d2deploy {
 
 /// The arguments of Conv and of what is fused with it.
-struct ConvParams : WindowParams {
+struct ConvParams : WindowParams, OutputTypeParams {
   std::int64_t group = 1;
   std::string dtype;
 };
@@ -31,7 +31,7 @@ struct Conv {
   using Params = ConvParams;
   static constexpr ConvTail tail{};
   static constexpr auto fields =
-      joined(inherited<Params, WindowParams>(kWindowFields),
+      joined(inherited<Params, WindowParams>(kWindowFields), inherited<Params, OutputTypeParams>(kOutputTypeFields),
              std::array{field<&Params::group>("group", Bound::positive, "groups that the channels fall into"),
                         sum_type_field<&Params::dtype>()});
   static constexpr Signature signature{
@@ -54,7 +54,7 @@ struct Conv {
     check(w[0] % p.group == 0, type, ": the ", w[0], " filters do not fall into ", p.group, " groups");
     check(x[1] == kUnknown || x[1] == w[1] * p.group, type, ": X has ", x[1], " channels, W takes ", w[1],
           " in each of ", p.group, " groups");
-    return {{sum_type(type, p.dtype, in.types[0].dtype), {x[0], w[0], at.out_h, at.out_w}}};
+    return {output_type(type, p.dtype, p, in.types[0], {x[0], w[0], at.out_h, at.out_w})};
   }
   static Types infer(const Params& p, const Inputs& in) { return infer("Conv", p, in); }
 

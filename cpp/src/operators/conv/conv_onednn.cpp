@@ -20,6 +20,9 @@ memory::desc plain_filters(const Shape& w, std::int64_t group) {
   return filters(w, group, memory::data_type::f32, group == 1 ? memory::format_tag::oihw : memory::format_tag::goihw);
 }
 
+// Of the dimensions above, those that output channels stand in.
+int channel_bits(const ConvParams& p) { return p.group == 1 ? 1 : 3; }
+
 memory::desc any_filters(const ConvParams& p, const CallSite& site) {
   return filters(site.inputs[1].shape, p.group, onednn::weights_type(site.inputs[0].dtype), memory::format_tag::any);
 }
@@ -44,7 +47,7 @@ dnnl::convolution_forward::primitive_desc describe(const char* type, const ConvP
           {at.dilation_h - 1, at.dilation_w - 1},
           {at.pad_t, at.pad_l},
           {at.pad_b, at.pad_r},
-          onednn::attributes(tail.add, tail.relu)};
+          onednn::attributes(site, channel_bits(p), tail.add ? kConvAddend : -1, tail.relu)};
 }
 
 }  // namespace
@@ -55,6 +58,7 @@ std::string reject_onednn_conv(const char* type, const ConvParams& p, const Call
   if (tail.add && site.inputs[3].dtype != site.outputs[0].dtype) return "the addend has another type than the sum";
   if (!site.outputs[0].shape.known()) return "the size of the output is not known";
   if (site.outputs[0].shape.size() == 0) return "the output is empty";
+  if (auto why = onednn::refuse_int8(site, tail.add ? kConvAddend : -1); !why.empty()) return why;
   try {
     return onednn::refuse_slow(
         describe(type, p, site, tail, site.bounded ? site.inputs[0].shape[0] : 1, any_filters(p, site))
@@ -80,10 +84,12 @@ Prepared OnednnConv::prepare(const char* type, const ConvParams& p, const CallSi
         rows, {dnnl::convolution_forward(desc), desc.src_desc(), desc.dst_desc(), desc.scratchpad_desc()});
     prepared.scratch_bytes = std::max(prepared.scratch_bytes, desc.scratchpad_desc().get_size());
   }
-  conv->weights_ =
-      onednn::packed(*site.constants[1], "filters", owner, plain_filters(site.inputs[1].shape, p.group), wanted);
+  conv->weights_ = onednn::packed(*site.constants[1], "filters", owner, plain_filters(site.inputs[1].shape, p.group),
+                                  wanted, {0, channel_bits(p)});
   prepared.packed = {1};
-  if (site.inputs.size() > 2) conv->bias_ = site.constants[2]->plain();
+  conv->factors_ = onednn::sum_factors(site, *conv->weights_);
+  conv->factors_desc_ = onednn::describe_factors(site.inputs[1].shape[0]);
+  if (site.inputs.size() > 2) conv->bias_ = onednn::sum_bias(site, site.constants[2]->plain());
   conv->bias_desc_ = bias_desc(site);
   prepared.state = conv;
   return prepared;
@@ -93,6 +99,7 @@ void OnednnConv::run(const Call& call) const {
   const Tensor &x = call.input(0), &y = call.output(0);
   convolutions_.for_each(x.dim(0), [&](const Sized& sized, std::int64_t first) {
     onednn::execute(sized.convolution, {{DNNL_ARG_WEIGHTS, weights_->desc, weights_->data.get()},
+                                        {DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS, factors_desc_, factors_.raw()},
                                         {DNNL_ARG_BIAS, bias_desc_, bias_.raw()},
                                         {DNNL_ARG_SRC, sized.x, onednn::row(x, first)},
                                         {DNNL_ARG_DST, sized.y, onednn::row(y, first)},

@@ -3,9 +3,11 @@
 #include <cstring>
 
 #include "operators/conv/conv.h"
-#include "operators/onednn_weights.h"
+#include "operators/onednn_int8.h"
 
 namespace d2deploy {
+
+inline constexpr int kConvAddend = 3;  ///< which input is added
 
 /// A convolution ready to run; shared by all operators of the family.
 class OnednnConv {
@@ -22,8 +24,8 @@ class OnednnConv {
   };
   onednn::ByRows<Sized> convolutions_;
   onednn::SharedWeights weights_;
-  Tensor bias_;
-  dnnl::memory::desc bias_desc_;
+  Tensor bias_, factors_;
+  dnnl::memory::desc bias_desc_, factors_desc_;
 };
 
 std::string reject_onednn_conv(const char* type, const ConvParams& p, const CallSite& site, ConvTail tail);
@@ -31,22 +33,21 @@ std::string reject_onednn_conv(const char* type, const ConvParams& p, const Call
 /// The kernel for one type of X.
 template <class Op>
 KernelOf<ConvParams> conv_onednn_kernel(const char* name, DType real) {
-  static constexpr int kAddend = 3;
   KernelOf<ConvParams> kernel{name,
                               [](const ConvParams& p, const CallSite& site) {
                                 return reject_onednn_conv(Op::signature.type, p, site, Op::tail);
                               },
                               [](const ConvParams&, const Call& call) {
                                 // The addend lies where the sum is to be, unless its memory is still needed by others.
-                                if (Op::tail.add && call.output(0).raw() != call.input(kAddend).raw())
-                                  std::memcpy(call.output(0).raw(), call.input(kAddend).raw(),
+                                if (Op::tail.add && call.output(0).raw() != call.input(kConvAddend).raw())
+                                  std::memcpy(call.output(0).raw(), call.input(kConvAddend).raw(),
                                               static_cast<std::size_t>(call.output(0).bytes()));
                                 onednn::translated([&] { static_cast<const OnednnConv*>(call.state)->run(call); });
                               },
                               [](const ConvParams& p, const CallSite& site) {
                                 Prepared prepared = onednn::translated(
                                     [&] { return OnednnConv::prepare(Op::signature.type, p, site, Op::tail); });
-                                if (Op::tail.add) prepared.accumulates = kAddend;
+                                if (Op::tail.add) prepared.accumulates = kConvAddend;
                                 return prepared;
                               }};
   kernel.real = real;
@@ -55,7 +56,8 @@ KernelOf<ConvParams> conv_onednn_kernel(const char* name, DType real) {
 
 template <class Op>
 Kernels<Op> conv_onednn_kernels() {
-  return {conv_onednn_kernel<Op>("onednn_f32", DType::float32), conv_onednn_kernel<Op>("onednn_bf16", DType::bfloat16)};
+  return {conv_onednn_kernel<Op>("onednn_f32", DType::float32), conv_onednn_kernel<Op>("onednn_bf16", DType::bfloat16),
+          conv_onednn_kernel<Op>("onednn_int8", DType::int8)};
 }
 
 }  // namespace d2deploy

@@ -1,10 +1,10 @@
 #pragma once
-#include "operators/sum_type.h"
+#include "operators/output_type.h"
 #include "operators/window_fields.h"
 
 namespace d2deploy {
 
-struct ConvTransposeParams : WindowParams {
+struct ConvTransposeParams : WindowParams, OutputTypeParams {
   std::int64_t group = 1;
   Ints adjs;
   std::int64_t adj = 0, adj_h = 0, adj_w = 0;
@@ -23,7 +23,7 @@ struct ConvTranspose {
   using Params = ConvTransposeParams;
   static constexpr bool relu = false;
   static constexpr auto fields = joined(
-      inherited<Params, WindowParams>(kWindowFields),
+      inherited<Params, WindowParams>(kWindowFields), inherited<Params, OutputTypeParams>(kOutputTypeFields),
       std::array{field<&Params::group>("group", Bound::positive, "groups that the channels fall into"),
                  field<&Params::adjs>("adjs", Bound::non_negative, "rows and columns more at the bottom and right"),
                  field<&Params::adj>("adj", Bound::non_negative, "both of adjs"),

@@ -49,7 +49,7 @@ Types ConvTranspose::infer(const char* type, const Params& p, const Inputs& in) 
   const std::int64_t channels = Shape({w[1], p.group}).size();
   if (in.size() > 2)
     check(in[2][0] == channels || in[2][0] == kUnknown, type, ": b must be (", channels, "), got ", in[2]);
-  return {{sum_type(type, p.dtype, in.types[0].dtype), {x[0], channels, at.out_h, at.out_w}}};
+  return {output_type(type, p.dtype, p, in.types[0], {x[0], channels, at.out_h, at.out_w})};
 }
 
 }  // namespace d2deploy

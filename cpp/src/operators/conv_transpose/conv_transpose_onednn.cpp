@@ -17,6 +17,8 @@ using dnnl::memory;
 
 constexpr std::initializer_list<std::int64_t> kRowSizes = {4, 1};
 
+constexpr int kColumns = 2;  // bits of the dimensions of a matrix of weights that output channels stand in
+
 TransposedWindow window(const ConvTransposeParams& p, const CallSite& site) {
   return ConvTranspose::window("ConvTranspose", p, {site.inputs, {}});
 }
@@ -26,7 +28,7 @@ std::string reject(const CallSite& site) {
   if (site.inputs.size() > 2 && !site.is_constant(2)) return "the bias is not constant";
   if (!site.outputs[0].shape.known() || site.outputs[0].shape.size() == 0)
     return "the output is empty or of unknown size";
-  return {};
+  return onednn::refuse_int8(site, -1);
 }
 
 }  // namespace
@@ -42,8 +44,8 @@ struct Product {
   };
   onednn::ByRows<Sized> products;
   onednn::SharedWeights weights;
-  Tensor bias;  // repeated for every cell of the window
-  memory::desc bias_desc;
+  Tensor bias, factors;  // both repeated for every cell of the window
+  memory::desc bias_desc, factors_desc;
   std::int64_t kernel_h = 0, kernel_w = 0;
   std::size_t product_bytes = 0;  // the scratch of oneDNN starts behind the product
 };
@@ -66,7 +68,7 @@ Prepared prepare_product(const ConvTransposeParams& p, const CallSite& site, boo
   product->kernel_h = at.kernel_h;
   product->kernel_w = at.kernel_w;
   if (site.inputs.size() > 2) {
-    const Tensor once = site.constants[2]->plain();
+    const Tensor once = onednn::sum_bias(site, site.constants[2]->plain());
     product->bias = Tensor::allocate(f32({columns}));
     for (std::int64_t i = 0; i < columns; ++i) product->bias.data<float>()[i] = once.data<float>()[i % filters];
     product->bias_desc = {{1, columns}, memory::data_type::f32, memory::format_tag::ab};
@@ -78,7 +80,8 @@ Prepared prepare_product(const ConvTransposeParams& p, const CallSite& site, boo
   };
   const auto describe = [&](std::int64_t rows, const memory::desc& layout) {
     return dnnl::matmul::primitive_desc(onednn::cpu(), pixels(rows, channels, type_of_x), layout, product->bias_desc,
-                                        pixels(rows, columns, site.outputs[0].dtype), onednn::attributes(false, relu));
+                                        pixels(rows, columns, site.outputs[0].dtype),
+                                        onednn::attributes(site, kColumns, -1, relu));
   };
   const std::string owner = onednn::owner("ConvTranspose/onednn_product", type_of_x);
   // One region for each thread: its product stays in the cache of a core until it is put in its places.
@@ -107,7 +110,11 @@ Prepared prepare_product(const ConvTransposeParams& p, const CallSite& site, boo
   const TensorType type_of_w = site.inputs[1];
   const auto pack = [&](const Tensor& values) {
     const auto ordered = onednn::pack(plain, values.raw(), cells_first);
-    return onednn::pack(matrix, ordered->data.get(), wanted);
+    if (wanted.get_data_type() != memory::data_type::s8) return onednn::pack(matrix, ordered->data.get(), wanted);
+    const auto once = weight_scales(values, 1);
+    std::vector<float> scales(static_cast<std::size_t>(columns));
+    for (std::size_t i = 0; i < scales.size(); ++i) scales[i] = once[i % once.size()];
+    return onednn::pack(matrix, ordered->data.get(), wanted, std::move(scales), kColumns);
   };
   const auto unpack = [=](const onednn::PackedWeights& packed) {
     const Tensor in_order = onednn::unpack(packed, matrix, type_of_w);
@@ -117,6 +124,8 @@ Prepared prepare_product(const ConvTransposeParams& p, const CallSite& site, boo
         plain, type_of_w);
   };
   product->weights = onednn::packed(*site.constants[1], "product", owner, wanted, {pack, unpack});
+  product->factors = onednn::sum_factors(site, *product->weights);
+  product->factors_desc = onednn::describe_factors(columns);
   prepared.packed = {1};
   prepared.state = product;
   return prepared;
@@ -131,11 +140,13 @@ void run_product(const Call& call) {
   // What stays together: the cells of one window row.
   const std::size_t run = static_cast<std::size_t>(product.kernel_w * y.dim(1)) * size_of(y.dtype());
   product.products.for_each(x.dim(0), [&](const Product::Sized& sized, std::int64_t first) {
-    onednn::execute(sized.matmul, {{DNNL_ARG_WEIGHTS, product.weights->desc, product.weights->data.get()},
-                                   {DNNL_ARG_BIAS, product.bias_desc, product.bias.raw()},
-                                   {DNNL_ARG_SRC, sized.x, onednn::row(x, first)},
-                                   {DNNL_ARG_DST, sized.y, result},
-                                   {DNNL_ARG_SCRATCHPAD, sized.scratch, scratch}});
+    onednn::execute(sized.matmul,
+                    {{DNNL_ARG_WEIGHTS, product.weights->desc, product.weights->data.get()},
+                     {DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS, product.factors_desc, product.factors.raw()},
+                     {DNNL_ARG_BIAS, product.bias_desc, product.bias.raw()},
+                     {DNNL_ARG_SRC, sized.x, onednn::row(x, first)},
+                     {DNNL_ARG_DST, sized.y, result},
+                     {DNNL_ARG_SCRATCHPAD, sized.scratch, scratch}});
     auto* out = static_cast<std::byte*>(onednn::row(y, first));
     parallel_for(sized.rows * height, 4, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t row = begin; row < end; ++row)  // image and input row
@@ -258,7 +269,7 @@ Prepared prepare_deconvolution(const ConvTransposeParams& p, const CallSite& sit
         rows, {dnnl::deconvolution_forward(desc), desc.src_desc(), desc.dst_desc(), desc.scratchpad_desc()});
     prepared.scratch_bytes = std::max(prepared.scratch_bytes, desc.scratchpad_desc().get_size());
   }
-  state->weights = onednn::packed(*site.constants[1], "transposed", owner, plain, wanted);
+  state->weights = onednn::packed(*site.constants[1], "transposed", owner, plain, wanted, {1, 1});
   prepared.packed = {1};
   prepared.state = state;
   return prepared;

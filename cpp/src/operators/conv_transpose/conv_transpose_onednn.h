@@ -1,8 +1,9 @@
 // The oneDNN kernels of ConvTranspose and of what is fused with it: one matrix product where windows do not overlap,
 // deconvolution otherwise.
 #pragma once
+#include "kernels/quantise.h"
 #include "operators/conv_transpose/conv_transpose.h"
-#include "operators/onednn_weights.h"
+#include "operators/onednn_int8.h"
 
 namespace d2deploy {
 
@@ -47,7 +48,8 @@ Kernels<Op> conv_transpose_onednn_kernels() {
   return {conv_transpose_onednn_product<Op>("onednn_product_f32", DType::float32),
           conv_transpose_onednn<Op>("onednn_f32", DType::float32),
           conv_transpose_onednn_product<Op>("onednn_product_bf16", DType::bfloat16),
-          conv_transpose_onednn<Op>("onednn_bf16", DType::bfloat16)};
+          conv_transpose_onednn<Op>("onednn_bf16", DType::bfloat16),
+          conv_transpose_onednn_product<Op>("onednn_product_int8", DType::int8)};
 }
 
 }  // namespace d2deploy

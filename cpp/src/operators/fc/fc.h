@@ -1,17 +1,19 @@
 #pragma once
 #include "operators/axis.h"
-#include "operators/sum_type.h"
+#include "operators/output_type.h"
 
 namespace d2deploy {
 
-struct FCParams {
+struct FCParams : OutputTypeParams {
   std::int64_t axis = 1;
   std::int64_t axis_w = 1;
   std::string dtype;
 };
-inline constexpr auto kFCFields = std::array{
-    field<&FCParams::axis>("axis", Bound::any, "first dimension of X that goes into the columns of its matrix"),
-    field<&FCParams::axis_w>("axis_w", Bound::any, "the same for W"), sum_type_field<&FCParams::dtype>()};
+inline constexpr auto kFCFields = joined(
+    inherited<FCParams, OutputTypeParams>(kOutputTypeFields),
+    std::array{
+        field<&FCParams::axis>("axis", Bound::any, "first dimension of X that goes into the columns of its matrix"),
+        field<&FCParams::axis_w>("axis_w", Bound::any, "the same for W"), sum_type_field<&FCParams::dtype>()});
 inline constexpr const char* kFCInputs = "X: real (M, ...) | W: float32 (O, ...) | b: float32 (N)";
 
 /// The matrices of a call: X is (rows, depth), W is (columns, depth). An unknown dimension makes unknown sizes.

@@ -48,7 +48,7 @@ Types infer_fc(const char* type, const FCParams& p, const Inputs& in) {
   Shape y;
   for (std::size_t d = 0; d < s.axis; ++d) y.push_back(in[0][d]);
   y.push_back(s.columns);
-  return {{sum_type(type, p.dtype, in.types[0].dtype), y}};
+  return {output_type(type, p.dtype, p, in.types[0], y)};
 }
 
 double flops_fc(const char* type, const FCParams& p, const Inputs& in) {

@@ -2,7 +2,8 @@
 
 #include <algorithm>
 
-#include "operators/onednn_weights.h"
+#include "core/element_type.h"
+#include "operators/onednn_int8.h"
 
 namespace d2deploy {
 
@@ -13,6 +14,8 @@ using dnnl::memory;
 // Every step down reads the weights again, so the steps are large; one row at a time ends the list.
 constexpr std::initializer_list<std::int64_t> kRowSizes = {1024, 256, 64, 16, 4, 1};
 
+constexpr int kColumns = 2;  // bits of the dimensions of a matrix of weights that output channels stand in
+
 struct State {
   struct Sized {
     dnnl::matmul matmul;
@@ -20,8 +23,8 @@ struct State {
   };
   onednn::ByRows<Sized> products;
   onednn::SharedWeights weights;
-  memory::desc bias_desc;
-  Tensor bias;
+  memory::desc bias_desc, factors_desc;
+  Tensor bias, factors;
   FCSizes sizes{};
 };
 
@@ -48,8 +51,10 @@ std::string reject_onednn_fc(const char* type, const FCParams& p, const CallSite
   if (!site.is_constant(1) || !site.is_constant(2)) return "the weights or the bias are not constant";
   if (!site.outputs[0].shape.known() || site.outputs[0].shape.size() == 0)
     return "the output is empty or of unknown size";
+  if (auto why = onednn::refuse_int8(site, -1); !why.empty()) return why;
   const FCSizes s = sizes_of(type, p, site);
   if (s.depth <= 0) return "there is nothing to sum";
+  if (is_quantised(site.inputs[0]) && s.columns != site.inputs[1].shape[0]) return "W has no row for each output";
   if (!fc_reads_in_place(s, site.inputs[0], site.inputs[1])) return "X and W lie in different orders";
   if (site.outputs[0].layout == Layout::channels_last) return "the output is an image that is channels-last";
   if (site.bounded && s.axis != 1) return "the rows of the matrix are not the rows of X";
@@ -59,13 +64,13 @@ std::string reject_onednn_fc(const char* type, const FCParams& p, const CallSite
 Prepared prepare_onednn_fc(const char* type, const FCParams& p, const CallSite& site, bool relu) {
   auto state = std::make_shared<State>();
   const FCSizes s = state->sizes = sizes_of(type, p, site);
-  state->bias = site.constants[2]->plain();
+  state->bias = onednn::sum_bias(site, site.constants[2]->plain());
   state->bias_desc = matrix(1, s.columns, memory::data_type::f32);
   const DType x = site.inputs[0].dtype;
   const auto from = onednn::data_type(x), to = onednn::data_type(site.outputs[0].dtype);
   const auto describe = [&](std::int64_t rows, const memory::desc& layout) {
     return dnnl::matmul::primitive_desc(onednn::cpu(), matrix(rows, s.depth, from), layout, state->bias_desc,
-                                        matrix(rows, s.columns, to), onednn::attributes(false, relu));
+                                        matrix(rows, s.columns, to), onednn::attributes(site, kColumns, -1, relu));
   };
   const std::string owner = onednn::owner("FC/onednn", x);
   const auto sizes = row_sizes(s.rows, !site.bounded);
@@ -81,7 +86,10 @@ Prepared prepare_onednn_fc(const char* type, const FCParams& p, const CallSite& 
     prepared.scratch_bytes = std::max(prepared.scratch_bytes, desc.scratchpad_desc().get_size());
   }
   const memory::desc plain = matrix(s.depth, s.columns, memory::data_type::f32, memory::format_tag::ba);
-  state->weights = onednn::packed(*site.constants[1], "matrix", owner, plain, wanted);  // W is (columns, depth)
+  // W is (columns, depth)
+  state->weights = onednn::packed(*site.constants[1], "matrix", owner, plain, wanted, {0, kColumns});
+  state->factors = onednn::sum_factors(site, *state->weights);
+  state->factors_desc = onednn::describe_factors(s.columns);
   prepared.packed = {1};
   prepared.state = state;
   return prepared;
@@ -97,6 +105,7 @@ void run_onednn_fc(const Call& call) {
   };
   state.products.for_each(rows, [&](const State::Sized& sized, std::int64_t first) {
     onednn::execute(sized.matmul, {{DNNL_ARG_WEIGHTS, state.weights->desc, state.weights->data.get()},
+                                   {DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS, state.factors_desc, state.factors.raw()},
                                    {DNNL_ARG_BIAS, state.bias_desc, state.bias.raw()},
                                    {DNNL_ARG_SRC, sized.x, at(x, first * state.sizes.depth)},
                                    {DNNL_ARG_DST, sized.y, at(y, first * state.sizes.columns)},

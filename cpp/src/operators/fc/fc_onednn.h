@@ -24,7 +24,8 @@ KernelOf<FCParams> fc_onednn_kernel(const char* name, DType real) {
 
 template <class Op>
 Kernels<Op> fc_onednn_kernels() {
-  return {fc_onednn_kernel<Op>("onednn_f32", DType::float32), fc_onednn_kernel<Op>("onednn_bf16", DType::bfloat16)};
+  return {fc_onednn_kernel<Op>("onednn_f32", DType::float32), fc_onednn_kernel<Op>("onednn_bf16", DType::bfloat16),
+          fc_onednn_kernel<Op>("onednn_int8", DType::int8)};
 }
 
 }  // namespace d2deploy

@@ -7,7 +7,8 @@ namespace d2deploy {
 struct MaxPool {
   using Params = WindowParams;
   static constexpr auto fields = inherited<Params, WindowParams>(kWindowFields);
-  static constexpr Signature signature{"MaxPool", "X: real (N, C, H, W)", "Y: real (N, C, H2, W2)", LayoutRule::any};
+  static constexpr Signature signature{"MaxPool", "X: real (N, C, H, W)", "Y: real (N, C, H2, W2)", LayoutRule::any,
+                                       keeps_range};
 
   static Window window(const Params& p, const Shape& x) { return pool_window("MaxPool", p, x); }
 

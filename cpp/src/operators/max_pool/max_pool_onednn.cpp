@@ -79,7 +79,8 @@ Kernels<MaxPool> kernels<MaxPool, Backend::onednn>() {
     kernel.real = real;
     return kernel;
   };
-  return {for_type("onednn_f32", DType::float32), for_type("onednn_bf16", DType::bfloat16)};
+  return {for_type("onednn_f32", DType::float32), for_type("onednn_bf16", DType::bfloat16),
+          for_type("onednn_int8", DType::int8)};
 }
 
 }  // namespace d2deploy

@@ -72,7 +72,7 @@ void run(const PadImage::Params& p, const Call& call) {
 
 template <>
 Kernels<PadImage> kernels<PadImage, Backend::cpu>() {
-  return {{.name = "rows", .reject = accepts_all<PadImage>, .run = run, .any_real = true}};
+  return {{.name = "rows", .reject = accepts_all<PadImage>, .run = run, .takes = Takes::any_real}};
 }
 
 }  // namespace d2deploy

@@ -36,7 +36,7 @@ struct PyramidRoIAlign {
   static constexpr Signature signature{
       "PyramidRoIAlign",
       "rois: float32 (R, 4|5) [image,] x1, y1, x2, y2 in image pixels | X*: real any (N, C, H, W) of each level",
-      "Y: real (R, C, pooled_h, pooled_w)", LayoutRule::any};
+      "Y: real (R, C, pooled_h, pooled_w)", LayoutRule::any, keeps_range};
 
   static Types infer(const Params& p, const Inputs& in) {
     RoIAlign::check_params(signature.type, p.order, p.grid());

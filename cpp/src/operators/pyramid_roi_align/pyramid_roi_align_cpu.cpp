@@ -16,7 +16,8 @@ void with_job(const PyramidRoIAlign::Params& p, const Call& call, const F& f) {
   std::array<FeatureMap<T>, kMostLevels> maps{};
   const std::size_t levels = p.spatial_scales.size();
   check<Unsupported>(levels <= kMostLevels, "PyramidRoIAlign: takes at most ", kMostLevels, " levels, got ", levels);
-  for (std::size_t i = 0; i < levels; ++i) maps[i] = feature_map<T>(call.input(i + 1), p.spatial_scales[i]);
+  for (std::size_t i = 0; i < levels; ++i)
+    maps[i] = feature_map<T>(call.input(i + 1), call.output(0), p.spatial_scales[i]);
   RoiAlignJob<T> job{};
   job.op = PyramidRoIAlign::signature.type;
   job.grid = p.grid();
@@ -39,12 +40,18 @@ void run_separable(const PyramidRoIAlign::Params& p, const Call& call, PoolBin<T
 }
 template void run_separable(const PyramidRoIAlign::Params&, const Call&, PoolBin<float>);
 template void run_separable(const PyramidRoIAlign::Params&, const Call&, PoolBin<BFloat16>);
+template void run_separable(const PyramidRoIAlign::Params&, const Call&, PoolBin<std::uint8_t>);
+template void run_separable(const PyramidRoIAlign::Params&, const Call&, PoolBin<std::int8_t>);
 
 namespace {
 
 template <class T>
 void run_portable(const PyramidRoIAlign::Params& p, const Call& call) {
   with_job<T>(p, call, [&](const RoiAlignJob<T>& job) { run_separable_portable(job, call.scratch); });
+}
+
+void run_portable_int8(const PyramidRoIAlign::Params& p, const Call& call) {
+  has_sign(call) ? run_portable<std::int8_t>(p, call) : run_portable<std::uint8_t>(p, call);
 }
 
 }  // namespace
@@ -56,6 +63,11 @@ Kernels<PyramidRoIAlign> kernels<PyramidRoIAlign, Backend::cpu>() {
            .run = run_portable<BFloat16>,
            .prepare = prepare_separable,
            .real = DType::bfloat16},
+          {.name = "separable_int8",
+           .reject = [](const PyramidRoIAlign::Params&, const CallSite& site) { return reject_quantised(site); },
+           .run = run_portable_int8,
+           .prepare = prepare_separable,
+           .real = DType::int8},
           {"separable_f32", accepts_all<PyramidRoIAlign>, run_portable<float>, prepare_separable},
           {"direct_f32", accepts_all<PyramidRoIAlign>,
            [](const PyramidRoIAlign::Params& p, const Call& call) { with_job<float>(p, call, roi_align_direct); }}};

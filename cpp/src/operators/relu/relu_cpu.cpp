@@ -21,7 +21,7 @@ void run(const NoParams&, const Call& call) {
 
 template <>
 Kernels<Relu> kernels<Relu, Backend::cpu>() {
-  return {{.name = "loop", .reject = accepts_all<Relu>, .run = run, .any_real = true}};
+  return {{.name = "loop", .reject = accepts_all<Relu>, .run = run, .takes = Takes::any_real}};
 }
 
 }  // namespace d2deploy

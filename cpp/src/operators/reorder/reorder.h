@@ -9,10 +9,12 @@ namespace d2deploy {
 struct Reorder {
   struct Params {
     std::string to, dtype;
+    float scale = 0;
   };
-  static constexpr auto fields =
-      std::array{field<&Params::to>("to", Bound::any, "layout of Y: channels_last or row_major; empty: that of X"),
-                 field<&Params::dtype>("dtype", Bound::any, "element type of Y, a real one; empty: that of X")};
+  static constexpr auto fields = std::array{
+      field<&Params::to>("to", Bound::any, "layout of Y: channels_last or row_major; empty: that of X"),
+      field<&Params::dtype>("dtype", Bound::any, "element type of Y, a real or quantised one; empty: that of X"),
+      field<&Params::scale>("scale", Bound::any, "of quantised numbers: what a 1 in Y stands for")};
   static constexpr Signature signature{"Reorder", "X: any any", "Y: any any like X", LayoutRule::own};
 
   static TensorType type(const Params& p, const TensorType& x) {
@@ -23,9 +25,11 @@ struct Reorder {
     if (!p.to.empty()) y.layout = last ? Layout::channels_last : Layout::row_major;
     check(y.layout == Layout::row_major || x.shape.rank() == 4, "Reorder: only rank 4 has two layouts, got ", x.shape);
     if (p.dtype.empty()) return y;
-    check<InvalidModel>(parse(p.dtype, y.dtype) && is_real(y.dtype), "Reorder: dtype is '", p.dtype,
-                        "', must be float32, bfloat16 or float16");
-    check(is_real(x.dtype), "Reorder: X is ", x.dtype, ", must be real to become ", y.dtype);
+    y.scale = p.scale;
+    const bool right = parse(p.dtype, y.dtype) && (is_quantised(y) ? size_of(y.dtype) == 1 : is_real(y.dtype));
+    check<InvalidModel>(right, "Reorder: dtype is '", p.dtype, "' with scale ", p.scale,
+                        ", must be float32, bfloat16 or float16, or int8 or uint8 with a scale");
+    check(is_real(x.dtype) || is_quantised(x), "Reorder: X is ", x.dtype, ", must be real to become ", y.dtype);
     return y;
   }
   static Types infer(const Params& p, const Inputs& in) { return {type(p, in.types[0])}; }

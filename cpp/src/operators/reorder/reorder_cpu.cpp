@@ -1,6 +1,6 @@
 #include "operators/reorder/reorder.h"
 
-#include "kernels/convert.h"
+#include "kernels/quantise.h"
 #include "kernels/reorder.h"
 #include "operators/planned_scratch.h"
 
@@ -22,9 +22,11 @@ void run(const Reorder::Params& p, const Call& call) {
   const CallScratch scratch(call, scratch_bytes(p, type));
   if (y.dtype() != type.dtype) {
     void* to = y.layout() == type.layout ? y.raw() : scratch.get();
-    convert(type.dtype, values, y.dtype(), to, x.size());
-    if (to == y.raw()) return;
     type.dtype = y.dtype();
+    type.scale = y.type().scale;
+    Tensor converted = Tensor::view(type, to);
+    convert(x, converted);
+    if (to == y.raw()) return;
     values = to;
   }
   reorder(type, values, y.layout(), y.raw());

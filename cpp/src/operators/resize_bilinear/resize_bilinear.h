@@ -10,7 +10,7 @@ struct ResizeBilinear {
   using Params = ResizeParams;
   static constexpr auto fields = kResizeFields;
   static constexpr Signature signature{"ResizeBilinear", kResizeInputs, kResizeOutputs,
-                                       LayoutRule::any,  none,          "UpsampleBilinear"};
+                                       LayoutRule::any,  keeps_range,   "UpsampleBilinear"};
   static Types infer(const Params& p, const Inputs& in) { return infer_resize("ResizeBilinear", p, in); }
 };
 

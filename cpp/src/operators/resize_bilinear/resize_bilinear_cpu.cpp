@@ -75,7 +75,7 @@ void run(const ResizeBilinear::Params& p, const Call& call) {
 
 template <>
 Kernels<ResizeBilinear> kernels<ResizeBilinear, Backend::cpu>() {
-  return {{.name = "rows", .reject = accepts_all<ResizeBilinear>, .run = run, .any_real = true}};
+  return {{.name = "rows", .reject = accepts_all<ResizeBilinear>, .run = run, .takes = Takes::any_real}};
 }
 
 }  // namespace d2deploy

@@ -8,7 +8,7 @@ namespace d2deploy {
 struct ResizeNearest {
   using Params = ResizeParams;
   static constexpr auto fields = kResizeFields;
-  static constexpr Signature signature{"ResizeNearest", kResizeInputs, kResizeOutputs, LayoutRule::any};
+  static constexpr Signature signature{"ResizeNearest", kResizeInputs, kResizeOutputs, LayoutRule::any, keeps_range};
   static Types infer(const Params& p, const Inputs& in) { return infer_resize("ResizeNearest", p, in); }
 };
 

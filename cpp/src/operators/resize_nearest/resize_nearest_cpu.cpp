@@ -91,7 +91,11 @@ void run(const ResizeNearest::Params& p, const Call& call) {
 
 template <>
 Kernels<ResizeNearest> kernels<ResizeNearest, Backend::cpu>() {
-  return {{.name = "rows", .reject = accepts_all<ResizeNearest>, .run = run, .prepare = prepare, .any_real = true}};
+  return {{.name = "rows",
+           .reject = accepts_all<ResizeNearest>,
+           .run = run,
+           .prepare = prepare,
+           .takes = Takes::any_element}};
 }
 
 }  // namespace d2deploy

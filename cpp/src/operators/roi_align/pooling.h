@@ -1,14 +1,16 @@
 // What the kernels of RoIAlign and PyramidRoIAlign share. What is no template is defined in roi_align_cpu.cpp.
 #pragma once
+#include "core/element_type.h"
 #include "kernels/roi_align.h"
 #include "operators/roi_align/roi_align.h"
 
 namespace d2deploy {
 
 template <class T>
-FeatureMap<T> feature_map(const Tensor& x, float scale) {
+FeatureMap<T> feature_map(const Tensor& x, const Tensor& y, float scale) {
   const Strides4 s = strides4(x.type());
-  return {x.data<T>(), x.dim(0), x.dim(1), x.dim(2), x.dim(3), s.n, s.c, s.h, s.w, scale};
+  const float factor = is_quantised(x.type()) ? x.type().scale / y.type().scale : 1.0F;
+  return {x.data<T>(), x.dim(0), x.dim(1), x.dim(2), x.dim(3), s.n, s.c, s.h, s.w, scale, factor};
 }
 /// Fills what the output and the rois say in `job`.
 template <class T>
@@ -33,6 +35,10 @@ void run_separable_portable(const RoiAlignJob<T>& job, void* scratch) {
 /// Scratch memory for the separable loop over these maps.
 Prepared prepare_separable(const RoiGrid& grid, std::int64_t rows, std::span<const TensorType> inputs);
 Prepared prepare_separable(const RoIAlign::Params& p, const CallSite& site);
+/// Why the loops over quantised numbers do not take the call: maps with a sign and maps without.
+std::string reject_quantised(const CallSite& site);
+/// Of a call on quantised numbers.
+inline bool has_sign(const Call& call) { return call.output(0).dtype() == DType::int8; }
 /// Why the AVX-512 loop does not take the call: another CPU, or a map that is not channels-last.
 std::string reject_avx512(const CallSite& site);
 

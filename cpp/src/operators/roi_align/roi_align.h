@@ -29,7 +29,7 @@ struct RoIAlign {
   };
   static constexpr Signature signature{
       "RoIAlign", "X: real (N, C, H, W) | rois: float32 (R, 4|5) [image,] x1, y1, x2, y2 in image pixels",
-      "Y: real (R, C, pooled_h, pooled_w)", LayoutRule::any};
+      "Y: real (R, C, pooled_h, pooled_w)", LayoutRule::any, keeps_range};
 
   static void check_params(const char* type, const std::string& order, const RoiGrid& grid) {
     // Bounds on the work and the scratch memory that an argument can ask for, even where there are no channels.

@@ -11,6 +11,10 @@ void run(const RoIAlign::Params& p, const Call& call) {
   run_separable<T>(p, call, pool_bin_channels_last_avx512);
 }
 
+void run_int8(const RoIAlign::Params& p, const Call& call) {
+  has_sign(call) ? run<std::int8_t>(p, call) : run<std::uint8_t>(p, call);
+}
+
 }  // namespace
 
 template <>
@@ -20,7 +24,12 @@ Kernels<RoIAlign> kernels<RoIAlign, Backend::avx512>() {
            .reject = reject,
            .run = run<BFloat16>,
            .prepare = prepare_separable,
-           .real = DType::bfloat16}};
+           .real = DType::bfloat16},
+          {.name = "separable_int8_avx512",
+           .reject = reject,
+           .run = run_int8,
+           .prepare = prepare_separable,
+           .real = DType::int8}};
 }
 
 }  // namespace d2deploy

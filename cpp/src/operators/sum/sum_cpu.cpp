@@ -52,7 +52,7 @@ void run(const NoParams&, const Call& call) {
 
 template <>
 Kernels<Sum> kernels<Sum, Backend::cpu>() {
-  return {{.name = "tiles", .reject = accepts_all<Sum>, .run = run, .any_real = true}};
+  return {{.name = "tiles", .reject = accepts_all<Sum>, .run = run, .takes = Takes::any_real}};
 }
 
 }  // namespace d2deploy

@@ -12,7 +12,7 @@ struct UpsampleNearest {
   static constexpr auto fields =
       std::array{field<&Params::scale>("scale", Bound::positive, "height and width of Y / those of X")};
   static constexpr Signature signature{"UpsampleNearest", "X: real (N, C, H, W)", "Y: real (N, C, H2, W2)",
-                                       LayoutRule::any};
+                                       LayoutRule::any, keeps_range};
 
   static Types infer(const Params& p, const Inputs& in) {
     const Shape& x = in[0];

@@ -47,7 +47,7 @@ void run(const UpsampleNearest::Params& p, const Call& call) {
 
 template <>
 Kernels<UpsampleNearest> kernels<UpsampleNearest, Backend::cpu>() {
-  return {{.name = "rows", .reject = accepts_all<UpsampleNearest>, .run = run, .any_real = true}};
+  return {{.name = "rows", .reject = accepts_all<UpsampleNearest>, .run = run, .takes = Takes::any_element}};
 }
 
 }  // namespace d2deploy
