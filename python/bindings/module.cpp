@@ -116,8 +116,8 @@ Args:
     predict_net: path of `model.pb`.
     init_net: path of `model_init.pb`.
     device: "cpu".
-    precision: "float32", or "bfloat16" for the heavy operators, or "int8" for them. A CPU that has neither
-        AVX512-BF16 nor AMX runs float32 instead of bfloat16, and warns.
+    precision: "float32", or "bfloat16" or "int8" for the heavy operators. A CPU that has neither AVX512-BF16
+        nor AMX, or for int8 no VNNI, runs float32 all the same, and warns.
     calibration: the file that int8 needs; None: `calibration.txt` beside `model.pb`.
     threads: threads of one run; 0: as many as the process may use.
     engine: "native", or "caffe2": the real Caffe2, where scripts/build_caffe2_engine has built it.

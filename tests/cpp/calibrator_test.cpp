@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <fstream>
 
 #include "io/calibration_file.h"
@@ -36,6 +37,10 @@ output r3
 
 class CalibratorTest : public ::testing::Test {
  protected:
+  // What int8 computes must show on CPUs too that would rather run float32.
+  CalibratorTest() { EXPECT_EQ(setenv("D2DEPLOY_EMULATE", "int8", 1), 0); }
+  ~CalibratorTest() override { EXPECT_EQ(unsetenv("D2DEPLOY_EMULATE"), 0); }
+
   std::filesystem::path file() const { return files_.folder / "calibration.txt"; }
   Calibrator calibrator(float most_error = 0.1F) const { return {files_.predict, files_.init, {1, most_error}}; }
   void calibrate(float most_error = 0.1F) const {

@@ -2,29 +2,38 @@
 #include <cstdlib>
 
 #include "kernels/instruction_sets.h"
+#include "message_of.h"
 #include "net_run.h"
 
 using namespace d2deploy;
 
 namespace {
 
-// Computes in bfloat16 on any CPU, until it goes.
-struct Emulated {
-  Emulated() { EXPECT_EQ(setenv("D2DEPLOY_EMULATE", "bfloat16", 1), 0); }
-  ~Emulated() { EXPECT_EQ(unsetenv("D2DEPLOY_EMULATE"), 0); }
-  Emulated(const Emulated&) = delete;
-  Emulated& operator=(const Emulated&) = delete;
+// Sets a variable of the environment, until it goes.
+class Environment {
+ public:
+  Environment(const char* name, const char* value) : name_(name) { EXPECT_EQ(setenv(name, value, 1), 0); }
+  ~Environment() { EXPECT_EQ(unsetenv(name_), 0); }
+  Environment(const Environment&) = delete;
+  Environment& operator=(const Environment&) = delete;
+
+ private:
+  const char* name_;
+};
+// Computes in bfloat16 on any CPU.
+struct Emulated : Environment {
+  Emulated() : Environment("D2DEPLOY_EMULATE", "bfloat16") {}
 };
 
-// What a model of two convolutions says and does when it is asked for bfloat16.
+// What a model of two convolutions says and does when it is asked for a precision.
 struct Loaded {
   std::string precision, text;
   std::vector<std::string> warnings;
 };
-Loaded loaded_in_bfloat16() {
+Loaded loaded_in(const char* precision) {
   Loaded loaded;
   ModelOptions options;
-  options.precision = "bfloat16";
+  options.precision = precision;
   options.log = [&](LogLevel level, std::string_view text) {
     if (level == LogLevel::warning) loaded.warnings.emplace_back(text);
   };
@@ -39,9 +48,9 @@ Loaded loaded_in_bfloat16() {
 
 TEST(Precision, IsBFloat16WhereTheCpuHasIt) {
   ASSERT_EQ(unsetenv("D2DEPLOY_EMULATE"), 0);
-  const Loaded found = loaded_in_bfloat16();
+  const Loaded found = loaded_in("bfloat16");
   const Emulated emulation;
-  const Loaded emulated = loaded_in_bfloat16();
+  const Loaded emulated = loaded_in("bfloat16");
   EXPECT_EQ(emulated.precision, "bfloat16");
   EXPECT_TRUE(emulated.warnings.empty());
   EXPECT_NE(emulated.text.find("dtype=bfloat16"), std::string::npos) << emulated.text;
@@ -53,6 +62,21 @@ TEST(Precision, IsBFloat16WhereTheCpuHasIt) {
   ASSERT_EQ(found.warnings.size(), 1U);
   EXPECT_TRUE(found.warnings[0].starts_with("precision bfloat16 would be slower than float32 here: "));
   EXPECT_EQ(found.text.find("bfloat16"), std::string::npos) << found.text;
+}
+
+TEST(Precision, IsFloat32WhereTheCpuHasNoInt8) {
+  ASSERT_EQ(unsetenv("D2DEPLOY_EMULATE"), 0);
+  const Environment old_cpu("D2DEPLOY_INSTRUCTION_SET", "baseline");
+  const Loaded found = loaded_in("int8");
+  EXPECT_EQ(found.precision, "float32");
+  ASSERT_EQ(found.warnings.size(), 1U);
+  EXPECT_EQ(found.warnings[0],
+            "precision int8 would be slower than float32 here: the CPU has no VNNI. Running in float32; "
+            "D2DEPLOY_EMULATE=int8 computes in int8 all the same");
+  EXPECT_EQ(found.text.find("int8"), std::string::npos) << found.text;
+  const Environment emulation("D2DEPLOY_EMULATE", "int8");
+  EXPECT_NE(message_of<InvalidArgument>([] { (void)loaded_in("int8"); }).find("needs a calibration"),
+            std::string::npos);
 }
 
 // A handful of roundings to bfloat16, each of 2^-8, of values of a few units.

@@ -21,6 +21,12 @@ from d2deploy.runtime import Predictor
 SMALL = ("--threads", "1", "--min-size", "128", "--max-size", "192")
 
 
+@pytest.fixture(autouse=True)
+def emulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CPUs without VNNI would run float32."""
+    monkeypatch.setenv("D2DEPLOY_EMULATE", "int8")
+
+
 @pytest.fixture(scope="module")
 def folder(example: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the example's files."""

@@ -28,9 +28,9 @@ struct ModelOptions {
   /// it.
   std::filesystem::path caffe2_library;
   std::string device = "cpu";  ///< "cpu"
-  /// "float32", or "bfloat16" for the layers that take most of the time and what stands between them. A CPU that has
-  /// neither AVX512-BF16 nor AMX runs float32 all the same, after a warning in the log; Model::options says which it
-  /// is. "int8" for them where a calibration of the net says which ranges its values have.
+  /// "float32", or "bfloat16" or "int8" for the layers that take most of the time and what stands between them; int8
+  /// needs a calibration of the net. A CPU that has neither AVX512-BF16 nor AMX, or for int8 no VNNI, runs float32 all
+  /// the same, after a warning in the log; Model::options says which it is.
   std::string precision = "float32";
   /// Precision int8: the file that Calibrator wrote. Empty: calibration.txt beside the predict net.
   std::filesystem::path calibration;

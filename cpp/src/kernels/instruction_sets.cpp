@@ -1,5 +1,9 @@
 #include "kernels/instruction_sets.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include <cstdlib>
 #include <string_view>
 
@@ -23,6 +27,15 @@ Set most() {
         "', must be avx512, avx2 or baseline");
   return name == "baseline" ? Set::baseline : name == "avx2" ? Set::avx2 : Set::avx512;
 }
+
+#if defined(__x86_64__)
+// Not every compiler's __builtin_cpu_supports knows it.
+bool has_avx_vnni() {
+  constexpr unsigned kFeatures = 7, kMore = 1, kBit = 1U << 4;
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(kFeatures, kMore, &a, &b, &c, &d) != 0 && (a & kBit) != 0;
+}
+#endif
 
 }  // namespace
 
@@ -48,6 +61,14 @@ bool has_avx512() {
 bool has_bfloat16() {
 #if defined(__x86_64__)
   return has_avx512() && __builtin_cpu_supports("avx512bf16");
+#else
+  return false;
+#endif
+}
+
+bool has_vnni() {
+#if defined(__x86_64__)
+  return (has_avx512() && __builtin_cpu_supports("avx512vnni")) || (has_avx2() && has_avx_vnni());
 #else
   return false;
 #endif

@@ -59,24 +59,27 @@ std::shared_ptr<const Calibration> calibration_of(const Graph& graph, const Mode
   return calibration;
 }
 
-// Why bfloat16 would be slower than float32; empty: it is faster.
-std::string refuse_bfloat16() {
-  if (!has_bfloat16()) return "the CPU has neither AVX512-BF16 nor AMX";
+// Why heavy operators of this type would be slower than float32; empty: they are faster.
+std::string refuse_precision(DType type) {
+  if (type == DType::bfloat16 && !has_bfloat16()) return "the CPU has neither AVX512-BF16 nor AMX";
+  if (type == DType::int8 && !has_vnni()) return "the CPU has no VNNI";
   const bool fast = std::ranges::any_of(find_operator("Conv")->kernels,
-                                        [](const Kernel& k) { return k.real == DType::bfloat16 && !k.wide; });
+                                        [type](const Kernel& k) { return k.real == type && !k.wide; });
   return fast ? "" : "this build is without oneDNN";
 }
 
 // What can run fast here: the precision asked for, or float32. D2DEPLOY_EMULATE names one that is to be computed in
 // although that is slow.
 std::string available_precision(const ModelOptions& options) {
-  if (precision_of(options.precision) != DType::bfloat16) return options.precision;
+  const DType type = precision_of(options.precision);
+  if (type == DType::float32) return options.precision;
   const char* emulated = std::getenv("D2DEPLOY_EMULATE");
   if (emulated != nullptr && options.precision == emulated) return options.precision;
-  const std::string why = refuse_bfloat16();
+  const std::string why = refuse_precision(type);
   if (why.empty()) return options.precision;
-  log(options.log, LogLevel::warning, "precision bfloat16 would be slower than float32 here: ", why,
-      ". Running in float32; D2DEPLOY_EMULATE=bfloat16 computes in bfloat16 all the same");
+  log(options.log, LogLevel::warning, "precision ", options.precision, " would be slower than float32 here: ", why,
+      ". Running in float32; D2DEPLOY_EMULATE=", options.precision, " computes in ", options.precision,
+      " all the same");
   return "float32";
 }
 
@@ -160,7 +163,7 @@ std::shared_ptr<const Model> Model::Impl::make(Graph graph, const ModelOptions& 
 std::shared_ptr<const Model> Model::load_in_caffe2(const std::filesystem::path& predict_net,
                                                    const std::filesystem::path& init_net, const ModelOptions& options) {
   Graph outline = read_outline(predict_net, init_net, {options.max_tensor_bytes, options.log});
-  const Caffe2Model::Options engine_options{options.caffe2_library, resolved(options).threads};
+  const Caffe2Model::Options engine_options{options.caffe2_library, options.threads};
   auto engine = std::make_unique<Caffe2Model>(predict_net, init_net, outline.inputs, engine_options);
   return std::shared_ptr<const Model>(
       new Model(std::make_unique<Impl>(std::move(outline), options, std::move(engine))));
@@ -169,10 +172,10 @@ std::shared_ptr<const Model> Model::load_in_caffe2(const std::filesystem::path& 
 std::shared_ptr<const Model> Model::load(const std::filesystem::path& predict_net,
                                          const std::filesystem::path& init_net, const ModelOptions& options) {
   return guarded([&] {
-    const ThreadScope threads(resolved(options).threads);
-    if (options.engine == "caffe2") return load_in_caffe2(predict_net, init_net, options);
-    Graph graph = read_model(predict_net, init_net, {options.max_tensor_bytes, options.log});
-    ModelOptions here = options;
+    ModelOptions here = resolved(options);
+    const ThreadScope threads(here.threads);
+    if (here.engine == "caffe2") return load_in_caffe2(predict_net, init_net, here);
+    Graph graph = read_model(predict_net, init_net, {here.max_tensor_bytes, here.log});
     if (here.calibration.empty()) here.calibration = predict_net.parent_path() / "calibration.txt";
     return with_context([&] { return predict_net.string(); }, [&] { return Impl::make(std::move(graph), here); });
   });
