@@ -53,7 +53,7 @@ std::string reject_onednn_fc(const char* type, const FCParams& p, const CallSite
   if (!fc_reads_in_place(s, site.inputs[0], site.inputs[1])) return "X and W lie in different orders";
   if (site.outputs[0].layout == Layout::channels_last) return "the output is an image that is channels-last";
   if (site.bounded && s.axis != 1) return "the rows of the matrix are not the rows of X";
-  return {};
+  return onednn::refuse_product_of(site.inputs[0].dtype);
 }
 
 Prepared prepare_onednn_fc(const char* type, const FCParams& p, const CallSite& site, bool relu) {
