@@ -18,8 +18,7 @@ DEFINE_string(init_net, "", "its weights: model_init.pb");
 DEFINE_string(engine, "native", "native, or caffe2: the real Caffe2 in libtorch, to compare with");
 DEFINE_string(caffe2_library, "", "engine caffe2: its library, if not where scripts/build_caffe2_engine put it");
 DEFINE_string(device, "cpu", "where to run");
-DEFINE_string(precision, "float32",
-              "of heavy operators: float32; bfloat16, with AVX512-BF16 or AMX");
+DEFINE_string(precision, "float32", "of heavy operators: float32; bfloat16, with AVX512-BF16 or AMX");
 DEFINE_int32(threads, 0, "threads of one run; 0: as many as the process may use");
 DEFINE_int64(max_tensor_bytes, std::int64_t{4} << 30, "refuse files and images that need a larger tensor");
 DEFINE_string(input, "", "the image, or several of one size, as a.png,b.png: they run as one batch");
