@@ -87,6 +87,7 @@ TEST(Precision, ImagesOfSeveralSizesShareWeightsInBFloat16) {
   }
 }
 
+#ifdef D2DEPLOY_TEST_ONEDNN
 // No value between the first convolution and the last is float32, and no kernel works on widened copies.
 TEST(Precision, NothingBetweenIsWidened) {
   if (!has_avx512()) GTEST_SKIP() << "oneDNN has bfloat16 for AVX-512 alone";
@@ -102,6 +103,7 @@ TEST(Precision, NothingBetweenIsWidened) {
   }
   EXPECT_LE(reorders, 2);  // x, and the layout of y
 }
+#endif
 
 // Rounded values may stand in for the plain ones where nobody needs these.
 TEST(Constants, InASmallerTypeComeBackRoundedOnlyToThoseWhoRound) {
