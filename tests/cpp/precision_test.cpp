@@ -55,6 +55,17 @@ TEST(Precision, IsBFloat16WhereTheCpuHasIt) {
   EXPECT_EQ(found.text.find("bfloat16"), std::string::npos) << found.text;
 }
 
+TEST(Precision, IsToldOnce) {
+  ASSERT_EQ(unsetenv("D2DEPLOY_EMULATE"), 0);
+  ModelOptions options;
+  options.precision = "bfloat16";
+  int warnings = 0;
+  options.log = [&](LogLevel level, std::string_view) { warnings += level == LogLevel::warning ? 1 : 0; };
+  const std::filesystem::path folder = D2DEPLOY_EXAMPLES "/mask_rcnn";
+  const auto model = Model::load(folder / "model.pb", folder / "model_init.pb", options);
+  EXPECT_EQ(warnings, model->options().precision == "float32" ? 1 : 0);
+}
+
 // A handful of roundings to bfloat16, each of 2^-8, of values of a few units.
 constexpr float kReduced = 0x1p-5F;
 

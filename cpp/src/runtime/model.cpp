@@ -142,16 +142,17 @@ std::shared_ptr<const Model> Model::Impl::make(Graph graph, const ModelOptions& 
 std::shared_ptr<const Model> Model::load_in_caffe2(const std::filesystem::path& predict_net,
                                                    const std::filesystem::path& init_net, const ModelOptions& options) {
   Graph outline = read_outline(predict_net, init_net, {options.max_tensor_bytes, options.log});
-  const Caffe2Model::Options engine_options{options.caffe2_library, resolved(options).threads};
+  const Caffe2Model::Options engine_options{options.caffe2_library, options.threads};
   auto engine = std::make_unique<Caffe2Model>(predict_net, init_net, outline.inputs, engine_options);
   return std::shared_ptr<const Model>(
       new Model(std::make_unique<Impl>(std::move(outline), options, std::move(engine))));
 }
 
 std::shared_ptr<const Model> Model::load(const std::filesystem::path& predict_net,
-                                         const std::filesystem::path& init_net, const ModelOptions& options) {
+                                         const std::filesystem::path& init_net, const ModelOptions& given) {
   return guarded([&] {
-    const ThreadScope threads(resolved(options).threads);
+    const ModelOptions options = resolved(given);
+    const ThreadScope threads(options.threads);
     if (options.engine == "caffe2") return load_in_caffe2(predict_net, init_net, options);
     Graph graph = read_model(predict_net, init_net, {options.max_tensor_bytes, options.log});
     return with_context([&] { return predict_net.string(); }, [&] { return Impl::make(std::move(graph), options); });
