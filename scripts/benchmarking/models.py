@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,18 +43,20 @@ def build(config: str, overrides: list[Any]) -> tuple[Any, Any]:
     return cfg, build_model(cfg).eval()
 
 
-def draw_weights(model: Any) -> None:
-    """Random weights, the same at every call."""
-    import torch
+def draw_weights(model: Any, gains: Mapping[str, float]) -> None:
+    """Draws weights from PyTorch's generator, spread so that activations stay about as large from layer to layer.
 
-    torch.manual_seed(0)
+    Args:
+        model: any; its parameters and buffers change.
+        gains: by name of a layer, where it is not 1.2.
+    """
     for name, value in model.state_dict().items():
         if name.endswith(("running_mean", "bias")):
             value.normal_(std=0.1)
         elif name.endswith(("running_var", "norm.weight")):
             value.uniform_(0.5, 1.5)
         elif value.ndim > 1:
-            value.normal_(std=GAINS.get(name.split(".")[-2], 1.2) / value[0].numel() ** 0.5)
+            value.normal_(std=gains.get(name.split(".")[-2], 1.2) / value[0].numel() ** 0.5)
 
 
 def load_model(folder: Path) -> Any:
@@ -101,7 +104,8 @@ def make(name: str, folder: Path, overrides: list[Any]) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     cfg, model = build(MODELS[name], overrides)
-    draw_weights(model)
+    torch.manual_seed(0)
+    draw_weights(model, GAINS)
     saved = {"config": MODELS[name], "overrides": overrides, "weights": model.state_dict()}
     torch.save(saved, folder / "weights.pth")
     tracer = Caffe2Tracer(cfg, model)

@@ -6,24 +6,16 @@
 
 #include <cmath>
 #include <cstring>
-#include <random>
 
 #include "all_packed_loops.h"
 #include "core/memory.h"
 #include "core/threads.h"
+#include "noise.h"
 
 namespace d2deploy {
 namespace {
 
 using Floats = std::vector<float>;
-
-Floats noise(std::int64_t count, unsigned seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal;
-  Floats values(static_cast<std::size_t>(count));
-  for (auto& v : values) v = normal(random);
-  return values;
-}
 
 // 3 x 3 cells with a stride of 2 and a pad of 1, in 2 groups; more cells than a block has.
 struct Problem {

@@ -6,23 +6,15 @@
 
 #include <cmath>
 #include <limits>
-#include <random>
 
 #include "all_packed_loops.h"
+#include "noise.h"
 
 namespace d2deploy {
 namespace {
 
 using Floats = std::vector<float>;
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-
-Floats noise(std::int64_t count, unsigned seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal;
-  Floats values(static_cast<std::size_t>(count));
-  for (auto& v : values) v = normal(random);
-  return values;
-}
 
 // A times B, and how to get it from the loops.
 struct Product {

@@ -6,24 +6,16 @@
 
 #include <cmath>
 #include <limits>
-#include <random>
 
 #include "core/threads.h"
 #include "kernels/instruction_sets.h"
+#include "noise.h"
 
 namespace d2deploy {
 namespace {
 
 using Floats = std::vector<float>;
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-
-Floats noise(std::int64_t count, float scale, unsigned seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal;
-  Floats values(static_cast<std::size_t>(count));
-  for (auto& v : values) v = scale * normal(random);
-  return values;
-}
 
 // A layer whose outputs are spread by about 1.
 struct Layer {
@@ -32,10 +24,10 @@ struct Layer {
   std::int64_t out_height() const { return height + pad_t + pad_b - 2; }
   std::int64_t out_width() const { return width + pad_l + pad_r - 2; }
   WinogradMaps maps() const { return {in, height, width, out, out_height(), out_width(), pad_t, pad_l, 0, 0}; }
-  Floats x() const { return noise(images * height * width * in, 1, 1); }
-  Floats filters() const { return noise(out * in * 9, 1 / std::sqrt(9 * static_cast<float>(in)), 2); }
-  Floats bias() const { return noise(out, 1, 3); }
-  Floats addend() const { return noise(y_count(), 1, 4); }
+  Floats x() const { return noise(images * height * width * in, 1); }
+  Floats filters() const { return noise(out * in * 9, 2, 1 / std::sqrt(9 * static_cast<float>(in))); }
+  Floats bias() const { return noise(out, 3); }
+  Floats addend() const { return noise(y_count(), 4); }
   std::int64_t y_count() const { return images * out_height() * out_width() * out; }
 };
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from benchmarking.models import draw_weights
 from d2deploy.config import Config, load_config
 from d2deploy.modeling import build_model, resnet
 
@@ -86,13 +87,7 @@ def small_model(architecture: str, *overrides: Any, seed: int = 0) -> Any:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = build_model(small_config(architecture, *overrides))
-        for name, value in model.state_dict().items():
-            if name.endswith(("running_mean", "bias")):
-                value.normal_(std=0.1)
-            elif name.endswith(("running_var", "norm.weight")):
-                value.uniform_(0.5, 1.5)
-            elif value.ndim > 1:
-                value.normal_(std=GAINS.get(name.split(".")[-2], 1.2) / value[0].numel() ** 0.5)
+        draw_weights(model, GAINS)
     return model
 
 

@@ -157,7 +157,8 @@ def test_frames_come_in_order_whatever_becomes_of_them(streams: int) -> None:
             taken.append(i)
             yield Frame(f"frame {i}", Path(), "", None if i == 2 else np.zeros((i, 1, 3), np.uint8), "", 0)
 
-    detector, found = Uneven(streams), []
+    detector = Uneven(streams)
+    found: list[tuple[str, Any]] = []
     for frame, result, _ in predict_in_order(detector, frames()):  # type: ignore[arg-type]
         assert len(taken) - len(found) <= 2 * streams, "memory has a bound"
         found.append((frame.name, str(result) if isinstance(result, errors.Error) else result))

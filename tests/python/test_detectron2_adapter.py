@@ -15,6 +15,7 @@ import torch
 from small_models import ARCHITECTURES, random_image, small_config
 from torch import Tensor, nn
 
+from benchmarking.models import draw_weights
 from d2deploy.errors import Unsupported
 from d2deploy.export import Caffe2Tracer, add_export_config
 from d2deploy.export.detectron2 import from_detectron2, is_detectron2
@@ -140,13 +141,7 @@ def detectron2_model(cfg: Any) -> Any:
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(0)
         model = d2.build_model(cfg)
-        for name, value in model.state_dict().items():
-            if name.endswith(("running_mean", "bias")):
-                value.normal_(std=0.1)
-            elif name.endswith(("running_var", "norm.weight")):
-                value.uniform_(0.5, 1.5)
-            elif value.ndim > 1:
-                value.normal_(std=1.2 / value[0].numel() ** 0.5)
+        draw_weights(model, {})
         names = {layer: name.split(".")[-1] for name, layer in model.named_modules()}
         handles = {layer: layer.register_forward_hook(spread) for layer, name in names.items() if name in SPREADS}
         model.eval()([{"image": random_image(128, 160)}])

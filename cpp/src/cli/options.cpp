@@ -19,7 +19,7 @@ DEFINE_string(engine, "native", "native, or caffe2: the real Caffe2 in libtorch,
 DEFINE_string(caffe2_library, "", "engine caffe2: its library, if not where scripts/build_caffe2_engine put it");
 DEFINE_string(device, "cpu", "where to run");
 DEFINE_string(precision, "float32",
-              "element type of the heavy operators: float32, int8, or bfloat16 where the CPU has AVX512-BF16 or AMX");
+              "of heavy operators: float32; int8, after d2deploy calibrate; bfloat16, with AVX512-BF16 or AMX");
 DEFINE_string(calibration, "", "precision int8: what d2deploy calibrate made; empty: calibration.txt beside the net");
 DEFINE_int32(threads, 0, "threads of one run; 0: as many as the process may use");
 DEFINE_int64(max_tensor_bytes, std::int64_t{4} << 30, "refuse files and images that need a larger tensor");

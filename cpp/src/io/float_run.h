@@ -1,6 +1,5 @@
 // The fast way through a fill: its one long list of floats is copied straight from the file, or stays where it is.
 #pragma once
-#include <memory>
 #include <string>
 
 #include "io/bytes.h"

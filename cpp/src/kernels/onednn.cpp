@@ -5,6 +5,7 @@
 
 #include "core/check.h"
 #include "core/memory.h"
+#include "kernels/instruction_sets.h"
 
 namespace d2deploy::onednn {
 
@@ -154,6 +155,10 @@ Tensor unpack(const PackedWeights& packed, const dnnl::memory::desc& plain_desc,
 void rethrow(const dnnl::error& e) {
   if (e.status == dnnl_out_of_memory) fail<DeviceError>("out of memory: oneDNN ", e.what());
   fail<InternalError>("oneDNN ", e.what());
+}
+
+std::string refuse_product_of(DType type) {
+  return type == DType::bfloat16 && !has_avx512() ? "oneDNN has products in bfloat16 for AVX-512 alone" : "";
 }
 
 std::string refusal(const dnnl::error& e) {

@@ -73,6 +73,9 @@ decltype(auto) translated(F&& f) {
 /// Why oneDNN cannot do a call, by what it threw. Lack of memory is no reason, but an error.
 std::string refusal(const dnnl::error& e);
 
+/// Why oneDNN's products of matrices do not take this type on this CPU; empty: they do.
+std::string refuse_product_of(DType type);
+
 /// Why an implementation of oneDNN is not used: the reference ones are slower than our portable kernels.
 inline std::string refuse_slow(const char* implementation) {
   return std::string_view(implementation).starts_with("ref") ? "oneDNN has only its reference implementation" : "";

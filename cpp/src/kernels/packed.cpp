@@ -12,4 +12,6 @@ const PackedLoops& packed_loops() {
   return packed_baseline();
 }
 
+int rank_of_packed_rows() { return has_avx512() ? 0 : 1; }
+
 }  // namespace d2deploy

@@ -60,6 +60,10 @@ const PackedLoops& packed_avx512();
 /// The best for this CPU.
 const PackedLoops& packed_loops();
 
+/// The rank of a product of rows that are images or regions, oneDNN's being 0. Without AVX-512 oneDNN adds up in an
+/// order that depends on how many rows there are, so that an image would not get in a batch what it gets alone.
+int rank_of_packed_rows();
+
 // Static, deliberately: files for one instruction set keep their own.
 static constexpr std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 static constexpr std::int64_t round_up(std::int64_t a, std::int64_t b) { return divide_up(a, b) * b; }

@@ -18,6 +18,13 @@ constexpr std::int64_t kCacheLine = 16;
 // their own: beyond, the transformed tiles are far away.
 constexpr std::int64_t kMostBlocksTogether = 4;
 
+// Tiles in one image of these maps; sets tile_rows and tile_columns.
+std::int64_t cut_into_tiles(WinogradMaps& maps) {
+  maps.tile_rows = divide_up(maps.out_height, kWinogradOut);
+  maps.tile_columns = divide_up(maps.out_width, kWinogradOut);
+  return maps.tile_rows * maps.tile_columns;
+}
+
 }  // namespace
 
 const WinogradLoops& winograd_loops() {
@@ -26,12 +33,6 @@ const WinogradLoops& winograd_loops() {
   if (has_avx2()) return winograd_avx2();
 #endif
   return winograd_baseline();
-}
-
-std::int64_t cut_into_tiles(WinogradMaps& maps) {
-  maps.tile_rows = divide_up(maps.out_height, kWinogradOut);
-  maps.tile_columns = divide_up(maps.out_width, kWinogradOut);
-  return maps.tile_rows * maps.tile_columns;
 }
 
 WinogradFilters pack_winograd_filters(const WinogradLoops& loops, const float* filters, std::int64_t in_channels,

@@ -13,9 +13,6 @@ namespace d2deploy {
 /// The best for this CPU.
 const WinogradLoops& winograd_loops();
 
-/// Tiles in one image of these maps; sets tile_rows and tile_columns.
-std::int64_t cut_into_tiles(WinogradMaps& maps);
-
 /// Filters made ready: four times as large as plain ones, which they do not give back exactly.
 struct WinogradFilters {
   std::shared_ptr<float> data;
@@ -28,7 +25,7 @@ WinogradFilters pack_winograd_filters(const WinogradLoops& loops, const float* f
 /// How the tiles of a call are shared out, which depends on how many there are at most.
 class WinogradConvolution {
  public:
-  /// `maps` is of `images` images, or fewer in a run.
+  /// `maps` is of `images` images, or fewer in a run; its tiles are not looked at.
   WinogradConvolution(const WinogradLoops& loops, WinogradMaps maps, std::int64_t images, int threads);
 
   std::size_t scratch_bytes() const;

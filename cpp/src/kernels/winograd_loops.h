@@ -13,7 +13,7 @@ struct WinogradMaps {
   std::int64_t in_channels, in_height, in_width;
   std::int64_t out_channels, out_height, out_width;
   std::int64_t pad_t, pad_l;
-  std::int64_t tile_rows, tile_columns;  ///< of one image
+  std::int64_t tile_rows = 0, tile_columns = 0;  ///< of one image; WinogradConvolution sets them
 };
 
 /// Transformed tiles: a packed matrix for each of the positions, with tiles as rows.

@@ -170,14 +170,14 @@ std::shared_ptr<const Model> Model::load_in_caffe2(const std::filesystem::path& 
 }
 
 std::shared_ptr<const Model> Model::load(const std::filesystem::path& predict_net,
-                                         const std::filesystem::path& init_net, const ModelOptions& options) {
+                                         const std::filesystem::path& init_net, const ModelOptions& given) {
   return guarded([&] {
-    ModelOptions here = resolved(options);
-    const ThreadScope threads(here.threads);
-    if (here.engine == "caffe2") return load_in_caffe2(predict_net, init_net, here);
-    Graph graph = read_model(predict_net, init_net, {here.max_tensor_bytes, here.log});
-    if (here.calibration.empty()) here.calibration = predict_net.parent_path() / "calibration.txt";
-    return with_context([&] { return predict_net.string(); }, [&] { return Impl::make(std::move(graph), here); });
+    ModelOptions options = resolved(given);
+    const ThreadScope threads(options.threads);
+    if (options.engine == "caffe2") return load_in_caffe2(predict_net, init_net, options);
+    if (options.calibration.empty()) options.calibration = predict_net.parent_path() / "calibration.txt";
+    Graph graph = read_model(predict_net, init_net, {options.max_tensor_bytes, options.log});
+    return with_context([&] { return predict_net.string(); }, [&] { return Impl::make(std::move(graph), options); });
   });
 }
 

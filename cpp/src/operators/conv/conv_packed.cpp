@@ -1,12 +1,11 @@
 #include "operators/conv/conv_packed.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "core/threads.h"
-#include "kernels/packed_conv.h"
 #include "kernels/reorder.h"
 #include "kernels/scratch.h"
+#include "operators/packed_filters.h"
 
 namespace d2deploy {
 
@@ -97,23 +96,21 @@ std::string reject_packed_conv(const ConvParams& p, const CallSite& site) {
 Prepared prepare_packed_conv(const char* type, const ConvParams& p, const CallSite& site) {
   const PackedLoops& loops = packed_loops();
   const Shape &x = site.inputs[0].shape, &y = site.outputs[0].shape;
-  const TensorType w = site.inputs[1];
+  const TensorType& w = site.inputs[1];
   const Window at = resolve(type, p, x[2], x[3]);
   const bool windows = takes_windows(loops, p, at, x[1]);
   const FilterView view = windows ? window_view(w.shape) : filter_view(w, p.group);
-  const auto pack = [&](const Tensor& plain) -> Constant::Packed {
-    const Tensor ordered = windows ? reordered(plain, Layout::channels_last) : plain;
+  const auto pack_windows = [&](const Tensor& plain) -> Constant::Packed {
+    const Tensor ordered = reordered(plain, Layout::channels_last);
     auto packed = std::make_shared<PackedFilters>(pack_filters(loops, view, ordered.data<float>()));
-    const auto unpack = [&loops, view, packed, w] {
-      Tensor out = Tensor::allocate(w);
-      unpack_filters(loops, view, *packed, out.data<float>());
-      return out;
-    };
-    if (windows) return {packed, packed->bytes, [plain] { return plain; }};  // few
-    return {packed, packed->bytes, unpack};
+    return {packed, packed->bytes, [plain] { return plain; }};  // few
   };
+  Constant& weights = *site.constants[1];
   const std::string form = join("packed ", loops.name, windows ? " windows" : "", ", group ", p.group);
-  const auto filters = site.constants[1]->packed(form, join("Conv/packed_f32, group ", p.group), pack);
+  const std::string owner = join("Conv/packed_f32, group ", p.group);
+  const auto filters = windows
+                           ? std::static_pointer_cast<const PackedFilters>(weights.packed(form, owner, pack_windows))
+                           : packed_filters(weights, form, owner, loops, view);
   PackedMaps maps{x[0], x[2], x[3], x[1], y[2], y[3], view};
   OutputGrid grid{y[2], y[3], 0, 0, 1, 1, at.stride_h, at.stride_w, {{0, 0, 0}}};
   if (windows) {
@@ -124,8 +121,7 @@ Prepared prepare_packed_conv(const char* type, const ConvParams& p, const CallSi
   } else {
     grid.cells = cells(at);
   }
-  auto state = std::make_shared<State>(State{PackedConvolution(loops, maps, {grid}, site.context.threads),
-                                             std::static_pointer_cast<const PackedFilters>(filters)});
+  auto state = std::make_shared<State>(State{PackedConvolution(loops, maps, {grid}, site.context.threads), filters});
   if (windows) {
     state->pad_t = at.pad_t;
     state->pad_l = at.pad_l;
@@ -134,12 +130,7 @@ Prepared prepare_packed_conv(const char* type, const ConvParams& p, const CallSi
   }
   Scratch scratch;
   copies(*state, site.inputs[0], site.outputs[0], scratch);
-  Prepared prepared;
-  prepared.scratch_bytes = scratch.bytes();
-  prepared.detail = loops.name;
-  prepared.packed = {1};
-  prepared.state = std::move(state);
-  return prepared;
+  return {.state = state, .scratch_bytes = scratch.bytes(), .detail = loops.name, .packed = {1}};
 }
 
 void run_packed_conv(const Call& call, ConvTail tail) {

@@ -19,9 +19,7 @@ WinogradMaps maps_of(const char* type, const ConvParams& p, const CallSite& site
           .out_height = y[2],
           .out_width = y[3],
           .pad_t = at.pad_t,
-          .pad_l = at.pad_l,
-          .tile_rows = divide_up(y[2], kWinogradOut),
-          .tile_columns = divide_up(y[3], kWinogradOut)};
+          .pad_l = at.pad_l};
 }
 
 }  // namespace

@@ -57,7 +57,7 @@ std::string reject_product(const ConvTransposeParams& p, const CallSite& site) {
   if (at.pad_t || at.pad_l || at.pad_b || at.pad_r || at.adj_h || at.adj_w) return "there are pads or adjs";
   if (p.group != 1) return "there are several groups";
   if (site.inputs[0].layout != Layout::channels_last) return "X is not channels-last";
-  return {};
+  return onednn::refuse_product_of(site.inputs[0].dtype);
 }
 
 Prepared prepare_product(const ConvTransposeParams& p, const CallSite& site, bool relu) {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "kernels/packed_conv.h"
+#include "operators/packed_filters.h"
 
 namespace d2deploy {
 
@@ -56,33 +56,20 @@ std::string reject_packed_transpose(const ConvTransposeParams& p, const CallSite
 Prepared prepare_packed_transpose(const ConvTransposeParams& p, const CallSite& site) {
   const PackedLoops& loops = packed_loops();
   const Shape &x = site.inputs[0].shape, &y = site.outputs[0].shape;
-  const TensorType w = site.inputs[1];
+  const TensorType& w = site.inputs[1];
   const TransposedWindow at = ConvTranspose::window("ConvTranspose", p, {site.inputs, {}});
   const Strides4 step = strides4(w);
   const std::int64_t in = w.shape[0] / p.group;
   const FilterView view{p.group, w.shape[1], in, w.shape[2], w.shape[3], in * step.n, step.c, step.n, step.h, step.w};
-  const auto pack = [&](const Tensor& plain) -> Constant::Packed {
-    auto packed = std::make_shared<PackedFilters>(pack_filters(loops, view, plain.data<float>()));
-    return {packed, packed->bytes, [&loops, view, packed, w] {
-              Tensor out = Tensor::allocate(w);
-              unpack_filters(loops, view, *packed, out.data<float>());
-              return out;
-            }};
-  };
-  const auto filters = site.constants[1]->packed(join("packed transposed ", loops.name, ", group ", p.group),
-                                                 join("ConvTranspose/packed_f32, group ", p.group), pack);
+  const auto filters = packed_filters(*site.constants[1], join("packed transposed ", loops.name, ", group ", p.group),
+                                      join("ConvTranspose/packed_f32, group ", p.group), loops, view);
   std::vector<OutputGrid> grids;
   for (std::int64_t i = 0; i < at.stride_h; ++i)
     for (std::int64_t j = 0; j < at.stride_w; ++j) grids.push_back(phase(at, i, j));
   auto state = std::make_shared<State>(State{
       PackedConvolution(loops, {x[0], x[2], x[3], x[1], y[2], y[3], view}, std::move(grids), site.context.threads),
-      std::static_pointer_cast<const PackedFilters>(filters)});
-  Prepared prepared;
-  prepared.scratch_bytes = state->convolution.scratch_bytes();
-  prepared.detail = loops.name;
-  prepared.packed = {1};
-  prepared.state = std::move(state);
-  return prepared;
+      filters});
+  return {.state = state, .scratch_bytes = state->convolution.scratch_bytes(), .detail = loops.name, .packed = {1}};
 }
 
 void run_packed_transpose(const Call& call, bool relu) {

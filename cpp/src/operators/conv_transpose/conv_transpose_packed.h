@@ -1,6 +1,7 @@
-// The kernel by packed products of ConvTranspose and of what is fused with it: for builds and CPUs for which oneDNN has
-// nothing.
+// The kernel by packed products of ConvTranspose and of what is fused with it: where there is no oneDNN, or no
+// AVX-512.
 #pragma once
+#include "kernels/packed.h"
 #include "operators/conv_transpose/conv_transpose.h"
 
 namespace d2deploy {
@@ -13,7 +14,8 @@ template <class Op>
 Kernels<Op> conv_transpose_packed_kernels() {
   return {{"packed_f32", reject_packed_transpose,
            [](const ConvTransposeParams&, const Call& call) { run_packed_transpose(call, Op::relu); },
-           prepare_packed_transpose}};
+           prepare_packed_transpose,
+           [](const ConvTransposeParams&, const CallSite&) { return rank_of_packed_rows(); }}};
 }
 
 }  // namespace d2deploy

@@ -22,6 +22,9 @@ struct FCSizes {
   std::size_t axis, axis_w;
 
   static FCSizes of(const char* type, const FCParams& p, const Shape& x, const Shape& w, const Shape& b);
+  static FCSizes of(const char* type, const FCParams& p, const CallSite& site) {
+    return of(type, p, site.inputs[0].shape, site.inputs[1].shape, site.inputs[2].shape);
+  }
 };
 
 Types infer_fc(const char* type, const FCParams& p, const Inputs& in);
@@ -30,6 +33,9 @@ double flops_fc(const char* type, const FCParams& p, const Inputs& in);
 /// Whether X and W can be read as matrices in the order in which they lie in memory: both row-major, or both
 /// channels-last images of one shape, whose elements then meet in another order, but the same ones.
 bool fc_reads_in_place(const FCSizes& sizes, const TensorType& x, const TensorType& w);
+
+/// Why no product with packed weights can be this call, whatever computes it; empty: one can.
+std::string reject_packed_product(const char* type, const FCParams& p, const CallSite& site);
 
 /// Y = X W^T + b on matrices; inputs of more dimensions are read as matrices, split at an axis.
 struct FC {

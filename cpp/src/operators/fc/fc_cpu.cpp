@@ -51,6 +51,17 @@ Types infer_fc(const char* type, const FCParams& p, const Inputs& in) {
   return {output_type(type, p.dtype, p, in.types[0], y)};
 }
 
+std::string reject_packed_product(const char* type, const FCParams& p, const CallSite& site) {
+  if (!site.outputs[0].shape.known() || site.outputs[0].shape.size() == 0)
+    return "the output is empty or of unknown size";
+  const FCSizes s = FCSizes::of(type, p, site);
+  if (s.depth <= 0) return "there is nothing to sum";
+  if (!fc_reads_in_place(s, site.inputs[0], site.inputs[1])) return "X and W lie in different orders";
+  if (site.outputs[0].layout == Layout::channels_last) return "the output is an image that is channels-last";
+  if (site.bounded && s.axis != 1) return "the rows of the matrix are not the rows of X";
+  return {};
+}
+
 double flops_fc(const char* type, const FCParams& p, const Inputs& in) {
   const auto s = FCSizes::of(type, p, in[0], in[1], in[2]);
   if (s.rows < 0 || s.columns < 0 || s.depth < 0) return 0;
@@ -65,7 +76,7 @@ bool fc_reads_in_place(const FCSizes& sizes, const TensorType& x, const TensorTy
 
 Prepared prepare_fc(const char* type, const FCParams& p, const CallSite& site) {
   const TensorType &x = site.inputs[0], &w = site.inputs[1], &y = site.outputs[0];
-  const auto sizes = FCSizes::of(type, p, x.shape, w.shape, site.inputs[2].shape);
+  const auto sizes = FCSizes::of(type, p, site);
   const std::size_t inputs = fc_reads_in_place(sizes, x, w) ? 0 : bytes_to_reorder(x) + bytes_to_reorder(w);
   Prepared prepared;
   prepared.scratch_bytes = inputs + bytes_to_reorder(y);

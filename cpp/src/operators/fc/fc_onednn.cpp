@@ -28,10 +28,6 @@ struct State {
   FCSizes sizes{};
 };
 
-FCSizes sizes_of(const char* type, const FCParams& p, const CallSite& site) {
-  return FCSizes::of(type, p, site.inputs[0].shape, site.inputs[1].shape, site.inputs[2].shape);
-}
-
 memory::desc matrix(std::int64_t rows, std::int64_t columns, memory::data_type type,
                     memory::format_tag tag = memory::format_tag::ab) {
   return {{rows, columns}, type, tag};
@@ -49,21 +45,16 @@ std::vector<std::int64_t> row_sizes(std::int64_t rows, bool exact) {
 
 std::string reject_onednn_fc(const char* type, const FCParams& p, const CallSite& site) {
   if (!site.is_constant(1) || !site.is_constant(2)) return "the weights or the bias are not constant";
-  if (!site.outputs[0].shape.known() || site.outputs[0].shape.size() == 0)
-    return "the output is empty or of unknown size";
-  if (auto why = onednn::refuse_int8(site, -1); !why.empty()) return why;
-  const FCSizes s = sizes_of(type, p, site);
-  if (s.depth <= 0) return "there is nothing to sum";
-  if (is_quantised(site.inputs[0]) && s.columns != site.inputs[1].shape[0]) return "W has no row for each output";
-  if (!fc_reads_in_place(s, site.inputs[0], site.inputs[1])) return "X and W lie in different orders";
-  if (site.outputs[0].layout == Layout::channels_last) return "the output is an image that is channels-last";
-  if (site.bounded && s.axis != 1) return "the rows of the matrix are not the rows of X";
-  return {};
+  if (auto why = reject_packed_product(type, p, site); !why.empty()) return why;
+  if (auto why = onednn::refuse_product_of(site.inputs[0].dtype); !why.empty()) return why;
+  const bool a_row_each = FCSizes::of(type, p, site).axis_w == 1;
+  if (is_quantised(site.inputs[0]) && !a_row_each) return "W has no row for each output";
+  return onednn::refuse_int8(site, -1);
 }
 
 Prepared prepare_onednn_fc(const char* type, const FCParams& p, const CallSite& site, bool relu) {
   auto state = std::make_shared<State>();
-  const FCSizes s = state->sizes = sizes_of(type, p, site);
+  const FCSizes s = state->sizes = FCSizes::of(type, p, site);
   state->bias = onednn::sum_bias(site, site.constants[2]->plain());
   state->bias_desc = matrix(1, s.columns, memory::data_type::f32);
   const DType x = site.inputs[0].dtype;

@@ -1,5 +1,6 @@
-// The kernel by packed products of FC and FCRelu: for builds and CPUs for which oneDNN has nothing.
+// The kernel by packed products of FC and FCRelu: where there is no oneDNN, or no AVX-512.
 #pragma once
+#include "kernels/packed.h"
 #include "operators/fc/fc.h"
 
 namespace d2deploy {
@@ -13,7 +14,8 @@ Kernels<Op> fc_packed_kernels() {
   return {{"packed_f32",
            [](const FCParams& p, const CallSite& site) { return reject_packed_fc(Op::signature.type, p, site); },
            [](const FCParams&, const Call& call) { run_packed_fc(call, Op::relu); },
-           [](const FCParams& p, const CallSite& site) { return prepare_packed_fc(Op::signature.type, p, site); }}};
+           [](const FCParams& p, const CallSite& site) { return prepare_packed_fc(Op::signature.type, p, site); },
+           [](const FCParams&, const CallSite&) { return rank_of_packed_rows(); }}};
 }
 
 }  // namespace d2deploy
