@@ -94,6 +94,16 @@ def cast(args: Arguments, inputs: list[Array]) -> list[Array]:
     return [x.astype(dtype)]
 
 
+def reorder(args: Arguments, inputs: list[Array]) -> list[Array]:
+    """The same logical values, whatever the layout in memory; with a scale, the multiples of it that are nearest."""
+    scale = args.number("scale", 0)
+    if scale == 0:
+        return [inputs[0]]
+    quanta = np.rint(inputs[0].astype(np.float64) / scale)  # a half goes to the even one
+    least, most = {"uint8": (0, 255), "int8": (-127, 127)}[args.string("dtype", "")]
+    return [np.clip(quanta, least, most).astype(args.string("dtype", ""))]
+
+
 def copy(_: Arguments, inputs: list[Array]) -> list[Array]:
     return [inputs[0]]
 
