@@ -12,8 +12,10 @@
 #include "d2deploy/calibrator.h"
 #include "graph/fingerprint.h"
 #include "io/calibration_file.h"
+#include "kernels/instruction_sets.h"
 #include "message_of.h"
 #include "net_run.h"
+#include "operators/evaluate.h"
 #include "passes/quantise.h"
 #include "runtime/histogram.h"
 
@@ -138,6 +140,23 @@ TEST(QuantisedKernels, AreNotThoseForRealNumbers) {
         EXPECT_FALSE(k.takes_real(DType::int8)) << type << ' ' << k.name;
       }
 }
+
+#ifdef D2DEPLOY_TEST_ONEDNN
+// A residual comes from a layer without ReLU, and may be negative; their sum is not.
+TEST(QuantisedKernels, AddANumberWithASignToOneWithout) {
+  if (!has_vnni()) GTEST_SKIP() << "the CPU has no VNNI";
+  const Operator& op = *find_operator("ConvAddRelu");
+  const TensorType x{DType::uint8, {1, 8, 4, 4}, Layout::channels_last, 0.5F};
+  const TensorType a{DType::int8, {1, 8, 4, 4}, Layout::channels_last, 0.25F};
+  const std::vector<Tensor> inputs{Tensor::allocate(x), Tensor::allocate(f32({8, 8, 1, 1})), Tensor::allocate(f32({8})),
+                                   Tensor::allocate(a)};
+  const Args args{{"kernels", std::vector<std::int64_t>{1, 1}}, {"y_dtype", std::string("uint8")}, {"y_scale", 0.5F}};
+  const Evaluation call(op, args, inputs, {false, true, true, false});
+  const auto kernel = std::ranges::find(op.kernels, std::string("onednn_int8"), &Kernel::name);
+  ASSERT_NE(kernel, op.kernels.end());
+  EXPECT_EQ(call.reject(*kernel), "");
+}
+#endif
 
 // ---- Files ---------------------------------------------------------------------------------------
 

@@ -35,13 +35,10 @@ dnnl::primitive_attr attributes(const CallSite& site, int channels, int addend, 
   return attributes;
 }
 
-std::string refuse_int8(const CallSite& site, int addend) {
+std::string refuse_int8(const CallSite& site) {
   if (!is_quantised(site.inputs[0]))
     return is_quantised(site.outputs[0]) ? "the output is quantised and X is not" : std::string();
-  if (!has_vnni()) return "the CPU has no VNNI";
-  if (addend >= 0 && is_quantised(site.inputs[static_cast<std::size_t>(addend)]) != is_quantised(site.outputs[0]))
-    return "of A and the output one is quantised";
-  return {};
+  return has_vnni() ? std::string() : "the CPU has no VNNI";
 }
 
 Tensor sum_factors(const CallSite& site, const PackedWeights& weights) {

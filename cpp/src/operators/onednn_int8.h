@@ -15,7 +15,7 @@ dnnl::primitive_attr attributes(const CallSite& site, int channels, int addend, 
 
 /// Why quantised inputs cannot be taken; empty: they can, or there are none. Without VNNI, sums of pairs of products
 /// would not fit into their 16 bits.
-std::string refuse_int8(const CallSite& site, int addend);
+std::string refuse_int8(const CallSite& site);
 
 /// The factors of the sums, one per scale of the packed weights; a tensor without memory where X is not quantised.
 Tensor sum_factors(const CallSite& site, const PackedWeights& weights);

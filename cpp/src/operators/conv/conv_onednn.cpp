@@ -32,6 +32,11 @@ memory::desc bias_desc(const CallSite& site) {
   return {{site.inputs[1].shape[0]}, memory::data_type::f32, memory::format_tag::x};
 }
 
+// Of quantised numbers one may have a sign and the other none.
+bool can_add(const TensorType& addend, const TensorType& sum) {
+  return addend.dtype == sum.dtype || (is_quantised(addend) && is_quantised(sum));
+}
+
 // Throws dnnl::error where oneDNN cannot do it.
 dnnl::convolution_forward::primitive_desc describe(const char* type, const ConvParams& p, const CallSite& site,
                                                    ConvTail tail, std::int64_t rows, const memory::desc& weights) {
@@ -55,10 +60,10 @@ dnnl::convolution_forward::primitive_desc describe(const char* type, const ConvP
 std::string reject_onednn_conv(const char* type, const ConvParams& p, const CallSite& site, ConvTail tail) {
   if (!site.is_constant(1)) return "the weights are not constant";
   if (site.inputs.size() > 2 && !site.is_constant(2)) return "the bias is not constant";
-  if (tail.add && site.inputs[3].dtype != site.outputs[0].dtype) return "the addend has another type than the sum";
+  if (tail.add && !can_add(site.inputs[kConvAddend], site.outputs[0])) return "the addend has another type than the sum";
   if (!site.outputs[0].shape.known()) return "the size of the output is not known";
   if (site.outputs[0].shape.size() == 0) return "the output is empty";
-  if (auto why = onednn::refuse_int8(site, tail.add ? kConvAddend : -1); !why.empty()) return why;
+  if (auto why = onednn::refuse_int8(site); !why.empty()) return why;
   try {
     return onednn::refuse_slow(
         describe(type, p, site, tail, site.bounded ? site.inputs[0].shape[0] : 1, any_filters(p, site))

@@ -28,7 +28,7 @@ std::string reject(const CallSite& site) {
   if (site.inputs.size() > 2 && !site.is_constant(2)) return "the bias is not constant";
   if (!site.outputs[0].shape.known() || site.outputs[0].shape.size() == 0)
     return "the output is empty or of unknown size";
-  return onednn::refuse_int8(site, -1);
+  return onednn::refuse_int8(site);
 }
 
 }  // namespace

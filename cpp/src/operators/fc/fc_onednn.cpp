@@ -49,7 +49,7 @@ std::string reject_onednn_fc(const char* type, const FCParams& p, const CallSite
   if (auto why = onednn::refuse_product_of(site.inputs[0].dtype); !why.empty()) return why;
   const bool a_row_each = FCSizes::of(type, p, site).axis_w == 1;
   if (is_quantised(site.inputs[0]) && !a_row_each) return "W has no row for each output";
-  return onednn::refuse_int8(site, -1);
+  return onednn::refuse_int8(site);
 }
 
 Prepared prepare_onednn_fc(const char* type, const FCParams& p, const CallSite& site, bool relu) {
