@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
 
 #include "core/check.h"
 #include "core/element_type.h"
@@ -15,12 +14,14 @@ namespace {
 
 constexpr std::int64_t kGrain = 1 << 15;
 
+// Added to a number below 2^22 it leaves the nearest whole one, the even one of two, in the low bits. Compilers make
+// vectors of this, not of nearbyint, lrint and fmax.
+constexpr float kShift = 0x1.8p23F;
+
 template <class Q>
 void quantise(const float* x, float scale, Q* y, std::int64_t count) {
   const float inverse = 1 / scale, least = std::is_signed_v<Q> ? -127.0F : 0.0F;
   const float most = most_quanta(kDType<Q>);
-  // Adding 1.5 * 2^23 leaves the rounded number in the low bits: compilers make vectors of that, not of lrint.
-  constexpr float kShift = 12582912.0F;
   parallel_for(count, kGrain, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       const float v = x[i] * inverse;
@@ -54,14 +55,21 @@ Runs runs_of(const Shape& shape, std::size_t axis) {
   return {shape.size(0, axis), shape[axis], shape.size(axis + 1, shape.rank())};
 }
 
-// f(channel, index of an element) for all elements.
+// f(channel, index of its first element) for all that lie side by side.
 template <class F>
-void for_each_channel(const Runs& runs, const F& f) {
+void for_each_run(const Runs& runs, const F& f) {
   parallel_for(runs.channels, 1 + kGrain / (1 + runs.before * runs.after), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t c = begin; c < end; ++c)
       for (std::int64_t b = 0; b < runs.before; ++b)
-        for (std::int64_t a = 0; a < runs.after; ++a) f(c, (b * runs.channels + c) * runs.after + a);
+        f(static_cast<std::size_t>(c), (b * runs.channels + c) * runs.after);
   });
+}
+
+// The largest magnitude of finite numbers; without their signs, bits are in the order of what they stand for.
+float largest(const float* x, std::int64_t count) {
+  std::int32_t most = 0;
+  for (std::int64_t i = 0; i < count; ++i) most = std::max(most, std::bit_cast<std::int32_t>(x[i]) & 0x7FFFFFFF);
+  return std::bit_cast<float>(most);
 }
 
 }  // namespace
@@ -85,22 +93,21 @@ std::vector<float> weight_scales(const Tensor& weights, std::size_t axis) {
   const Runs runs = runs_of(weights.shape(), axis);
   const float* w = weights.data<float>();
   std::vector<float> scales(static_cast<std::size_t>(runs.channels));
-  for_each_channel(runs, [&](std::int64_t c, std::int64_t i) {
-    float& most = scales[static_cast<std::size_t>(c)];
-    most = std::max(most, std::fabs(w[i]));
-  });
+  for_each_run(runs,
+               [&](std::size_t c, std::int64_t at) { scales[c] = std::max(scales[c], largest(w + at, runs.after)); });
   for (float& s : scales) s = s > 0 ? s / most_quanta(DType::int8) : 1.0F;
   return scales;
 }
 
 Tensor rounded_weights(const Tensor& weights, std::size_t axis) {
   Tensor rounded = Tensor::allocate(weights.type());
+  const Runs runs = runs_of(weights.shape(), axis);
   const auto scales = weight_scales(weights, axis);
   const float* w = weights.data<float>();
   float* r = rounded.data<float>();
-  for_each_channel(runs_of(weights.shape(), axis), [&](std::int64_t c, std::int64_t i) {
-    const float s = scales[static_cast<std::size_t>(c)];
-    r[i] = s * std::nearbyint(w[i] / s);
+  for_each_run(runs, [&](std::size_t c, std::int64_t at) {
+    const float s = scales[c];
+    for (std::int64_t i = at; i < at + runs.after; ++i) r[i] = s * (w[i] / s + kShift - kShift);
   });
   return rounded;
 }
