@@ -123,6 +123,26 @@ TEST(Detector, EveryImageGetsWhatItGetsAlone) {
   for (std::size_t i = 0; i < 2; ++i) expect_equal(both[i], found.predict(images[i]));
 }
 
+TEST(DetectorThreads, SeveralImagesAtATimeGetWhatEachGetsAlone) {
+  DetectorOptions options;
+  options.model.threads = 3;
+  options.mode = Mode::throughput;
+  options.min_size = 32;
+  const Detector found = Detector::load(kExample, options);
+  EXPECT_EQ(found.streams(), 3);
+  EXPECT_EQ(found.model().options().threads, 1);
+  const Picture other(2, 7);
+  std::vector<ImageView> images;
+  for (int i = 0; i < 7; ++i) images.push_back(i % 2 == 0 ? kPicture.view() : other.view());
+  const auto all = found.predict(images);
+  ASSERT_EQ(all.size(), images.size());
+  for (std::size_t i = 0; i < images.size(); ++i) expect_equal(all[i], found.predict(images[i]));
+  images[5] = {};
+  EXPECT_EQ(message_of<InvalidArgument>([&] { (void)found.predict(images); }),
+            "image 5: the image is empty: 0 x 0 pixels of 3 channels");
+  EXPECT_TRUE(found.predict(std::span<const ImageView>()).empty());
+}
+
 TEST(Detector, ReadsWhatTheNetSubtracts) {
   const InputRule rule = detector().input();
   EXPECT_EQ(rule.order, ChannelOrder::bgr);
