@@ -58,7 +58,7 @@ struct PortableBins {
   static PoolBin<T> pick(const RoiAlignJob<T>& job) {
     bool channels_last = job.y_stride_c == 1;
     for (const FeatureMap<T>& map : job.maps) channels_last = channels_last && map.stride_c == 1;
-    return channels_last ? pool_bin_channels_last<T> : pool_bin_any_layout<T>;
+    return portable_pool_bin<T>(channels_last);
   }
 };
 struct Avx512Bins {
