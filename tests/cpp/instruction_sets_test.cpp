@@ -1,14 +1,22 @@
-// D2DEPLOY_INSTRUCTION_SET: this CPU stands for an older one.
+// D2DEPLOY_INSTRUCTION_SET: this CPU stands for an older one. And what loops of every set compute.
 #include "kernels/instruction_sets.h"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstdlib>
+#include <limits>
+#include <span>
 #include <string>
 
 #include "d2deploy/error.h"
 #include "kernels/packed.h"
+#include "kernels/reorder.h"
+#include "kernels/sigmoid.h"
+#include "kernels/softmax.h"
 #include "message_of.h"
+#include "noise.h"
 
 namespace d2deploy {
 namespace {
@@ -44,6 +52,76 @@ TEST_F(InstructionSets, AreNoMoreThanTheEnvironmentAllows) {
   EXPECT_FALSE(has_avx512());
   EXPECT_FALSE(has_avx2());
   EXPECT_STREQ(packed_loops().name, "baseline");
+}
+
+constexpr std::int64_t kRows = 5;
+constexpr const char* kSets[] = {"baseline", "avx2", "avx512"};  // of those that the CPU lacks, the best it has
+
+TEST_F(InstructionSets, GiveTheSameSoftmax) {
+  for (const char* set : kSets)
+    for (const std::int64_t n : {1, 2, 15, 16, 17, 81, 1000}) {
+      allow(set);
+      const auto x = noise(kRows * n, 1, 10);
+      std::vector<float> y(x.size());
+      softmax_f32(x.data(), kRows, n, y.data());
+      for (std::int64_t r = 0; r < kRows; ++r) {
+        const auto row = std::span(x).subspan(static_cast<std::size_t>(r * n), static_cast<std::size_t>(n));
+        double sum = 0;
+        for (const float v : row) sum += std::exp(static_cast<double>(v));
+        for (std::size_t i = 0; i < row.size(); ++i) {
+          const double wanted = std::exp(static_cast<double>(row[i])) / sum;
+          // The difference to the largest is rounded once, and may be some 70: 4e-6 of the result.
+          ASSERT_NEAR(y[static_cast<std::size_t>(r * n) + i], wanted, 5e-6 * wanted) << set << ", " << n << " numbers";
+        }
+      }
+    }
+}
+
+TEST_F(InstructionSets, GiveTheSameSoftmaxOfWhatIsNotFinite) {
+  constexpr float kNaN = std::numeric_limits<float>::quiet_NaN(), kInfinity = std::numeric_limits<float>::infinity();
+  for (const char* set : kSets)
+    for (const std::size_t place : {0, 3, 20, 36}) {
+      allow(set);
+      for (const float v : {kNaN, kInfinity, -kInfinity}) {
+        std::vector<float> x(37, 1.0F);
+        x[place] = v;
+        softmax_f32(x.data(), 1, 37, x.data());
+        for (std::size_t i = 0; i < x.size(); ++i) {
+          if (v != -kInfinity)
+            EXPECT_TRUE(std::isnan(x[i])) << set << ", " << v << " at " << place;
+          else
+            EXPECT_NEAR(x[i], i == place ? 0 : 1 / 36.0, 1e-7) << set << ", " << v << " at " << place;
+        }
+      }
+    }
+}
+
+TEST_F(InstructionSets, GiveTheSameSigmoid) {
+  const auto x = noise(203, 2, 20);
+  for (const char* set : kSets) {
+    allow(set);
+    std::vector<float> y(x.size());
+    sigmoid_f32(x.data(), std::ssize(x), y.data());
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const double wanted = 1 / (1 + std::exp(-static_cast<double>(x[i])));
+      EXPECT_NEAR(y[i], wanted, 4e-7 * wanted) << set << ", of " << x[i];
+    }
+  }
+}
+
+TEST_F(InstructionSets, PutImagesIntoTheSameOrder) {
+  constexpr std::int64_t kChannels = 37, kHeight = 9, kWidth = 11, kPixels = kHeight * kWidth;
+  const Tensor x = Tensor::of<float>({2, kChannels, kHeight, kWidth}, noise(2 * kChannels * kPixels, 3));
+  for (const char* set : kSets) {
+    allow(set);
+    const Tensor y = reordered(x, Layout::channels_last);
+    for (std::int64_t i = 0; i < x.size(); ++i) {
+      const std::int64_t image = i / (kChannels * kPixels), c = i / kPixels % kChannels, pixel = i % kPixels;
+      ASSERT_EQ(y.data<float>()[(image * kPixels + pixel) * kChannels + c], x.data<float>()[i]) << set;
+    }
+    const Tensor back = reordered(y, Layout::row_major);
+    EXPECT_TRUE(std::ranges::equal(x.values<float>(), back.values<float>())) << set;
+  }
 }
 
 #if defined(__x86_64__)

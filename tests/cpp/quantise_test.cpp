@@ -12,9 +12,12 @@
 #include "d2deploy/calibrator.h"
 #include "graph/fingerprint.h"
 #include "io/calibration_file.h"
+#include "kernels/convert.h"
+#include "kernels/convert_loops.h"
 #include "kernels/instruction_sets.h"
 #include "message_of.h"
 #include "net_run.h"
+#include "noise.h"
 #include "operators/evaluate.h"
 #include "passes/quantise.h"
 #include "runtime/histogram.h"
@@ -53,6 +56,35 @@ TEST(Quantise, ThereAndBackIsTheSame) {
   convert(q, x);
   convert(x, again);
   EXPECT_TRUE(std::ranges::equal(q.values<std::int8_t>(), again.values<std::int8_t>()));
+}
+
+// Every loop of `loops` over some of `x`, one output behind the other; what is behind each must stay.
+std::vector<std::byte> converted(const ConvertLoops& loops, std::span<const float> x) {
+  const auto n = std::ssize(x);
+  std::vector<std::byte> all;
+  const auto add = [&]<class T>(T, std::int64_t count, const auto& loop) {
+    std::vector<T> y(static_cast<std::size_t>(count) + 1, static_cast<T>(7.0F));
+    loop(y.data());
+    EXPECT_EQ(static_cast<float>(y.back()), 7.0F) << loops.name;
+    const auto bytes = std::as_bytes(std::span(y));
+    all.insert(all.end(), bytes.begin(), bytes.end());
+  };
+  add(std::uint8_t(), n, [&](auto* y) { loops.quantise_u8(x.data(), 3.7F, n, y); });
+  add(std::int8_t(), n, [&](auto* y) { loops.quantise_i8(x.data(), 3.7F, n, y); });
+  add(BFloat16(), n, [&](auto* y) { loops.narrow(x.data(), n, y); });
+  return all;
+}
+
+TEST(Quantise, LoopsOfEveryInstructionSetGiveTheSameBits) {
+  const AllConvertLoops all = all_convert_loops();
+  std::vector<float> x = noise(300, 1, 40);
+  for (const float v : {kNaN, -kNaN, kInfinity, -kInfinity, 0.0F, -0.0F, 1e-40F, 3e9F, -3e9F, 3.4e38F, 257.0F, 0.5F})
+    x.insert(x.begin() + 70, v);
+  for (int k = 0; k < 600; ++k) x.push_back(static_cast<float>(k - 300) / 2 / 3.7F);  // close to halves
+  for (int i = 1; i < all.count; ++i)
+    for (const std::size_t n : {0UL, 1UL, 7UL, 8UL, 15UL, 16UL, 17UL, 63UL, 64UL, 65UL, 129UL, x.size()})
+      EXPECT_EQ(converted(all.loops[0], std::span(x).first(n)), converted(all.loops[i], std::span(x).first(n)))
+          << all.loops[i].name << ", " << n << " numbers";
 }
 
 TEST(Quantise, WeightsHaveAScalePerChannel) {

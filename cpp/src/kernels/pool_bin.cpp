@@ -1,5 +1,6 @@
 #include "kernels/pool_bin.h"
 
+#include "kernels/instruction_sets.h"
 #include "kernels/pool_bin_simd.h"
 
 namespace d2deploy {
@@ -28,9 +29,19 @@ void pool_bin_channels_last(const FeatureMap<T>& map, const T* image, const Taps
   pool_bin_in_vectors<kBytes>(map, image, rows, columns, y);
 }
 
-#define D2DEPLOY_INSTANTIATE(T)                                                                                  \
-  template void pool_bin_any_layout(const FeatureMap<T>&, const T*, const Taps&, const Taps&, T*, std::int64_t); \
-  template void pool_bin_channels_last(const FeatureMap<T>&, const T*, const Taps&, const Taps&, T*, std::int64_t);
+template <class T>
+PoolBin<T> portable_pool_bin(bool channels_last) {
+  if (!channels_last) return pool_bin_any_layout<T>;
+#if defined(__x86_64__)
+  if (has_avx2()) return pool_bin_channels_last_avx2;
+#endif
+  return pool_bin_channels_last<T>;
+}
+
+#define D2DEPLOY_INSTANTIATE(T)                                                                                     \
+  template void pool_bin_any_layout(const FeatureMap<T>&, const T*, const Taps&, const Taps&, T*, std::int64_t);    \
+  template void pool_bin_channels_last(const FeatureMap<T>&, const T*, const Taps&, const Taps&, T*, std::int64_t); \
+  template PoolBin<T> portable_pool_bin<T>(bool);
 D2DEPLOY_INSTANTIATE(float)
 D2DEPLOY_INSTANTIATE(BFloat16)
 D2DEPLOY_INSTANTIATE(std::uint8_t)

@@ -32,10 +32,22 @@ using PoolBin = void (*)(const FeatureMap<T>& map, const T* image, const Taps& r
 template <class T>
 void pool_bin_any_layout(const FeatureMap<T>& map, const T* image, const Taps& rows, const Taps& columns, T* y,
                          std::int64_t y_stride_c);
-/// Both for stride_c = y_stride_c = 1; the second ones where has_avx512() is.
+/// The one of those for every CPU and for AVX2 that this CPU runs fastest.
+template <class T>
+PoolBin<T> portable_pool_bin(bool channels_last);
+
+/// For stride_c = y_stride_c = 1; the others where has_avx2() and has_avx512() are.
 template <class T>
 void pool_bin_channels_last(const FeatureMap<T>& map, const T* image, const Taps& rows, const Taps& columns, T* y,
                             std::int64_t y_stride_c);
+void pool_bin_channels_last_avx2(const FeatureMap<float>& map, const float* image, const Taps& rows,
+                                 const Taps& columns, float* y, std::int64_t y_stride_c);
+void pool_bin_channels_last_avx2(const FeatureMap<BFloat16>& map, const BFloat16* image, const Taps& rows,
+                                 const Taps& columns, BFloat16* y, std::int64_t y_stride_c);
+void pool_bin_channels_last_avx2(const FeatureMap<std::uint8_t>& map, const std::uint8_t* image, const Taps& rows,
+                                 const Taps& columns, std::uint8_t* y, std::int64_t y_stride_c);
+void pool_bin_channels_last_avx2(const FeatureMap<std::int8_t>& map, const std::int8_t* image, const Taps& rows,
+                                 const Taps& columns, std::int8_t* y, std::int64_t y_stride_c);
 void pool_bin_channels_last_avx512(const FeatureMap<float>& map, const float* image, const Taps& rows,
                                    const Taps& columns, float* y, std::int64_t y_stride_c);
 void pool_bin_channels_last_avx512(const FeatureMap<BFloat16>& map, const BFloat16* image, const Taps& rows,

@@ -3,10 +3,8 @@
 #include <algorithm>
 #include <bit>
 
-#include "core/check.h"
 #include "core/element_type.h"
 #include "core/threads.h"
-#include "kernels/convert.h"
 
 namespace d2deploy {
 
@@ -14,39 +12,9 @@ namespace {
 
 constexpr std::int64_t kGrain = 1 << 15;
 
-// Added to a number below 2^22 it leaves the nearest whole one, the even one of two, in the low bits. Compilers make
-// vectors of this, not of nearbyint, lrint and fmax.
+// Added to a number below 2^22 and taken away again it leaves the nearest whole one, the even one of two. Compilers
+// make vectors of this, not of nearbyint.
 constexpr float kShift = 0x1.8p23F;
-
-template <class Q>
-void quantise(const float* x, float scale, Q* y, std::int64_t count) {
-  const float inverse = 1 / scale, least = std::is_signed_v<Q> ? -127.0F : 0.0F;
-  const float most = most_quanta(kDType<Q>);
-  parallel_for(count, kGrain, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      const float v = x[i] * inverse;
-      const float number = v == v ? v : 0.0F;
-      const float low = number > least ? number : least;
-      const float inside = low < most ? low : most;
-      y[i] = static_cast<Q>(std::bit_cast<std::int32_t>(inside + kShift) - std::bit_cast<std::int32_t>(kShift));
-    }
-  });
-}
-
-template <class Q>
-void dequantise(const Q* x, float scale, float* y, std::int64_t count) {
-  parallel_for(count, kGrain, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) y[i] = scale * static_cast<float>(x[i]);
-  });
-}
-
-// f gets a number of the C++ type of quantised ones.
-template <class F>
-void with_quantised_type(const TensorType& type, const F& f) {
-  check<InternalError>(size_of(type.dtype) == 1, "quantised numbers are int8 or uint8, got ", type.dtype);
-  if (type.dtype == DType::uint8) return f(std::uint8_t());
-  f(std::int8_t());
-}
 
 struct Runs {
   std::int64_t before, channels, after;
@@ -73,21 +41,6 @@ float largest(const float* x, std::int64_t count) {
 }
 
 }  // namespace
-
-void convert(const Tensor& x, Tensor& y) {
-  const bool from = is_quantised(x.type()), to = is_quantised(y.type());
-  if (!from && !to) return convert(x.dtype(), x.raw(), y.dtype(), y.raw(), x.size());
-  const DType real = from ? y.dtype() : x.dtype();
-  check<InternalError>(real == DType::float32, "convert: quantised numbers come from float32 and become it, not ",
-                       real);
-  const TensorType& type = from ? x.type() : y.type();
-  with_quantised_type(type, [&]<class Q>(Q) {
-    if (from)
-      dequantise(static_cast<const Q*>(x.raw()), type.scale, y.data<float>(), x.size());
-    else
-      quantise(x.data<float>(), type.scale, static_cast<Q*>(y.raw()), x.size());
-  });
-}
 
 std::vector<float> weight_scales(const Tensor& weights, std::size_t axis) {
   const Runs runs = runs_of(weights.shape(), axis);

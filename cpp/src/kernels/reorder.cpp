@@ -7,6 +7,8 @@
 #include "core/element_type.h"
 #include "core/threads.h"
 #include "kernels/axis_runs.h"
+#include "kernels/instruction_sets.h"
+#include "kernels/transpose.h"
 
 namespace d2deploy {
 
@@ -19,6 +21,18 @@ struct Images {
 
 constexpr std::int64_t kTile = 16;           // 16 floats are a cache line
 constexpr std::int64_t kPixels = 4 * kTile;  // per part: reads of several lines in a row are cheaper
+
+// Of a whole tile of elements of this size; null where there is none but the loop below.
+template <class T>
+using TransposeTile = void (*)(const T* x, std::int64_t x_step, T* y, std::int64_t y_step);
+template <class T>
+TransposeTile<T> fast_tile() {
+#if defined(__x86_64__)
+  if constexpr (std::is_same_v<T, std::uint32_t>)
+    if (has_avx2()) return transpose_16x16_avx2;
+#endif
+  return nullptr;
+}
 
 // x is rows x columns with `x_step` elements from row to row; y is its transpose. Goes through a buffer so that
 // each cache line of x and y is touched once, however unlucky the steps are (powers of two share cache sets).
@@ -39,10 +53,17 @@ void transpose_tile(const T* x, std::int64_t x_step, std::int64_t rows, std::int
 
 template <class T>
 void transpose(const T* x, std::int64_t rows, std::int64_t columns, T* y, std::int64_t x_step, std::int64_t y_step) {
+  const TransposeTile<T> fast = fast_tile<T>();
   for (std::int64_t r = 0; r < rows; r += kTile)
-    for (std::int64_t c = 0; c < columns; c += kTile)
-      transpose_tile(x + r * x_step + c, x_step, std::min(kTile, rows - r), std::min(kTile, columns - c),
-                     y + c * y_step + r, y_step);
+    for (std::int64_t c = 0; c < columns; c += kTile) {
+      const std::int64_t m = std::min(kTile, rows - r), n = std::min(kTile, columns - c);
+      const T* from = x + r * x_step + c;
+      T* to = y + c * y_step + r;
+      if (fast != nullptr && m == kTile && n == kTile)
+        fast(from, x_step, to, y_step);
+      else
+        transpose_tile(from, x_step, m, n, to, y_step);
+    }
 }
 
 // Few channels, as of a photo: a tile would be almost empty, and a loop over pixels keeps all lines in use.

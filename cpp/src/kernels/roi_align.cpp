@@ -1,6 +1,7 @@
 #include "kernels/roi_align.h"
 
 #include <algorithm>
+#include <compare>
 
 #include "core/threads.h"
 #include "kernels/bilinear.h"
@@ -9,6 +10,21 @@
 namespace d2deploy {
 
 namespace {
+
+// Where a RoI is pooled from.
+struct Source {
+  Box box;
+  std::size_t level;
+  std::int64_t image;
+};
+
+template <class T>
+Source find_source(const RoiAlignJob<T>& job, std::int64_t row) {
+  const float* p = job.rois + row * job.columns;
+  const Box box = load_box(p + job.columns - 4);
+  const std::size_t level = job.maps.size() > 1 ? static_cast<std::size_t>(job.levels.index(box)) : 0;
+  return {box, level, image_index(job.op, row, job.columns == 5 ? p[0] : 0.0F, job.maps[level].images)};
+}
 
 // One RoI, ready to be pooled.
 template <class T>
@@ -20,11 +36,8 @@ struct Target {
 
 template <class T>
 Target<T> make_target(const RoiAlignJob<T>& job, std::int64_t row) {
-  const float* p = job.rois + row * job.columns;
-  const Box box = load_box(p + job.columns - 4);
-  const bool pyramid = job.maps.size() > 1;
-  const FeatureMap<T>& map = job.maps[pyramid ? static_cast<std::size_t>(job.levels.index(box)) : 0];
-  const std::int64_t image = image_index(job.op, row, job.columns == 5 ? p[0] : 0.0F, map.images);
+  const auto [box, level, image] = find_source(job, row);
+  const FeatureMap<T>& map = job.maps[level];
   return {&map, map.data + image * map.stride_n,
           roi_axis(job.grid, box.y1, box.y2, map.scale, job.grid.pooled_h, map.height),
           roi_axis(job.grid, box.x1, box.x2, map.scale, job.grid.pooled_w, map.width)};
@@ -83,6 +96,34 @@ Taps make_taps(const RoiAxis& axis, std::int64_t in_bin, float* weights) {
   return taps;
 }
 
+// A RoI and where it lies. In the order of places, RoIs of one level and image follow each other from left to right
+// along bands of the map: each finds most of its cells in the cache, where the one before it has left them.
+struct Place {
+  std::uint64_t place;
+  std::int64_t row;
+  auto operator<=>(const Place&) const = default;
+};
+constexpr std::uint64_t kPlaces = 1 << 16;  // of each coordinate
+
+std::uint64_t cell_of(float from, float to, float scale, std::int64_t size) {
+  const float middle = (from + to) / 2 * scale, last = static_cast<float>(size - 1);
+  return middle > 0 && last > 0 ? static_cast<std::uint64_t>(std::min(middle, last)) % kPlaces : 0;
+}
+
+template <class T>
+void sort_by_place(const RoiAlignJob<T>& job, std::span<Place> places) {
+  constexpr std::uint64_t kBand = 16;  // cells: about the side of a RoI on its level
+  for (std::int64_t row = 0; row < job.rows; ++row) {
+    const auto [box, level, image] = find_source(job, row);
+    const FeatureMap<T>& map = job.maps[level];
+    const std::uint64_t y = cell_of(box.y1, box.y2, map.scale, map.height) / kBand;
+    const std::uint64_t x = cell_of(box.x1, box.x2, map.scale, map.width);
+    const std::uint64_t map_of = level * kPlaces + static_cast<std::uint64_t>(image) % kPlaces;
+    places[static_cast<std::size_t>(row)] = {(map_of * kPlaces + y) * kPlaces + x, row};
+  }
+  std::ranges::sort(places);
+}
+
 // What one thread works in.
 struct Workspace {
   Taps *rows, *columns;
@@ -94,6 +135,12 @@ struct Workspace {
         row_weights(scratch.take<float>(checked_product(grid.pooled_h, height))),
         column_weights(scratch.take<float>(checked_product(grid.pooled_w, width))) {}
 };
+
+std::size_t workspace_bytes(const RoiGrid& grid, std::int64_t height, std::int64_t width) {
+  Scratch scratch;
+  const Workspace work(scratch, grid, height, width);
+  return scratch.bytes();
+}
 
 template <class T>
 void pool_row(const RoiAlignJob<T>& job, std::int64_t row, PoolBin<T> pool_bin, const Workspace& work) {
@@ -132,13 +179,17 @@ void roi_align_separable(const RoiAlignJob<T>& job, PoolBin<T> pool_bin, void* s
     width = std::max(width, map.width);
   }
   const std::int64_t tasks = task_count(job.rows);
-  const std::size_t bytes = roi_align_scratch(job.grid, 1, height, width);
+  const std::size_t bytes = workspace_bytes(job.grid, height, width);
+  Scratch parts(scratch);
+  const std::span places(parts.take<Place>(job.rows), static_cast<std::size_t>(job.rows));
+  auto* memory = parts.take<std::byte>(tasks * static_cast<std::int64_t>(bytes));
+  sort_by_place(job, places);
   parallel_for(tasks, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t task = begin; task < end; ++task) {
-      Scratch part(static_cast<std::byte*>(scratch) + static_cast<std::size_t>(task) * bytes);
+      Scratch part(memory + static_cast<std::size_t>(task) * bytes);
       const Workspace work(part, job.grid, height, width);
-      for (std::int64_t row = job.rows * task / tasks; row < job.rows * (task + 1) / tasks; ++row)
-        pool_row(job, row, pool_bin, work);
+      for (std::int64_t i = job.rows * task / tasks; i < job.rows * (task + 1) / tasks; ++i)
+        pool_row(job, places[static_cast<std::size_t>(i)].row, pool_bin, work);
     }
   });
 }
@@ -150,8 +201,10 @@ template void roi_align_separable(const RoiAlignJob<std::int8_t>&, PoolBin<std::
 
 std::size_t roi_align_scratch(const RoiGrid& grid, std::int64_t rows, std::int64_t height, std::int64_t width) {
   Scratch scratch;
-  const Workspace work(scratch, grid, height, width);
-  return static_cast<std::size_t>(checked_product(static_cast<std::int64_t>(scratch.bytes()), task_count(rows)));
+  scratch.take<Place>(rows);
+  scratch.take<std::byte>(
+      checked_product(static_cast<std::int64_t>(workspace_bytes(grid, height, width)), task_count(rows)));
+  return scratch.bytes();
 }
 
 }  // namespace d2deploy

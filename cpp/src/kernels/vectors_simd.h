@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "d2deploy/dtype.h"
-#if defined(__AVX512F__)
+#if defined(__AVX2__)
 #include <immintrin.h>
 #endif
 
@@ -26,6 +26,12 @@ struct Vectors<16> {
   typedef float Float __attribute__((vector_size(16)));
   typedef unsigned Word __attribute__((vector_size(16)));
   typedef unsigned short Half __attribute__((vector_size(8)));
+};
+template <>
+struct Vectors<32> {
+  typedef float Float __attribute__((vector_size(32)));
+  typedef unsigned Word __attribute__((vector_size(32)));
+  typedef unsigned short Half __attribute__((vector_size(16)));
 };
 template <>
 struct Vectors<64> {
@@ -84,9 +90,39 @@ inline void store_quantised(const typename Vectors<bytes>::Float& v, Quantised* 
   for (int i = 0; i < bytes / 4; ++i) y[i] = static_cast<Quantised>(word[i] - 0x4B400000U);
 }
 
+// Of the loops above, compilers do not make the one instruction that there is.
+#if defined(__AVX2__)
+template <>
+inline void load_vector<32>(const std::uint8_t* x, Vectors<32>::Float& v) {
+  v = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(x))));
+}
+
+template <>
+inline void load_vector<32>(const std::int8_t* x, Vectors<32>::Float& v) {
+  v = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(x))));
+}
+
+// Rounded, as 16-bit numbers.
+inline __m128i rounded_words(const Vectors<32>::Float& v) {
+  const __m256i whole = _mm256_cvtps_epi32(v);
+  return _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
+}
+
+template <>
+inline void store_quantised<32>(const Vectors<32>::Float& v, std::uint8_t* y) {
+  const __m128i words = rounded_words(v);
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(y), _mm_packus_epi16(words, words));
+}
+
+template <>
+inline void store_quantised<32>(const Vectors<32>::Float& v, std::int8_t* y) {
+  const __m128i words = rounded_words(v);
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(y), _mm_packs_epi16(words, words));
+}
+#endif
+
 #if defined(__AVX512F__)
-// Of the loops above, compilers do not make the one instruction that there is. With masks, which take all: GCC warns of
-// what the forms without leave undefined.
+// With masks, which take all: GCC warns of what the forms without leave undefined.
 inline constexpr __mmask16 kAll = 0xFFFF;
 
 template <>

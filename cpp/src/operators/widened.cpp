@@ -4,7 +4,7 @@
 
 #include "core/element_type.h"
 #include "core/memory.h"
-#include "kernels/quantise.h"
+#include "kernels/convert.h"
 
 namespace d2deploy {
 

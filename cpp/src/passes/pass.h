@@ -68,6 +68,7 @@ int flatten_into_fc(Graph& graph, const Log& log);
 /// the class in `class_nms` of each row. Leaves a net alone where it is not certain that every row has one.
 int own_class_masks(Graph& graph, const Log& log);
 int channels_last(Graph& graph, const Log& log);
+int normalise_image(Graph& graph, const Log& log);
 /// Lets nodes run in `real` where that pays; returns how many values got that type.
 int choose_precision(Graph& graph, DType real);
 

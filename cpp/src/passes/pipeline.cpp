@@ -33,6 +33,7 @@ std::vector<Pass> optimize_passes(DType real, bool own_class_masks, std::shared_
   else if (real != DType::float32)
     all.push_back({"choose-precision", [real](Graph& graph, const Log&) { return choose_precision(graph, real); }});
   all.push_back({"channels-last", channels_last});
+  all.push_back({"normalise-image", normalise_image});
   return all;
 }
 

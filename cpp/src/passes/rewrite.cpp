@@ -289,6 +289,8 @@ std::vector<Pass> fusion_passes() {
   for (const auto& [type, op] : operators()) {
     // An operator with repeated inputs has as many meanings as input counts: it brings a pass of its own.
     if (std::ranges::any_of(op.inputs, &Port::repeated)) continue;
+    // One that decides its layout stands for a Reorder too, which comes later.
+    if (op.layout == LayoutRule::own) continue;
     const auto text = op.meaning(op.parse({}), op.inputs.size());
     if (!text.empty()) rewrites.push_back({parse_graph(text).nodes.size(), {"fuse-" + type, text, call_text(op)}});
   }

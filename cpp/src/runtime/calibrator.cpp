@@ -11,6 +11,7 @@
 #include "graph/fingerprint.h"
 #include "io/calibration_file.h"
 #include "io/model_file.h"
+#include "kernels/convert.h"
 #include "kernels/quantise.h"
 #include "operators/evaluate.h"
 #include "passes/quantise.h"

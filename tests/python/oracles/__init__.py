@@ -57,6 +57,7 @@ _EXACT: dict[str, Oracle] = {
     "NHWC2NCHW": maps.nhwc_to_nchw,
     "PadImage": maps.pad_image,
     "Relu": elementwise.relu,
+    "NormaliseImage": elementwise.normalise_image,
     "Reorder": elementwise.reorder,
     "Reshape": shapes.reshape,
     "ResizeNearest": windows.resize_nearest,

@@ -94,6 +94,13 @@ def cast(args: Arguments, inputs: list[Array]) -> list[Array]:
     return [x.astype(dtype)]
 
 
+def normalise_image(_: Arguments, inputs: list[Array]) -> list[Array]:
+    """A difference and a quotient, each exact in float64 up to its rounding to float32."""
+    x, mean, std = (i.astype(np.float64) for i in inputs)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return [float32(float32(x - mean).astype(np.float64) / std)]
+
+
 def reorder(args: Arguments, inputs: list[Array]) -> list[Array]:
     """The same logical values, whatever the layout in memory; with a scale, the multiples of it that are nearest."""
     scale = args.number("scale", 0)

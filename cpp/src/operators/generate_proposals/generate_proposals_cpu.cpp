@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -42,9 +43,8 @@ struct Grid {
 };
 Grid grid_of(const Shape& scores) { return {scores[1], scores[2], scores[3]}; }
 
-// Fills `ranks`, and `order` with all cells in the order in which they are handed to the sorting functions. To these
-// NaN must be a number; PyTorch takes it for the highest.
-void list_cells(const Params& p, const Tensor& scores, std::int64_t image, const Workspace& work) {
+// Fills `ranks`. To sorting functions NaN must be a number; PyTorch takes it for the highest.
+void list_ranks(const Params& p, const Tensor& scores, std::int64_t image, const Workspace& work) {
   const Strides4 s = strides4(scores.type());
   const Grid grid = grid_of(scores.shape());
   const float* x = scores.data<float>() + image * s.n;
@@ -56,6 +56,10 @@ void list_cells(const Params& p, const Tensor& scores, std::int64_t image, const
         const float score = x[a * s.c + h * s.h + w * s.w];
         *out++ = std::isnan(score) ? rank_of_nan : score;
       }
+}
+
+// Fills `order` with all cells in the order in which they are handed to the sorting functions.
+void list_cells(const Params& p, const Grid& grid, const Workspace& work) {
   std::iota(work.order, work.order + grid.count(), 0);
   if (!p.detectron2_order) return;
   const std::int64_t cells = grid.height * grid.width;  // there anchors of a cell follow each other
@@ -63,11 +67,66 @@ void list_cells(const Params& p, const Tensor& scores, std::int64_t image, const
     work.order[i] = static_cast<std::int32_t>(i % grid.anchors * cells + i / grid.anchors);
 }
 
+// A number as a whole one: those of two numbers are in the order of the numbers. -0 is 0.
+std::uint32_t ordered_bits(float v) {
+  const auto bits = std::bit_cast<std::uint32_t>(v + 0.0F);
+  return (bits >> 31) != 0 ? ~bits : bits | 0x80000000U;
+}
+float from_ordered_bits(std::uint32_t bits) {
+  return std::bit_cast<float>((bits >> 31) != 0 ? bits & 0x7FFFFFFFU : ~bits);
+}
+
+// A number that at least `candidates` of `ranks` reach, and not many more: the least one that has the 11 highest bits
+// of the last candidate.
+float threshold_of(const float* ranks, std::int64_t count, std::int64_t candidates) {
+  constexpr int kShift = 21;
+  std::array<std::int32_t, (1 << (32 - kShift))> histogram{};
+  for (std::int64_t i = 0; i < count; ++i) ++histogram[ordered_bits(ranks[i]) >> kShift];
+  std::size_t bin = histogram.size();
+  for (std::int64_t above = 0; above < candidates;) above += histogram[--bin];
+  return from_ordered_bits(static_cast<std::uint32_t>(bin) << kShift);
+}
+
+// The cells whose rank is at least `threshold`, into `order`; returns how many.
+std::int64_t list_reaching(const float* ranks, std::int64_t count, float threshold, std::int32_t* order) {
+  constexpr std::int64_t kLanes = 16;  // compared without a branch between them, and few of them reach it
+  std::int64_t n = 0;
+  for (std::int64_t first = 0; first < count; first += kLanes) {
+    const std::int64_t end = std::min(first + kLanes, count);
+    std::int32_t hits = end - first < kLanes ? 1 : 0;
+    if (hits == 0)
+      for (std::int64_t lane = 0; lane < kLanes; ++lane) hits |= ranks[first + lane] >= threshold ? 1 : 0;
+    if (hits == 0) continue;
+    for (std::int64_t i = first; i < end; ++i)
+      if (ranks[i] >= threshold) order[n++] = static_cast<std::int32_t>(i);
+  }
+  return n;
+}
+
+// Where no other cell has the rank of a candidate there is one order alone, whoever sorts: fills `order` with the
+// candidates, without sorting what is far from being one. False: there are equal ranks.
+bool rank_distinct(std::int64_t count, std::int64_t candidates, const Workspace& work) {
+  if (candidates == 0) return true;
+  const float threshold = threshold_of(work.ranks, count, candidates);
+  if (std::isnan(threshold)) return false;  // a candidate is -infinity, below which the bits are those of NaN
+  std::int32_t *first = work.order, *middle = first + candidates;
+  std::int32_t* last = first + list_reaching(work.ranks, count, threshold, first);
+  const auto higher = [&](std::int32_t a, std::int32_t b) { return work.ranks[a] > work.ranks[b]; };
+  std::nth_element(first, middle - 1, last, higher);
+  std::sort(first, middle, higher);
+  const auto equal = [&](std::int32_t a, std::int32_t b) { return work.ranks[a] == work.ranks[b]; };
+  return std::adjacent_find(first, middle, equal) == middle &&
+         std::none_of(middle, last, [&](std::int32_t i) { return equal(i, middle[-1]); });
+}
+
 // Fills `ranks` and `order`; returns how many candidates there are. Sorting is by score alone: which of two equal
 // scores comes first is what the sorting functions make of it, so these are the ones that Caffe2 or PyTorch calls.
 std::int64_t rank(const Params& p, const Tensor& scores, std::int64_t image, const Workspace& work) {
-  list_cells(p, scores, image, work);
-  const std::int64_t count = grid_of(scores.shape()).count(), candidates = limited(count, p.pre_nms_topN);
+  list_ranks(p, scores, image, work);
+  const Grid grid = grid_of(scores.shape());
+  const std::int64_t count = grid.count(), candidates = limited(count, p.pre_nms_topN);
+  if (candidates < count && rank_distinct(count, candidates, work)) return candidates;
+  list_cells(p, grid, work);
   std::int32_t *first = work.order, *middle = first + candidates, *last = first + count;
   const auto higher = [&](std::int32_t a, std::int32_t b) { return work.ranks[a] > work.ranks[b]; };
   if (p.detectron2_order ? candidates * 64 <= count : candidates < count) {

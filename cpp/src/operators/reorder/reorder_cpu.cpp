@@ -1,6 +1,6 @@
 #include "operators/reorder/reorder.h"
 
-#include "kernels/quantise.h"
+#include "kernels/convert.h"
 #include "kernels/reorder.h"
 #include "operators/planned_scratch.h"
 
