@@ -27,8 +27,7 @@ inline Tensor noise(const Shape& shape, unsigned seed = 1) {
 }
 
 /// What the graph means: every node by its portable kernel, in memory of its own.
-inline Tensors outputs_by_evaluation(const std::string& text, const Tensors& inputs) {
-  const Graph graph = parse_graph(text);
+inline Tensors outputs_by_evaluation(const Graph& graph, const Tensors& inputs) {
   Tensors values = inputs;
   for (const auto& [name, tensor] : graph.constants) values[name] = tensor;
   for (const Node& node : graph.nodes) {
@@ -40,6 +39,9 @@ inline Tensors outputs_by_evaluation(const std::string& text, const Tensors& inp
   Tensors outputs;
   for (const auto& y : graph.outputs) outputs[y] = values.at(y);
   return outputs;
+}
+inline Tensors outputs_by_evaluation(const std::string& text, const Tensors& inputs) {
+  return outputs_by_evaluation(parse_graph(text), inputs);
 }
 
 inline Tensors cloned(const Tensors& tensors) {

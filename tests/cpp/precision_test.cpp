@@ -1,6 +1,7 @@
 // What a model runs in where another precision than float32 is asked for.
 #include <cstdlib>
 
+#include "kernels/convert.h"
 #include "kernels/instruction_sets.h"
 #include "message_of.h"
 #include "net_run.h"
@@ -90,14 +91,29 @@ TEST(Precision, IsToldOnce) {
   EXPECT_EQ(warnings, model->options().precision == "float32" ? 1 : 0);
 }
 
-// A handful of roundings to bfloat16, each of 2^-8, of values of a few units.
-constexpr float kReduced = 0x1p-5F;
+// The graph with filters and biases that leave values about as large as they were.
+Graph with_weights(const std::string& text) {
+  Graph graph = parse_graph(text);
+  unsigned seed = 0;
+  for (auto& [name, constant] : graph.constants) {
+    const Shape shape = constant.shape();
+    const auto summands = static_cast<float>(shape.size(1, shape.rank()));
+    constant = noise(shape, ++seed);
+    for (std::int64_t i = 0; i < constant.size(); ++i) constant.data<float>()[i] *= std::sqrt(3 / summands);
+  }
+  return graph;
+}
 
-float largest_difference(const Tensor& a, const Tensor& b) {
-  EXPECT_EQ(a.type(), b.type());
-  float most = 0;
-  for (std::int64_t i = 0; i < a.size(); ++i) most = std::max(most, std::fabs(a.data<float>()[i] - b.data<float>()[i]));
-  return most;
+// The root of the mean squared difference, as a share of that of the values.
+double relative_error(const Tensor& have, const Tensor& want) {
+  EXPECT_EQ(have.type(), want.type());
+  double error = 0, all = 0;
+  for (std::int64_t i = 0; i < want.size(); ++i) {
+    const double w = want.data<float>()[i], d = have.data<float>()[i] - w;
+    error += d * d;
+    all += w * w;
+  }
+  return std::sqrt(error / all);
 }
 
 const char* const kReducedNet =
@@ -113,12 +129,15 @@ TEST(Precision, ImagesOfSeveralSizesShareWeightsInBFloat16) {
   const Emulated emulation;
   ModelOptions options;
   options.precision = "bfloat16";
-  const auto model = model_of(kReducedNet, options);
-  Session session(model);
+  const Graph graph = with_weights(kReducedNet);
+  Session session(Model::Impl::make(Graph(graph), options));
+  constexpr double kHandful = 0x1p-7;  // of roundings of 2^-9 at most
   for (const std::int64_t size : {8, 32, 10, 8}) {
     const Tensors inputs{{"x", noise({1, 16, size, size + 2})}};
-    const auto want = outputs_by_evaluation(kReducedNet, inputs);
-    EXPECT_LT(largest_difference(session.run(inputs).at("y"), want.at("y")), kReduced) << size;
+    const auto want = outputs_by_evaluation(graph, inputs);
+    const double error = relative_error(session.run(inputs).at("y"), want.at("y"));
+    EXPECT_LT(error, kHandful) << size;
+    EXPECT_GT(error, kHandful / 16) << size;  // in bfloat16 indeed
   }
 }
 
@@ -139,6 +158,55 @@ TEST(Precision, NothingBetweenIsWidened) {
   EXPECT_LE(reorders, 2);  // x, and the layout of y
 }
 #endif
+
+Tensor rounded(const Tensor& x) {
+  Tensor reduced = Tensor::allocate({DType::bfloat16, x.shape()}), wide = Tensor::allocate(x.type());
+  convert(x.dtype(), x.raw(), DType::bfloat16, reduced.raw(), x.size());
+  convert(DType::bfloat16, reduced.raw(), x.dtype(), wide.raw(), x.size());
+  return wide;
+}
+
+// Each node by its portable kernel, on rounded filters, and each result but the last rounded.
+Tensor rounded_everywhere(const Graph& graph, Tensors values) {
+  for (auto& [name, x] : values) x = rounded(x);
+  for (const auto& [name, constant] : graph.constants)
+    values[name] = constant.shape().rank() > 1 ? rounded(constant) : constant;
+  for (const Node& node : graph.nodes) {
+    std::vector<Tensor> in;
+    for (const auto& x : node.inputs) in.push_back(values.at(x));
+    const Tensor y = evaluate(*find_operator(node.type), node.args, in).at(0);
+    values[node.outputs[0]] = node.outputs[0] == graph.outputs[0] ? y : rounded(y);
+  }
+  return values.at(graph.outputs[0]);
+}
+
+// Sums are float32, and what is fused is rounded once: the error of a deep net is less than that of rounding its
+// filters and the result of every node.
+TEST(Precision, OfADeepNetIsBetterThanRoundingEveryResult) {
+  std::string text = "input x float32 1x16x24x24\nconst w float32 16x16x3x3\nconst b float32 16\n";
+  std::string nodes = "c = Conv(x, w, b) {kernel=3 pad=1}\nx0 = Relu(c)\n";
+  constexpr int kBlocks = 8;
+  for (int i = 0; i < kBlocks; ++i) {
+    const std::string n = std::to_string(i), x = "x" + n;
+    text += "const w" + n + " float32 16x16x3x3\nconst v" + n + " float32 16x16x1x1\nconst b" + n + " float32 16\n";
+    nodes += "c" + n + " = Conv(" + x + ", w" + n + ", b" + n + ") {kernel=3 pad=1}\nr" + n + " = Relu(c" + n + ")\ne" +
+             n + " = Conv(r" + n + ", v" + n + ", b" + n + ") {kernel=1}\ns" + n + " = Add(e" + n + ", " + x + ")\nx" +
+             std::to_string(i + 1) + " = Relu(s" + n + ")\n";
+  }
+  text += "const u float32 4x16x1x1\nconst d float32 4\n" + nodes + "y = Conv(x" + std::to_string(kBlocks) +
+          ", u, d) {kernel=1}\noutput y";
+  const Tensors inputs{{"x", noise({1, 16, 24, 24})}};
+  const Graph graph = with_weights(text);
+  const Tensor want = outputs_by_evaluation(graph, inputs).at("y");
+  const Emulated emulation;
+  ModelOptions options;
+  options.precision = "bfloat16";
+  Session session(Model::Impl::make(Graph(graph), options));
+  const double error = relative_error(session.run(inputs).at("y"), want);
+  const double bound = relative_error(rounded_everywhere(graph, inputs), want);
+  EXPECT_LT(error, 0.97 * bound);
+  EXPECT_GT(error, 0.5 * bound);  // in bfloat16 indeed
+}
 
 // Rounded values may stand in for the plain ones where nobody needs these.
 TEST(Constants, InASmallerTypeComeBackRoundedOnlyToThoseWhoRound) {
