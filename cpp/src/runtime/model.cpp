@@ -120,8 +120,11 @@ Model::Impl::Impl(Graph g, const ModelOptions& o) : options(resolved(o)), graph(
   for (auto& [name, tensor] : graph.constants) constants[name] = std::make_unique<Constant>(tensor);
   text = to_text(graph);
   graph.constants.clear();  // `constants` has them, and may drop them
-  plan_options = {
-      parse_forced_kernels(options.kernels), {{}, nullptr, options.threads}, options.max_tensor_bytes, options.log};
+  plan_options = {parse_forced_kernels(options.kernels),
+                  {{}, nullptr, options.threads},
+                  options.max_tensor_bytes,
+                  options.low_memory,
+                  options.log};
 }
 
 Model::Impl::Impl(Graph outline, const ModelOptions& o, std::unique_ptr<Caffe2Model> engine)
