@@ -96,6 +96,8 @@ More
 
 Environment
   D2DEPLOY_KERNELS         kernels to use, as Conv=direct_f32, instead of the best that takes the call
+  D2DEPLOY_CACHE           a folder; what is made of a model's files is kept in it, so that it is loaded faster the next
+                           time. It takes about 3 times the model's size in it
   D2DEPLOY_CAFFE2_LIBRARY  the library of engine caffe2
   GOMP_SPINCOUNT           how long threads spin before they sleep (default: 1000, some microseconds; OMP_WAIT_POLICY
                            goes before it): on machines that do nothing else, more may be a little faster
