@@ -26,6 +26,7 @@ DEFINE_string(profile, "", "also print the time of each type of operator; 'nodes
 DEFINE_int32(threads, 0, "threads; 0: as many as the process may use");
 DEFINE_int32(runs, 7, "timed runs of the net and of each bare layer");
 DEFINE_string(kernels, "", "kernels to use, as in caffe2_mask_rcnn: Operator=kernel,...");
+DEFINE_bool(low_memory, false, "as in caffe2_mask_rcnn");
 DEFINE_bool(layers, false, "print the median of each bare layer");
 
 using namespace d2deploy;
@@ -90,6 +91,7 @@ int run() {
   options.threads = FLAGS_threads;
   options.kernels = FLAGS_kernels;
   options.precision = FLAGS_precision;
+  options.low_memory = FLAGS_low_memory;
   options.log = [](LogLevel level, std::string_view text) {
     if (level == LogLevel::warning) std::cerr << text << '\n';
   };

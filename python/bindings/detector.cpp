@@ -44,14 +44,15 @@ constexpr std::array<Choice, 2> kScales{{{"detectron2", 0}, {"caffe2", 1}}};
 
 void load(Detector* self, const std::filesystem::path& predict_net, const std::filesystem::path& init_net,
           const std::string& device, const std::string& precision,
-          const std::optional<std::filesystem::path>& calibration, int threads, const std::string& mode,
-          const std::optional<std::string>& input_format, std::optional<std::int64_t> min_size,
+          const std::optional<std::filesystem::path>& calibration, bool low_memory, int threads,
+          const std::string& mode, const std::optional<std::string>& input_format, std::optional<std::int64_t> min_size,
           std::optional<std::int64_t> max_size, const std::string& pad, const std::string& im_info,
           const std::string& order, bool sem_seg, bool keypoint_heatmaps) {
   DetectorOptions options;
   options.model.device = device;
   options.model.precision = precision;
   if (calibration) options.model.calibration = *calibration;
+  options.model.low_memory = low_memory;
   options.model.threads = threads;
   options.mode = static_cast<Mode>(chosen("mode", mode, kModes));
   if (input_format) options.order = channel_order("input_format", *input_format);
@@ -235,6 +236,7 @@ Args:
     device: as `Model` has it, like `precision`.
     precision: as `Model` has it.
     calibration: as `Model` has it.
+    low_memory: as `Model` has it.
     threads: threads of one prediction, in mode "throughput" of all; 0: as many as the process may use.
     mode: "latency": a prediction has all threads; "throughput": one, for many predictions at the same time (see
         `streams`), which together need less time.
@@ -283,18 +285,19 @@ Args:
     width: see `height`.)") +
       kResultDoc;
   nb::class_<Detector>(module, "Detector", kDetectorDoc)
-      .def("__init__", load, "predict_net"_a, "init_net"_a, nb::kw_only(), "device"_a = "cpu",
-           "precision"_a = "float32", "calibration"_a.none() = nb::none(), "threads"_a = 0, "mode"_a = "latency",
-           "input_format"_a.none() = nb::none(), "min_size"_a.none() = nb::none(), "max_size"_a.none() = nb::none(),
-           "pad"_a = "mean", "im_info"_a = "detectron2", "order"_a = "score", "sem_seg"_a = false,
-           "keypoint_heatmaps"_a = false,
-           nb::sig("def __init__(self, predict_net: str | os.PathLike[str], init_net: str | os.PathLike[str], *, "
-                   "device: str = 'cpu', precision: str = 'float32', calibration: str | os.PathLike[str] | None = "
-                   "None, threads: int = 0, mode: str = 'latency', input_format: str | None = "
-                   "None, min_size: int | None = None, max_size: int | None = None, pad: str = 'mean', im_info: str = "
-                   "'detectron2', order: str = 'score', sem_seg: bool = False, keypoint_heatmaps: bool = False) -> "
-                   "None"),
-           kInitDoc)
+      .def(
+          "__init__", load, "predict_net"_a, "init_net"_a, nb::kw_only(), "device"_a = "cpu", "precision"_a = "float32",
+          "calibration"_a.none() = nb::none(), "low_memory"_a = false, "threads"_a = 0, "mode"_a = "latency",
+          "input_format"_a.none() = nb::none(), "min_size"_a.none() = nb::none(), "max_size"_a.none() = nb::none(),
+          "pad"_a = "mean", "im_info"_a = "detectron2", "order"_a = "score", "sem_seg"_a = false,
+          "keypoint_heatmaps"_a = false,
+          nb::sig("def __init__(self, predict_net: str | os.PathLike[str], init_net: str | os.PathLike[str], *, "
+                  "device: str = 'cpu', precision: str = 'float32', calibration: str | os.PathLike[str] | None = "
+                  "None, low_memory: bool = False, threads: int = 0, mode: str = 'latency', input_format: str | None = "
+                  "None, min_size: int | None = None, max_size: int | None = None, pad: str = 'mean', im_info: str = "
+                  "'detectron2', order: str = 'score', sem_seg: bool = False, keypoint_heatmaps: bool = False) -> "
+                  "None"),
+          kInitDoc)
       .def_prop_ro(
           "info", [](const Detector& self) { return info_of(self.model().info()); },
           nb::sig("def info(self) -> dict[str, typing.Any]"), "As that of `Model`.")

@@ -23,6 +23,7 @@ class Model:
         device: str = "cpu",
         precision: str = "float32",
         calibration: str | os.PathLike[str] | None = None,
+        low_memory: bool = False,
         threads: int = 0,
         engine: str = "native",
         max_tensor_bytes: int = 4294967296,
@@ -38,6 +39,7 @@ class Model:
             precision: "float32", or "bfloat16" or "int8" for the heavy operators. A CPU that has neither AVX512-BF16
                 nor AMX, or for int8 no VNNI, runs float32 all the same, and warns.
             calibration: the file that int8 needs; None: `calibration.txt` beside `model.pb`.
+            low_memory: needs less memory and more time: no weights are kept that are larger than those of the file.
             threads: threads of one run; 0: as many as the process may use.
             engine: "native", or "caffe2": the real Caffe2, where scripts/build_caffe2_engine has built it.
             max_tensor_bytes: no tensor may be larger, nor the memory of a run 16 times this.
@@ -118,6 +120,7 @@ class Detector:
         device: str = "cpu",
         precision: str = "float32",
         calibration: str | os.PathLike[str] | None = None,
+        low_memory: bool = False,
         threads: int = 0,
         mode: str = "latency",
         input_format: str | None = None,
@@ -138,6 +141,7 @@ class Detector:
             device: as `Model` has it, like `precision`.
             precision: as `Model` has it.
             calibration: as `Model` has it.
+            low_memory: as `Model` has it.
             threads: threads of one prediction, in mode "throughput" of all; 0: as many as the process may use.
             mode: "latency": a prediction has all threads; "throughput": one, for many predictions at the same time (see
                 `streams`), which together need less time.

@@ -232,4 +232,24 @@ TEST(Constants, ArePackedOnceDroppedAndRestored) {
   EXPECT_EQ(unpackings, 2);
 }
 
+TEST(LowMemory, WeightsAreKeptInNoLargerForm) {
+  constexpr std::size_t kPlain = std::size_t{64} * 64 * 9 * sizeof(float);
+  const auto kept = [](const ModelOptions& options) {
+    const auto model = model_of(
+        "input data float32 1x64x40x40\nconst w float32 64x64x3x3\ny = Conv(data, w) {kernels=[3,3] pads=[1,1,1,1]}\n"
+        "output y\n",
+        options);
+    (void)impl_of(*model).plan({{"data", f32({1, 64, 40, 40})}});
+    std::size_t bytes = 0;
+    for (const auto& form : impl_of(*model).constants.at("w")->forms()) bytes += form.bytes;
+    return bytes;
+  };
+  ModelOptions low;
+  low.low_memory = true;
+  EXPECT_LE(kept(low), kPlain + kPlain / 8);  // whole panels
+  EXPECT_GE(kept({}), 4 * kPlain);
+  low.kernels = "Conv=winograd_3x3_f32";  // who asks for it gets it
+  EXPECT_GE(kept(low), 4 * kPlain);
+}
+
 }  // namespace

@@ -365,6 +365,16 @@ def test_optimize_is_passed_on(example: Path, inputs: Arrays, wanted: Arrays) ->
     np.testing.assert_allclose(plain["score_nms"][:6], wanted["score_nms"][:6], atol=1e-4)
 
 
+def test_low_memory_is_passed_on(example: Path, inputs: Arrays, wanted: Arrays) -> None:
+    def kernels(model: _ext.Model) -> set[str]:
+        return {node["kernel"].partition("/")[0] for node in model.profile(inputs, 0)}
+
+    files = example / "model.pb", example / "model_init.pb"
+    low = _ext.Model(*files, threads=1, low_memory=True)
+    assert kernels(_ext.Model(*files, threads=1)) - kernels(low) == {"winograd_3x3_f32"}
+    np.testing.assert_allclose(low.run(inputs)["score_nms"][:6], wanted["score_nms"][:6], atol=1e-4)
+
+
 def test_profile(example: Path, inputs: Arrays, wanted: Arrays) -> None:
     model = _ext.Model(example / "model.pb", example / "model_init.pb", threads=1)
     planned, ran = model.profile(inputs, 0), model.profile(inputs, runs=2)

@@ -36,6 +36,9 @@ struct ModelOptions {
   std::filesystem::path calibration;
   /// Threads of one run; 0: as many as affinity and control groups (a container's CPU limit) let the process use.
   int threads = 0;
+  /// Needs less memory and more time: no kernel is used whose weights are larger than those of the file. A network of
+  /// 180 MB keeps 180 MB then, instead of about twice as much in float32.
+  bool low_memory = false;
   /// Kernels to use, as "Conv=direct_f32,RoIAlign=direct_f32", instead of the best that takes the call.
   /// Empty: the environment variable D2DEPLOY_KERNELS, which is read when the model is loaded.
   std::string kernels;

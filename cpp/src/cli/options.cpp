@@ -21,6 +21,7 @@ DEFINE_string(device, "cpu", "where to run");
 DEFINE_string(precision, "float32",
               "of heavy operators: float32; int8, after d2deploy calibrate; bfloat16, with AVX512-BF16 or AMX");
 DEFINE_string(calibration, "", "precision int8: what d2deploy calibrate made; empty: calibration.txt beside the net");
+DEFINE_bool(low_memory, false, "need less memory and more time: no weights that are larger than those of the file");
 DEFINE_int32(threads, 0, "threads of one run; 0: as many as the process may use");
 DEFINE_int64(max_tensor_bytes, std::int64_t{4} << 30, "refuse files and images that need a larger tensor");
 DEFINE_string(input, "", "the image, or several of one size, as a.png,b.png: they run as one batch");
@@ -59,6 +60,7 @@ std::vector<Group> groups() {
         {"device", "NAME"},
         {"precision", "NAME"},
         {"calibration", "FILE"},
+        {"low_memory", nullptr},
         {"threads", "N"},
         {"max_tensor_bytes", "N"}}},
       {"Images", {{"input", "FILE,..."}}},
@@ -94,6 +96,8 @@ More
 
 Environment
   D2DEPLOY_KERNELS         kernels to use, as Conv=direct_f32, instead of the best that takes the call
+  D2DEPLOY_CACHE           a folder; what is made of a model's files is kept in it, so that it is loaded faster the next
+                           time. It takes about 3 times the model's size in it
   D2DEPLOY_CAFFE2_LIBRARY  the library of engine caffe2
   GOMP_SPINCOUNT           how long threads spin before they sleep (default: 1000, some microseconds; OMP_WAIT_POLICY
                            goes before it): on machines that do nothing else, more may be a little faster
@@ -224,6 +228,7 @@ std::optional<Options> parse_options(int argc, char** argv) {
   options.model.device = FLAGS_device;
   options.model.precision = FLAGS_precision;
   options.model.calibration = FLAGS_calibration;
+  options.model.low_memory = FLAGS_low_memory;
   options.model.threads = FLAGS_threads;
   options.model.max_tensor_bytes = FLAGS_max_tensor_bytes;
   options.output_dir = FLAGS_output_dir;

@@ -35,7 +35,19 @@ class Descriptor {
   int fd_;
 };
 
+FileStamp stamp_of(const struct stat& info) {
+  constexpr std::int64_t kSecond = 1'000'000'000;
+  const auto time = [](const timespec& t) { return t.tv_sec * kSecond + t.tv_nsec; };
+  return {info.st_dev, info.st_ino, static_cast<std::uint64_t>(info.st_size), time(info.st_mtim), time(info.st_ctim)};
+}
+
 }  // namespace
+
+std::optional<FileStamp> stamp_of(const std::filesystem::path& path) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) return std::nullopt;
+  return stamp_of(info);
+}
 
 FileBytes::FileBytes(const std::filesystem::path& path) {
   const std::string name = path.string();
@@ -52,6 +64,7 @@ FileBytes::FileBytes(const std::filesystem::path& path) {
   const auto size = static_cast<std::size_t>(info.st_size);
   check<Unsupported>(size <= INT32_MAX, name, ": has ", size, " bytes; a Caffe2 net is a protobuf message, of at most ",
                      INT32_MAX, " bytes");
+  stamp_ = stamp_of(info);
   data_ = allocate(size);
   size_ = size;
   // In several threads, since the system clears the memory first.

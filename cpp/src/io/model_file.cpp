@@ -70,27 +70,29 @@ Graph read(const NetBytes& predict_net, const NetBytes& init_net, const ReadOpti
   return graph;
 }
 
-Graph read_files(const std::filesystem::path& predict_net, const std::filesystem::path& init_net,
-                 const ReadOptions& options, Weights weights) {
-  const FileBytes predict(predict_net);
-  const FileBytes init(init_net);
-  std::error_code ignored;
-  check(!std::filesystem::equivalent(predict_net, init_net, ignored), predict_net.string(),
-        ": was given as predict net and as init net; give model.pb as predict net and model_init.pb as init net");
-  return read({predict.bytes(), predict_net.string()}, {init.bytes(), init_net.string()}, options, weights,
-              init.memory());
+Graph read(const ModelFiles& files, const ReadOptions& options, Weights weights) {
+  return read(files.predict_net(), files.init_net(), options, weights, files.init().memory());
 }
 
 }  // namespace
 
+ModelFiles::ModelFiles(const std::filesystem::path& predict_net, const std::filesystem::path& init_net)
+    : predict_name_(predict_net.string()), init_name_(init_net.string()), predict_(predict_net), init_(init_net) {
+  std::error_code ignored;
+  check(!std::filesystem::equivalent(predict_net, init_net, ignored), predict_name_,
+        ": was given as predict net and as init net; give model.pb as predict net and model_init.pb as init net");
+}
+
 Graph read_model(const std::filesystem::path& predict_net, const std::filesystem::path& init_net,
                  const ReadOptions& options) {
-  return read_files(predict_net, init_net, options, Weights::read);
+  return read_model(ModelFiles(predict_net, init_net), options);
 }
+
+Graph read_model(const ModelFiles& files, const ReadOptions& options) { return read(files, options, Weights::read); }
 
 Graph read_outline(const std::filesystem::path& predict_net, const std::filesystem::path& init_net,
                    const ReadOptions& options) {
-  return read_files(predict_net, init_net, options, Weights::skip);
+  return read(ModelFiles(predict_net, init_net), options, Weights::skip);
 }
 
 Graph read_model(const NetBytes& predict_net, const NetBytes& init_net, const ReadOptions& options) {

@@ -7,6 +7,7 @@
 #include "d2deploy/log.h"
 #include "graph/graph.h"
 #include "io/bytes.h"
+#include "io/file.h"
 
 namespace d2deploy {
 
@@ -21,6 +22,22 @@ struct NetBytes {
   std::string name;  ///< for messages, as "model.pb"
 };
 
+/// The two files of a model in memory.
+class ModelFiles {
+ public:
+  /// Throws InvalidArgument where a file cannot be opened, or is given twice.
+  ModelFiles(const std::filesystem::path& predict_net, const std::filesystem::path& init_net);
+
+  const FileBytes& predict() const { return predict_; }
+  const FileBytes& init() const { return init_; }
+  NetBytes predict_net() const { return {predict_.bytes(), predict_name_}; }
+  NetBytes init_net() const { return {init_.bytes(), init_name_}; }
+
+ private:
+  std::string predict_name_, init_name_;
+  FileBytes predict_, init_;
+};
+
 /// Reads both files.
 /// Returns: the graph in single assignment. Inputs are the external inputs that the init net does not make (`data`
 ///   float32 (?, ?, ?, ?) and `im_info` float32 (?, 3)), constants those of its blobs that are used, attributes the
@@ -33,6 +50,9 @@ struct NetBytes {
 ///   swapped.
 Graph read_model(const std::filesystem::path& predict_net, const std::filesystem::path& init_net,
                  const ReadOptions& options = {});
+
+/// The same of files that are in memory already, which becomes the weights': they cannot be read again.
+Graph read_model(const ModelFiles& files, const ReadOptions& options = {});
 
 /// The same without the weights, whose values are not looked at: the graph then has no constants.
 Graph read_outline(const std::filesystem::path& predict_net, const std::filesystem::path& init_net,

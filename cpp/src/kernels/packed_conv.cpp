@@ -38,9 +38,12 @@ void for_each_panel(const PackedLoops& loops, const FilterView& v, const F& f) {
 
 }  // namespace
 
+std::size_t packed_filter_bytes(const PackedLoops& loops, const FilterView& view) {
+  return static_cast<std::size_t>(view.group * view.cells() * cell_floats(loops, view)) * sizeof(float);
+}
+
 PackedFilters pack_filters(const PackedLoops& loops, const FilterView& view, const float* plain) {
-  const std::int64_t floats = view.group * view.cells() * cell_floats(loops, view);
-  PackedFilters packed{nullptr, static_cast<std::size_t>(floats) * sizeof(float)};
+  PackedFilters packed{nullptr, packed_filter_bytes(loops, view)};
   packed.data = std::static_pointer_cast<float>(allocate(packed.bytes));
   for_each_panel(loops, view, [&](std::int64_t from, std::int64_t to, std::int64_t columns) {
     loops.pack_panel(plain + from, view.in_step, view.out_step, view.in, columns, packed.data.get() + to);

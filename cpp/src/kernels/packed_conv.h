@@ -23,6 +23,7 @@ struct PackedFilters {
   std::shared_ptr<float> data;
   std::size_t bytes;
 };
+std::size_t packed_filter_bytes(const PackedLoops& loops, const FilterView& view);
 PackedFilters pack_filters(const PackedLoops& loops, const FilterView& view, const float* plain);
 void unpack_filters(const PackedLoops& loops, const FilterView& view, const PackedFilters& packed, float* plain);
 

@@ -35,13 +35,19 @@ const WinogradLoops& winograd_loops() {
   return winograd_baseline();
 }
 
+WinogradFilters size_winograd_filters(const WinogradLoops& loops, std::int64_t in_channels, std::int64_t out_channels) {
+  const PackedLoops& packed = loops.packed();
+  WinogradFilters made{};
+  made.position_step = panels(packed, out_channels) * panel_floats(packed, in_channels) + kCacheLine;
+  made.bytes = static_cast<std::size_t>(kWinogradPositions * made.position_step) * sizeof(float);
+  return made;
+}
+
 WinogradFilters pack_winograd_filters(const WinogradLoops& loops, const float* filters, std::int64_t in_channels,
                                       std::int64_t out_channels) {
   const PackedLoops& packed = loops.packed();
   const std::int64_t depth = round_up(in_channels, packed.width), panel_count = panels(packed, out_channels);
-  WinogradFilters made{};
-  made.position_step = panel_count * panel_floats(packed, in_channels) + kCacheLine;
-  made.bytes = static_cast<std::size_t>(kWinogradPositions * made.position_step) * sizeof(float);
+  WinogradFilters made = size_winograd_filters(loops, in_channels, out_channels);
   const auto memory = allocate(made.bytes);
   made.data = {memory, static_cast<float*>(memory.get())};
   const std::int64_t pieces = depth / packed.width;

@@ -19,6 +19,8 @@ struct WinogradFilters {
   std::int64_t position_step;  ///< floats from one position to the next
   std::size_t bytes;
 };
+/// Their sizes, without data.
+WinogradFilters size_winograd_filters(const WinogradLoops& loops, std::int64_t in_channels, std::int64_t out_channels);
 WinogradFilters pack_winograd_filters(const WinogradLoops& loops, const float* filters, std::int64_t in_channels,
                                       std::int64_t out_channels);
 

@@ -24,18 +24,24 @@ const Constant::Entry* Constant::source() const {
 
 Tensor Constant::plain_locked() {
   if (dropped_) {
-    plain_ = source()->packed.unpack();
+    const Entry* from = source();
+    const bool from_store = from == nullptr || (from->packed.rounded && store_ != nullptr);
+    plain_ = from_store ? store_->plain() : from->packed.unpack();
     dropped_ = false;
   }
   return plain_;
 }
 
 std::shared_ptr<const void> Constant::packed(const std::string& form, const std::string& owner,
-                                             const std::function<Packed(const Tensor&)>& pack) {
+                                             const std::function<Packed(const Tensor&)>& pack, const Restore& restore) {
   const std::lock_guard lock(mutex_);
   const auto it = std::ranges::find(entries_, form, [](const Entry& e) { return e.form.name; });
   if (it != entries_.end()) return it->packed.data;
-  Packed packed = pack(plain_locked());
+  const bool kept = store_ != nullptr && !restore.sizes.empty();
+  auto parts = kept ? store_->load(form, restore.sizes) : std::vector<ConstantStore::Memory>();
+  const bool found = !parts.empty();
+  Packed packed = found ? restore.make(std::move(parts)) : pack(plain_locked());
+  if (kept && !found) store_->save(form, packed.parts);
   const bool exact = packed.unpack != nullptr && !packed.rounded;
   entries_.push_back({{form, owner, packed.bytes, exact}, std::move(packed)});
   return entries_.back().packed.data;
@@ -56,7 +62,7 @@ std::vector<Constant::Form> Constant::forms() const {
 
 void Constant::drop_plain() {
   const std::lock_guard lock(mutex_);
-  if (source() == nullptr) return;
+  if (source() == nullptr && store_ == nullptr) return;
   plain_ = {};
   dropped_ = true;
 }

@@ -25,6 +25,8 @@ SharedWeights packed(Constant& weights, const std::string& form, const std::stri
 struct Packing {
   std::function<std::shared_ptr<PackedWeights>(const Tensor& plain)> pack;
   std::function<Tensor(const PackedWeights&)> unpack;
+  std::int64_t scales = -1;  ///< how many there are, in packed ones that can be kept outside of memory; -1: they cannot
+  int channels = 0;          ///< PackedWeights::channels of those that have scales
 };
 SharedWeights packed(Constant& weights, const std::string& form, const std::string& owner,
                      const dnnl::memory::desc& wanted, const Packing& packing);

@@ -5,15 +5,22 @@ namespace d2deploy {
 std::shared_ptr<const PackedFilters> packed_filters(Constant& weights, const std::string& form,
                                                     const std::string& owner, const PackedLoops& loops,
                                                     const FilterView& view) {
-  const auto pack = [&](const Tensor& plain) -> Constant::Packed {
-    auto packed = std::make_shared<PackedFilters>(pack_filters(loops, view, plain.data<float>()));
-    return {packed, packed->bytes, [&loops, view, packed, type = plain.type()] {
-              Tensor out = Tensor::allocate(type);
-              unpack_filters(loops, view, *packed, out.data<float>());
-              return out;
-            }};
+  const auto form_of = [&](const PackedFilters& made) -> Constant::Packed {
+    auto packed = std::make_shared<PackedFilters>(made);
+    Constant::Packed result{packed, packed->bytes, [&loops, view, packed, type = weights.type()] {
+                              Tensor out = Tensor::allocate(type);
+                              unpack_filters(loops, view, *packed, out.data<float>());
+                              return out;
+                            }};
+    result.parts = {std::as_bytes(std::span(packed->data.get(), packed->bytes / sizeof(float)))};
+    return result;
   };
-  return std::static_pointer_cast<const PackedFilters>(weights.packed(form, owner, pack));
+  const auto pack = [&](const Tensor& plain) { return form_of(pack_filters(loops, view, plain.data<float>())); };
+  const std::size_t bytes = packed_filter_bytes(loops, view);
+  const auto restore = [&](std::vector<ConstantStore::Memory> parts) {
+    return form_of({std::static_pointer_cast<float>(parts[0]), bytes});
+  };
+  return std::static_pointer_cast<const PackedFilters>(weights.packed(form, owner, pack, {{bytes}, restore}));
 }
 
 }  // namespace d2deploy

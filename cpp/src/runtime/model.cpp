@@ -9,6 +9,7 @@
 #include "io/model_file.h"
 #include "kernels/instruction_sets.h"
 #include "runtime/arguments.h"
+#include "runtime/model_cache.h"
 
 namespace d2deploy {
 
@@ -99,9 +100,18 @@ ModelOptions resolved(ModelOptions options) {
   return options;
 }
 
+PlanOptions plan_options_of(const ModelOptions& options) {
+  return {parse_forced_kernels(options.kernels),
+          {{}, nullptr, options.threads},
+          options.max_tensor_bytes,
+          options.low_memory,
+          options.log};
+}
+
 }  // namespace
 
-Model::Impl::Impl(Graph g, const ModelOptions& o) : options(resolved(o)), graph(std::move(g)) {
+Model::Impl::Impl(Graph g, const ModelOptions& o, const std::shared_ptr<ModelCache>& cache)
+    : options(resolved(o)), graph(std::move(g)) {
   const ThreadScope threads(options.threads);
   verify(graph);
   info = info_of(graph);
@@ -117,12 +127,24 @@ Model::Impl::Impl(Graph g, const ModelOptions& o) : options(resolved(o)), graph(
   if (options.optimize) run_passes(graph, optimize_passes(real, options.own_class_masks, calibration), options.log);
   remove_dead(graph);
   verify(graph);
-  for (auto& [name, tensor] : graph.constants) constants[name] = std::make_unique<Constant>(tensor);
   text = to_text(graph);
+  plan_options = plan_options_of(options);
+  if (cache != nullptr) cache->save(*this);
+  for (const auto& [name, tensor] : graph.constants)
+    constants[name] =
+        std::make_unique<Constant>(tensor, cache == nullptr ? nullptr : cache->store(name, tensor.type()));
   graph.constants.clear();  // `constants` has them, and may drop them
-  plan_options = {
-      parse_forced_kernels(options.kernels), {{}, nullptr, options.threads}, options.max_tensor_bytes, options.log};
 }
+
+Model::Impl::Impl(KeptModel kept, const ModelOptions& o)
+    : options(resolved(o)),
+      graph(std::move(kept.graph)),
+      text(std::move(kept.text)),
+      info(std::move(kept.info)),
+      outputs(std::move(kept.outputs)),
+      splits(std::move(kept.splits)),
+      constants(std::move(kept.constants)),
+      plan_options(plan_options_of(options)) {}
 
 Model::Impl::Impl(Graph outline, const ModelOptions& o, std::unique_ptr<Caffe2Model> engine)
     : options(resolved(o)), graph(std::move(outline)), caffe2(std::move(engine)) {
@@ -160,6 +182,35 @@ std::shared_ptr<const Model> Model::Impl::make(Graph graph, const ModelOptions& 
   return std::shared_ptr<const Model>(new Model(std::make_unique<Impl>(std::move(graph), options)));
 }
 
+std::shared_ptr<const Model> Model::Impl::load(const std::filesystem::path& predict_net,
+                                               const std::filesystem::path& init_net, const ModelOptions& options) {
+  const auto of_files = [=](std::uint64_t content) {
+    const ModelFiles files(predict_net, init_net);
+    check<DeviceError>(ModelCache::content_of(files) == content, predict_net.string(), ": it, or ", init_net.string(),
+                       ", was changed since the model was loaded, and what D2DEPLOY_CACHE had of it is damaged; load "
+                       "the model again");
+    return make(read_model(files, {options.max_tensor_bytes, options.log}), options);
+  };
+  const auto cache = ModelCache::open(predict_net, init_net, options, of_files);
+  const auto kept_model = [&](KeptModel kept) {
+    return std::shared_ptr<const Model>(new Model(std::make_unique<Impl>(std::move(kept), options)));
+  };
+  if (cache != nullptr)
+    if (auto kept = cache->load()) return kept_model(std::move(*kept));
+  Graph graph;
+  {
+    const ModelFiles files(predict_net, init_net);
+    if (cache != nullptr)
+      if (auto kept = cache->load(files)) return kept_model(std::move(*kept));
+    graph = read_model(files, {options.max_tensor_bytes, options.log});
+  }
+  return with_context(
+      [&] { return predict_net.string(); },
+      [&] {
+        return std::shared_ptr<const Model>(new Model(std::make_unique<Impl>(std::move(graph), options, cache)));
+      });
+}
+
 std::shared_ptr<const Model> Model::load_in_caffe2(const std::filesystem::path& predict_net,
                                                    const std::filesystem::path& init_net, const ModelOptions& options) {
   Graph outline = read_outline(predict_net, init_net, {options.max_tensor_bytes, options.log});
@@ -176,8 +227,7 @@ std::shared_ptr<const Model> Model::load(const std::filesystem::path& predict_ne
     const ThreadScope threads(options.threads);
     if (options.engine == "caffe2") return load_in_caffe2(predict_net, init_net, options);
     if (options.calibration.empty()) options.calibration = predict_net.parent_path() / "calibration.txt";
-    Graph graph = read_model(predict_net, init_net, {options.max_tensor_bytes, options.log});
-    return with_context([&] { return predict_net.string(); }, [&] { return Impl::make(std::move(graph), options); });
+    return Impl::load(predict_net, init_net, options);
   });
 }
 

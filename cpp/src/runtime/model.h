@@ -1,6 +1,8 @@
 // What a Model is made of. Immutable but for the caches, which lock.
 #pragma once
+#include <filesystem>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -11,13 +13,29 @@
 
 namespace d2deploy {
 
+class ModelCache;
+
+/// What a cache has of a model.
+struct KeptModel {
+  Graph graph;
+  Constants constants;
+  ModelInfo info;
+  std::vector<std::string> outputs;
+  std::string splits, text;
+};
+
 struct Model::Impl {
-  Impl(Graph graph, const ModelOptions& options);
+  /// `cache`: where the model is to be kept; may be null.
+  Impl(Graph graph, const ModelOptions& options, const std::shared_ptr<ModelCache>& cache = nullptr);
+  Impl(KeptModel kept, const ModelOptions& options);
   /// A model that the real Caffe2 runs: `outline` is its graph without weights.
   Impl(Graph outline, const ModelOptions& options, std::unique_ptr<Caffe2Model> caffe2);
 
   /// A model of a graph as it comes from a file.
   static std::shared_ptr<const Model> make(Graph graph, const ModelOptions& options);
+  /// The same, out of the cache where that has it.
+  static std::shared_ptr<const Model> load(const std::filesystem::path& predict_net,
+                                           const std::filesystem::path& init_net, const ModelOptions& options);
 
   /// The types that the net has inside for inputs of these. Throws InvalidArgument where one is missing, unknown, or
   /// does not fit.

@@ -237,6 +237,10 @@ class Planner {
     for (const auto& kernel : step.op->kernels) {
       if (device_of(kernel.backend) != site.context.device.kind) continue;
       if (forced != options_.forced_kernels.end() && kernel.name != forced->second) continue;
+      if (options_.low_memory && kernel.backend == Backend::winograd && forced == options_.forced_kernels.end()) {
+        log(options_.log, LogLevel::debug, step.label, ": kernel ", kernel.name, " refused: low_memory");
+        continue;
+      }
       if (step.late) {
         step.kernel = &kernel;  // the last, which takes any call, unless one is forced
         continue;

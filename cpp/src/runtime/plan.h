@@ -82,6 +82,7 @@ struct PlanOptions {
   std::map<std::string, std::string> forced_kernels;
   Context context;
   std::int64_t max_tensor_bytes = 0;  ///< also bounds the scratch memory of a step, and the arena at 16 times as much
+  bool low_memory = false;            ///< no kernel by backend winograd: its weights are four times as large
   Log log;
 };
 

@@ -87,6 +87,11 @@ def add_runtime(parser: Parser) -> None:
         type=Path,
         help="--precision int8: what `d2deploy calibrate` made (default: calibration.txt\nin the model's folder)",
     )
+    add(
+        "--low-memory",
+        action="store_true",
+        help="need less memory and more time: no weights that are larger than those of the file",
+    )
     add("--device", default="cpu", help="cpu (default)")
 
 
@@ -137,6 +142,7 @@ def runtime_options(args: argparse.Namespace) -> dict[str, Any]:
         "threads": args.threads,
         "precision": args.precision,
         "calibration": args.calibration,
+        "low_memory": args.low_memory,
         "device": args.device,
     }
 

@@ -36,6 +36,7 @@ class Caffe2Model:
         precision: "float32", "int8", which needs a calibration, or "bfloat16" where the CPU has AVX512-BF16 or
             AMX; elsewhere float32 runs, after a warning.
         calibration: the file that `d2deploy calibrate` made; None: `calibration.txt` beside `model.pb`.
+        low_memory: needs less memory and more time: no weights are kept that are larger than those of the file.
         threads: of one prediction; 0: as many as the process may use.
         input_format: channels that the model takes, "BGR", "RGB", "L"; None: what the file says.
         min_size: the shorter side that `Predictor` resizes pictures to, 0: none; None: what the file says, or 800.
@@ -59,6 +60,7 @@ class Caffe2Model:
         device: str = "cpu",
         precision: str = "float32",
         calibration: str | Path | None = None,
+        low_memory: bool = False,
         threads: int = 0,
         input_format: str | None = None,
         min_size: int | None = None,
@@ -78,6 +80,7 @@ class Caffe2Model:
             "device": device,
             "precision": precision,
             "calibration": calibration,
+            "low_memory": low_memory,
             "threads": threads,
             "input_format": input_format,
             "min_size": min_size,

@@ -25,6 +25,7 @@ def load(
     device: str = "cpu",
     precision: str = "float32",
     calibration: str | Path | None = None,
+    low_memory: bool = False,
 ) -> Model:
     """The net in a folder with `model.pb` and `model_init.pb`, for its raw outputs.
 
@@ -34,6 +35,7 @@ def load(
         device: as `Model` has it, like `precision`.
         precision: see `device`.
         calibration: see `device`.
+        low_memory: see `device`.
 
     Raises:
         InvalidArgument: a file is not there.
@@ -48,6 +50,7 @@ def load(
         device=device,
         precision=precision,
         calibration=calibration,
+        low_memory=low_memory,
         threads=threads,
     )
 

@@ -59,11 +59,21 @@ int rank_winograd_conv(const CallSite& site) {
 Prepared prepare_winograd_conv(const char* type, const ConvParams& p, const CallSite& site) {
   const WinogradLoops& loops = winograd_loops();
   const Shape& w = site.inputs[1].shape;
-  const auto pack = [&](const Tensor& plain) -> Constant::Packed {
-    auto packed = std::make_shared<WinogradFilters>(pack_winograd_filters(loops, plain.data<float>(), w[1], w[0]));
-    return {packed, packed->bytes, {}};
+  const auto form_of = [](const WinogradFilters& made) -> Constant::Packed {
+    Constant::Packed packed{std::make_shared<WinogradFilters>(made), made.bytes, {}};
+    packed.parts = {std::as_bytes(std::span(made.data.get(), made.bytes / sizeof(float)))};
+    return packed;
   };
-  const auto form = site.constants[1]->packed("winograd 4x4 3x3", "Conv/winograd_3x3_f32", pack);
+  const auto pack = [&](const Tensor& plain) {
+    return form_of(pack_winograd_filters(loops, plain.data<float>(), w[1], w[0]));
+  };
+  const auto restore = [&](std::vector<ConstantStore::Memory> parts) {
+    WinogradFilters made = size_winograd_filters(loops, w[1], w[0]);
+    made.data = std::static_pointer_cast<float>(parts[0]);
+    return form_of(made);
+  };
+  const auto form = site.constants[1]->packed(join("winograd 4x4 3x3 ", loops.packed().name), "Conv/winograd_3x3_f32",
+                                              pack, {{size_winograd_filters(loops, w[1], w[0]).bytes}, restore});
   auto state =
       std::make_shared<State>(State{{loops, maps_of(type, p, site), site.inputs[0].shape[0], site.context.threads},
                                     std::static_pointer_cast<const WinogradFilters>(form)});
