@@ -29,6 +29,7 @@ RETINANET = [f"feature_{i}" for i in range(5)] + [f"box_{part}_{i}" for i in ran
 OUTPUTS = {
     "faster_c4": BOXES,
     "faster_r18": BOXES,
+    "faster_fpn_ln": BOXES,
     "rotated_dc5": BOXES,
     "keypoint_fpn": [*BOXES, "kps_score"],
     "keypoint_max": [*BOXES, "keypoints_out"],
