@@ -129,7 +129,7 @@ def _run(args: argparse.Namespace) -> int:
     class_names = class_names_of(args.class_names) if args.class_names is not None else []
     cfg, build = _configuration(args)
     datasets = _datasets(args, cfg) if args.run_eval else {}  # what is wrong with them is told before the long work
-    with step("Building the model and loading its weights"):
+    with step("Building the model and loading its weights"), shown_warnings():
         model = build()
     with step("Converting"):
         tracer = Caffe2Tracer(cfg, model, class_names=class_names)
@@ -245,9 +245,10 @@ def _of_detectron2(args: argparse.Namespace) -> tuple[Any, Callable[[], nn.Modul
 
 
 def _check_weights(args: argparse.Namespace, cfg: Any) -> None:
+    from d2deploy.checkpoint.addresses import is_backbone
     from d2deploy.config import zoo_weights
 
-    if cfg.MODEL.WEIGHTS and "ImageNetPretrained" not in cfg.MODEL.WEIGHTS:
+    if cfg.MODEL.WEIGHTS and not is_backbone(cfg.MODEL.WEIGHTS):
         return
     found = f"is '{cfg.MODEL.WEIGHTS}', weights of a backbone alone" if cfg.MODEL.WEIGHTS else "is empty"
     try:
