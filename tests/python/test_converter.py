@@ -6,14 +6,18 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
 import onnx
 import pytest
+import torch
 from conftest import Conversion
 
 from d2deploy.cli import convert
+from d2deploy.config import load_config
+from d2deploy.modeling import build_model
 
 ROOT = Path(__file__).parents[2]
 SHAPES = ROOT / "tests" / "data" / "shapes"
@@ -113,6 +117,78 @@ def test_names_of_classes_in_a_file(tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_text("traffic light\nstop sign \n\n")
     assert convert.class_names_of(str(tmp_path / "names.txt")) == ["traffic light", "stop sign"]
     assert convert.class_names_of("traffic light, stop sign") == ["traffic light", "stop sign"]
+
+
+OWN_BACKBONE = """
+from torch import nn
+
+from d2deploy.config import Config
+from d2deploy.modeling import BACKBONES
+from d2deploy.modeling.layers import ShapeSpec
+
+
+def add_config(cfg):
+    cfg.MODEL.TINYNET = {"WIDTH": 8}
+
+
+@BACKBONES.register()
+class TinyNet(nn.Module):
+    size_divisibility = 0
+
+    def __init__(self, channels, width):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(channels, width, 3, stride=4, padding=1), nn.GELU(), nn.MaxPool2d(4))
+        self.width = width
+
+    @classmethod
+    def from_config(cls, cfg, input_shape):
+        return cls(input_shape.channels, cfg.MODEL.TINYNET.WIDTH)
+
+    def output_shape(self):
+        return {"t4": ShapeSpec(self.width, stride=16)}
+
+    def forward(self, x):
+        return {"t4": self.body(x)}
+"""
+OWN_CONFIG = """
+MODEL:
+  DEVICE: cpu
+  BACKBONE: {NAME: TinyNet}
+  TINYNET: {WIDTH: 16}
+  RPN: {IN_FEATURES: [t4], PRE_NMS_TOPK_TEST: 60, POST_NMS_TOPK_TEST: 30}
+  ROI_HEADS: {NAME: StandardROIHeads, IN_FEATURES: [t4], NUM_CLASSES: 2}
+  ROI_BOX_HEAD: {NAME: FastRCNNConvFCHead, NUM_FC: 1, FC_DIM: 32, POOLER_RESOLUTION: 7}
+  WEIGHTS: weights.pth
+SOLVER: {LOOKAHEAD: 5}
+"""
+
+
+def test_a_module_adds_parts_and_keys(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "tiny_net_of_mine.py").write_text(OWN_BACKBONE)
+    (tmp_path / "config.yaml").write_text(OWN_CONFIG)
+    module = import_module("tiny_net_of_mine")
+    cfg = load_config("config.yaml", ["MODEL.TINYNET.WIDTH", 12], [module.add_config])
+    assert cfg.MODEL.TINYNET.WIDTH == 12
+    torch.save({"model": build_model(cfg).state_dict()}, "weights.pth")
+    args = ["--config-file", "config.yaml", "--output", "out", "--import", "tiny_net_of_mine"]
+    assert convert.main([*args, "MODEL.TINYNET.WIDTH", "12"]) == 0
+    found = capsys.readouterr()
+    assert "warning: config.yaml: keys that are not known and concern training alone: SOLVER.LOOKAHEAD" in found.err
+    assert re.search(r"^bbox_nms .* ok$", found.out, re.MULTILINE), found.out
+
+
+def test_a_hook_that_fails_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "bad_hook_of_mine.py").write_text("def add_config(cfg):\n    cfg.MODEL.NO_SUCH.KEY = 1\n")
+    args = ["--config-file", str(CONFIG), "--output", str(tmp_path / "out"), "--import", "bad_hook_of_mine"]
+    assert convert.main(args) == 1
+    assert "--import bad_hook_of_mine: add_config: AttributeError: no key NO_SUCH" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(find_spec("detectron2") is not None, reason="Detectron2 is installed here")

@@ -107,14 +107,20 @@ def _configure(parser: Parser) -> None:
         action="store_true",
         help="build the model with Detectron2, which must be installed: for custom backbones and heads",
     )
-    add("--import", dest="imports", metavar="MODULE", action="append", default=[], help="a module that registers parts")
+    add(
+        "--import",
+        dest="imports",
+        metavar="MODULE",
+        action="append",
+        default=[],
+        help="a module that registers parts; its function add_config(cfg), where it has\none, adds configuration keys",
+    )
     add("overrides", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="changes to the configuration")
 
 
 def _run(args: argparse.Namespace) -> int:
     _check(args)
-    for module in args.imports:
-        _import(module)
+    hooks = [hook for module in args.imports if (hook := _import(module)) is not None]
     if args.run_eval or args.calibrate_images or not args.no_verify:
         check_compiled(", or give --no-verify, without --run-eval and --calibrate-images")
     if args.calibrate_images:
@@ -127,7 +133,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
     class_names = class_names_of(args.class_names) if args.class_names is not None else []
-    cfg, build = _configuration(args)
+    cfg, build = _configuration(args, hooks)
     datasets = _datasets(args, cfg) if args.run_eval else {}  # what is wrong with them is told before the long work
     with step("Building the model and loading its weights"), shown_warnings():
         model = build()
@@ -184,23 +190,37 @@ def class_names_of(given: str) -> list[str]:
     return names
 
 
-def _import(module: str) -> None:
+# What a module of the user's own does to the defaults of a configuration.
+Hook = Callable[[Any], object]
+
+
+def _import(module: str) -> Hook | None:
+    """Imports a module, for what it registers, and gives its function `add_config`."""
     sys.path.insert(0, "")
     try:
-        import_module(module)
+        hook = getattr(import_module(module), "add_config", None)
     except Exception as error:  # whatever the user's code raises
         raise InvalidArgument(f"--import {module}: {type(error).__name__}: {error}") from error
 
+    def add_keys(cfg: Any) -> None:
+        try:
+            hook(cfg)
+        except Exception as error:
+            raise InvalidArgument(f"--import {module}: add_config: {type(error).__name__}: {error}") from error
 
-def _configuration(args: argparse.Namespace) -> tuple[Any, Callable[[], nn.Module]]:
+    return None if hook is None else add_keys
+
+
+def _configuration(args: argparse.Namespace, hooks: Sequence[Hook]) -> tuple[Any, Callable[[], nn.Module]]:
     """The configuration, and what builds its model with weights, on the CPU whatever the device that it names."""
     if args.detectron2:
-        return _of_detectron2(args)
+        return _of_detectron2(args, hooks)
     from d2deploy.checkpoint import load_weights
     from d2deploy.config import load_config
     from d2deploy.modeling import build_model
 
-    cfg = load_config(args.config_file, args.overrides)
+    with shown_warnings():
+        cfg = load_config(args.config_file, args.overrides, hooks)
     _check_weights(args, cfg)
     on_cpu = cfg.clone()
     on_cpu.MODEL.DEVICE = "cpu"
@@ -213,7 +233,7 @@ def _configuration(args: argparse.Namespace) -> tuple[Any, Callable[[], nn.Modul
     return cfg, build
 
 
-def _of_detectron2(args: argparse.Namespace) -> tuple[Any, Callable[[], nn.Module]]:
+def _of_detectron2(args: argparse.Namespace, hooks: Sequence[Hook]) -> tuple[Any, Callable[[], nn.Module]]:
     try:
         config, model_zoo, modeling = (
             import_module(f"detectron2.{part}") for part in ("config", "model_zoo", "modeling")
@@ -226,6 +246,8 @@ def _of_detectron2(args: argparse.Namespace) -> tuple[Any, Callable[[], nn.Modul
     from d2deploy.export import add_export_config
 
     cfg = add_export_config(config.get_cfg())
+    for add_keys in hooks:
+        add_keys(cfg)
     try:
         known = Path(args.config_file).exists()
         cfg.merge_from_file(args.config_file if known else model_zoo.get_config_file(args.config_file))
