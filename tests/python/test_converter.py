@@ -10,11 +10,13 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 import torch
 from conftest import Conversion
 
+from d2deploy import runtime
 from d2deploy.cli import convert
 from d2deploy.config import load_config
 from d2deploy.modeling import build_model
@@ -80,6 +82,24 @@ def test_help_of_the_script() -> None:
             ],
             1,
             r"x\.json: cannot be read: .*wanted annotations in COCO's format",
+        ),
+        (
+            ["--config-file", str(CONFIG), "MODEL.WEIGHTS", str(WEIGHTS), "INPUT.FORMAT", "YUV-BT.601"],
+            2,
+            r"INPUT\.FORMAT is YUV-BT\.601; available: BGR, RGB, L",
+        ),
+        (
+            ["--config-file", str(CONFIG), "MODEL.WEIGHTS", str(WEIGHTS), "INPUT.FORMAT", "L"],
+            1,
+            r"INPUT\.FORMAT is L, 1 channels, but MODEL\.PIXEL_MEAN has 3 numbers; set INPUT\.FORMAT to BGR or RGB",
+        ),
+        (
+            [
+                *("--config-file", str(CONFIG), "--image", str(CONFIG), "MODEL.WEIGHTS", str(WEIGHTS)),
+                *("MODEL.PIXEL_MEAN", "[1.0, 2.0]"),
+            ],
+            1,
+            r"--image: pictures have 1 or 3 channels, the model takes 2",
         ),
         (
             ["--config-file", str(CONFIG), "--import", "no_such_module"],
@@ -179,6 +199,32 @@ def test_a_module_adds_parts_and_keys(
     found = capsys.readouterr()
     assert "warning: config.yaml: keys that are not known and concern training alone: SOLVER.LOOKAHEAD" in found.err
     assert re.search(r"^bbox_nms .* ok$", found.out, re.MULTILINE), found.out
+
+
+@pytest.mark.parametrize(("channels", "order"), [(1, "L"), (4, "BGR")])
+def test_other_numbers_of_channels(
+    channels: int, order: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    name = f"net_of_{channels}_channels"
+    (tmp_path / f"{name}.py").write_text(OWN_BACKBONE.replace("TinyNet", f"Net{channels}"))
+    (tmp_path / "config.yaml").write_text(OWN_CONFIG.replace("TinyNet", f"Net{channels}"))
+    keys = ["MODEL.PIXEL_MEAN", [100.0] * channels, "MODEL.PIXEL_STD", [50.0] * channels, "INPUT.FORMAT", order]
+    cfg = load_config("config.yaml", keys, [import_module(name).add_config])
+    model = build_model(cfg)
+    torch.save({"model": model.state_dict()}, "weights.pth")
+    args = ["--config-file", "config.yaml", "--output", "out", "--import", name]
+    assert convert.main([*args, *map(str, keys)]) == 0
+    out = capsys.readouterr().out
+    assert ("comparing on random numbers" in out) == (channels == 4)
+    assert re.search(r"^bbox_nms .* ok$", out, re.MULTILINE), out
+    image = np.random.default_rng(1).integers(0, 256, (channels, 96, 128), np.uint8)
+    (wanted,) = model([{"image": torch.from_numpy(image)}])
+    found = runtime.Caffe2Model.load_protobuf("out", threads=1, order="score")([{"image": image}])[0]
+    boxes = wanted["instances"].pred_boxes.tensor.numpy()
+    assert len(boxes) > 0
+    np.testing.assert_allclose(found["instances"].pred_boxes.tensor, boxes, atol=1e-2)
 
 
 def test_a_hook_that_fails_is_named(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module, resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -134,6 +135,7 @@ def _run(args: argparse.Namespace) -> int:
         torch.set_num_threads(args.threads)
     class_names = class_names_of(args.class_names) if args.class_names is not None else []
     cfg, build = _configuration(args, hooks)
+    _check_pictures(args, cfg)
     datasets = _datasets(args, cfg) if args.run_eval else {}  # what is wrong with them is told before the long work
     with step("Building the model and loading its weights"), shown_warnings():
         model = build()
@@ -198,17 +200,17 @@ def _import(module: str) -> Hook | None:
     """Imports a module, for what it registers, and gives its function `add_config`."""
     sys.path.insert(0, "")
     try:
-        hook = getattr(import_module(module), "add_config", None)
+        hook: Hook | None = getattr(import_module(module), "add_config", None)
     except Exception as error:  # whatever the user's code raises
         raise InvalidArgument(f"--import {module}: {type(error).__name__}: {error}") from error
+    return None if hook is None else partial(_add_keys, module, hook)
 
-    def add_keys(cfg: Any) -> None:
-        try:
-            hook(cfg)
-        except Exception as error:
-            raise InvalidArgument(f"--import {module}: add_config: {type(error).__name__}: {error}") from error
 
-    return None if hook is None else add_keys
+def _add_keys(module: str, hook: Hook, cfg: Any) -> None:
+    try:
+        hook(cfg)
+    except Exception as error:
+        raise InvalidArgument(f"--import {module}: add_config: {type(error).__name__}: {error}") from error
 
 
 def _configuration(args: argparse.Namespace, hooks: Sequence[Hook]) -> tuple[Any, Callable[[], nn.Module]]:
@@ -280,6 +282,41 @@ def _check_weights(args: argparse.Namespace, cfg: Any) -> None:
     raise InvalidArgument(f"MODEL.WEIGHTS {found}; {way_out}")
 
 
+_CHANNELS = {"BGR": 3, "RGB": 3, "L": 1}
+
+
+def _check_pictures(args: argparse.Namespace, cfg: Any) -> None:
+    """Whether pictures can be what the model takes: as many channels as MODEL.PIXEL_MEAN has numbers."""
+    wanted, order = len(cfg.MODEL.PIXEL_MEAN), cfg.INPUT.FORMAT
+    if order not in _CHANNELS:
+        raise Unsupported(f"INPUT.FORMAT is {order}; available: {', '.join(_CHANNELS)}")
+    if wanted in (1, 3) and wanted != _CHANNELS[order]:
+        way_out = "set INPUT.FORMAT L" if wanted == 1 else "set INPUT.FORMAT to BGR or RGB"
+        raise InvalidArgument(
+            f"INPUT.FORMAT is {order}, {_CHANNELS[order]} channels, but MODEL.PIXEL_MEAN has {wanted} numbers; "
+            f"{way_out}"
+        )
+    options = {"--image": args.image, "--run-eval": args.run_eval, "--calibrate-images": args.calibrate_images}
+    given = [name for name, value in options.items() if value]
+    if given and wanted not in (1, 3):
+        raise InvalidArgument(
+            f"{given[0]}: pictures have 1 or 3 channels, the model takes {wanted} (the numbers of MODEL.PIXEL_MEAN); "
+            "leave it out: the files are compared on random numbers"
+        )
+
+
+def _image_to_compare_on(args: argparse.Namespace, cfg: Any) -> Any:
+    """(C, H, W): a picture, or for a model of other channels than pictures have, random numbers."""
+    channels = len(cfg.MODEL.PIXEL_MEAN)
+    if channels not in (1, 3):
+        import numpy as np
+
+        print(f"Of {channels} channels there are no pictures: comparing on random numbers")
+        return np.random.default_rng(0).integers(0, 256, (channels, 480, 640), np.uint8)
+    with resources.as_file(resources.files("d2deploy") / "data" / "sample.jpg") as sample:
+        return _reader(cfg)(args.image or sample)["image"]
+
+
 def _reader(cfg: Any) -> ImageReader:
     from d2deploy.images import ImageReader
 
@@ -289,8 +326,7 @@ def _reader(cfg: Any) -> ImageReader:
 def _verify(args: argparse.Namespace, cfg: Any, tracer: Caffe2Tracer) -> bool:
     from d2deploy.export.verify import verify
 
-    with resources.as_file(resources.files("d2deploy") / "data" / "sample.jpg") as sample:
-        image = _reader(cfg)(args.image or sample)["image"]
+    image = _image_to_compare_on(args, cfg)
     with step("Comparing with PyTorch"):
         report = verify(tracer, args.output, image, args.threads)
     print(report)
