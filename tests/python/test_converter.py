@@ -101,6 +101,28 @@ def test_help_of_the_script() -> None:
             1,
             r"--image: pictures have 1 or 3 channels, the model takes 2",
         ),
+        (["--config-file", str(CONFIG), "--format", "onnx"], 2, r"--format onnx: .* --standard-onnx adds model\.onnx"),
+        (["--config-file", str(CONFIG), "--format", "torchscript"], 2, r"export_torchscript\(\) gives it"),
+        (["--config-file", str(CONFIG), "--format", "keras"], 1, r"--format is keras; available: caffe2"),
+        (["--config-file", str(CONFIG), "--export-method", "scripting"], 2, r"are made by caffe2_tracing"),
+        (["--config-file", str(CONFIG), "--export-method", "magic"], 1, r"--export-method is magic; available"),
+        (["--config-file", str(CONFIG), "--sample-image", "nowhere.jpg"], 1, r"--image nowhere\.jpg: no such file"),
+        (["--config-file", str(CONFIG), "--output", str(CONFIG)], 1, r"config\.yaml: is a file; wanted a folder"),
+        (["MODEL.DEVICE", "cpu", "--config-fil", "x", "--colour", "red"], 1, r"unknown option --colour;"),
+        (["MODEL.DEVICE", "cpu", "--sample-imag=x", "--outptu", "red"], 1, r"--outptu; did you mean --output\?"),
+        (
+            ["MODEL.WEIGHTS", str(WEIGHTS), "--config-file", str(CONFIG), "TEST.DETECTIONS_PER_IMAGE", "0"],
+            1,
+            r"TEST\.DETECTIONS_PER_IMAGE: 0 would leave no detection at all; wanted at least 1",
+        ),
+        (
+            [
+                *("--config-file", str(CONFIG), "--image", str(CONFIG), "MODEL.WEIGHTS", str(WEIGHTS)),
+                *("--format", "caffe2", "--export-method", "caffe2_tracing"),
+            ],
+            1,
+            r"config\.yaml: cannot be read as an image",
+        ),
         (
             ["--config-file", str(CONFIG), "--import", "no_such_module"],
             1,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from d2deploy.cli.calibrate import CALIBRATION, calibrate
+from d2deploy.cli.convert_checks import check_format, check_pictures, image_reader
 from d2deploy.cli.pictures import find_sources
 from d2deploy.cli.shared import Commands, Parser, check_compiled, epilog, guarded, needs, shown_warnings, step, warn
 from d2deploy.errors import Error, InvalidArgument, Unsupported
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from d2deploy.evaluation import CocoDataset, Metrics, PanopticDataset
     from d2deploy.export import Caffe2Tracer
-    from d2deploy.images import ImageReader
 
 DESCRIPTION = """\
 Converts a Detectron2 model to Caffe2 files: model.pb (the net), model_init.pb (the weights), model.pbtxt (the net as
@@ -63,10 +63,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _configure(parser: Parser) -> None:
     parser.set_defaults(run=_run)
+    parser.sorts_words = True
     add = parser.add_argument
     add("--config-file", required=True, metavar="FILE", help="a YAML configuration, or the name of one of the zoo's")
     add("--output", required=True, metavar="DIR", type=Path, help="folder for the files; made where it is missing")
-    add("--image", metavar="FILE", type=Path, help="image to compare on (default: a picture of shapes)")
+    add(
+        *("--image", "--sample-image"),
+        metavar="FILE",
+        type=Path,
+        help="image to compare on (default: a picture of shapes)",
+    )
+    add("--format", default="caffe2", help="caffe2 (default); taken as Detectron2's export_model.py has it")
+    add("--export-method", default="caffe2_tracing", help="caffe2_tracing (default), likewise")
     add(
         "--class-names",
         metavar="NAMES",
@@ -135,7 +143,7 @@ def _run(args: argparse.Namespace) -> int:
         torch.set_num_threads(args.threads)
     class_names = class_names_of(args.class_names) if args.class_names is not None else []
     cfg, build = _configuration(args, hooks)
-    _check_pictures(args, cfg)
+    check_pictures(args, cfg)
     datasets = _datasets(args, cfg) if args.run_eval else {}  # what is wrong with them is told before the long work
     with step("Building the model and loading its weights"), shown_warnings():
         model = build()
@@ -170,8 +178,13 @@ def _check(args: argparse.Namespace) -> None:
     if len(args.overrides) % 2:
         raise InvalidArgument(
             f"KEY VALUE: {len(args.overrides)} words after the options ({' '.join(args.overrides)}); "
-            "must be pairs, as MODEL.DEVICE cpu; options go before them"
+            "must be pairs, as MODEL.DEVICE cpu"
         )
+    check_format(args)
+    if args.output.exists() and not args.output.is_dir():
+        raise InvalidArgument(f"--output {args.output}: is a file; wanted a folder")
+    if args.image is not None and not args.image.is_file():
+        raise InvalidArgument(f"--image {args.image}: no such file")
 
 
 def class_names_of(given: str) -> list[str]:
@@ -282,29 +295,6 @@ def _check_weights(args: argparse.Namespace, cfg: Any) -> None:
     raise InvalidArgument(f"MODEL.WEIGHTS {found}; {way_out}")
 
 
-_CHANNELS = {"BGR": 3, "RGB": 3, "L": 1}
-
-
-def _check_pictures(args: argparse.Namespace, cfg: Any) -> None:
-    """Whether pictures can be what the model takes: as many channels as MODEL.PIXEL_MEAN has numbers."""
-    wanted, order = len(cfg.MODEL.PIXEL_MEAN), cfg.INPUT.FORMAT
-    if order not in _CHANNELS:
-        raise Unsupported(f"INPUT.FORMAT is {order}; available: {', '.join(_CHANNELS)}")
-    if wanted in (1, 3) and wanted != _CHANNELS[order]:
-        way_out = "set INPUT.FORMAT L" if wanted == 1 else "set INPUT.FORMAT to BGR or RGB"
-        raise InvalidArgument(
-            f"INPUT.FORMAT is {order}, {_CHANNELS[order]} channels, but MODEL.PIXEL_MEAN has {wanted} numbers; "
-            f"{way_out}"
-        )
-    options = {"--image": args.image, "--run-eval": args.run_eval, "--calibrate-images": args.calibrate_images}
-    given = [name for name, value in options.items() if value]
-    if given and wanted not in (1, 3):
-        raise InvalidArgument(
-            f"{given[0]}: pictures have 1 or 3 channels, the model takes {wanted} (the numbers of MODEL.PIXEL_MEAN); "
-            "leave it out: the files are compared on random numbers"
-        )
-
-
 def _image_to_compare_on(args: argparse.Namespace, cfg: Any) -> Any:
     """(C, H, W): a picture, or for a model of other channels than pictures have, random numbers."""
     channels = len(cfg.MODEL.PIXEL_MEAN)
@@ -314,13 +304,7 @@ def _image_to_compare_on(args: argparse.Namespace, cfg: Any) -> Any:
         print(f"Of {channels} channels there are no pictures: comparing on random numbers")
         return np.random.default_rng(0).integers(0, 256, (channels, 480, 640), np.uint8)
     with resources.as_file(resources.files("d2deploy") / "data" / "sample.jpg") as sample:
-        return _reader(cfg)(args.image or sample)["image"]
-
-
-def _reader(cfg: Any) -> ImageReader:
-    from d2deploy.images import ImageReader
-
-    return ImageReader.from_config(cfg)
+        return image_reader(cfg)(args.image or sample)["image"]
 
 
 def _verify(args: argparse.Namespace, cfg: Any, tracer: Caffe2Tracer) -> bool:
@@ -377,7 +361,7 @@ def _metrics(dataset: DataSet, predictor: Any, args: argparse.Namespace, cfg: An
     return evaluate(
         dataset[0],
         predictor,
-        _reader(cfg),
+        image_reader(cfg),
         panoptic=dataset[1],
         # The user's own parts of a Detectron2 model may have other numbers of classes than the configuration.
         classes=names.things or (None if args.detectron2 else heads.NUM_CLASSES),
