@@ -25,6 +25,7 @@ FULL = ("mask_fpn", "faster_r18")
 MODELS: dict[str, tuple[str, list[Any]]] = {
     "mask_fpn": ("mask_fpn", []),
     "mask_fpn_gn": ("mask_fpn_gn", []),
+    "faster_fpn_ln": ("faster_fpn_ln", ["MODEL.RESNETS.DEPTH", 18]),
     "mask_resnext_agnostic": (
         "mask_fpn_agnostic",
         ["MODEL.RESNETS.NUM_GROUPS", 4, "MODEL.RESNETS.STRIDE_IN_1X1", False],

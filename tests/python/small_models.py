@@ -33,6 +33,7 @@ ARCHITECTURES: dict[str, tuple[str, list[Any]]] = {
         "Misc/mask_rcnn_R_50_FPN_1x_cls_agnostic.yaml",
         ["MODEL.ROI_MASK_HEAD.CLS_AGNOSTIC_MASK", True],
     ),
+    "faster_fpn_ln": ("COCO-Detection/faster_rcnn_R_50_FPN_3x.yaml", ["MODEL.FPN.NORM", "LN"]),
     "mask_c4": ("COCO-InstanceSegmentation/mask_rcnn_R_50_C4_3x.yaml", []),
     "mask_dc5": ("COCO-InstanceSegmentation/mask_rcnn_R_50_DC5_3x.yaml", []),
     "faster_r18": (

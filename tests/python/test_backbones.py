@@ -8,7 +8,7 @@ import pytest
 import torch
 from small_models import small_config
 
-from d2deploy.errors import InvalidArgument, Unsupported
+from d2deploy.errors import InvalidArgument
 from d2deploy.modeling import BACKBONES, ShapeSpec, build_model
 from d2deploy.modeling.layers import Conv2d, FrozenBatchNorm2d, get_norm
 
@@ -33,7 +33,7 @@ def test_frozen_norm_is_the_formula() -> None:
     assert not list(norm.parameters())
 
 
-@pytest.mark.parametrize("name", ["BN", "SyncBN", "FrozenBN", "GN", ""])
+@pytest.mark.parametrize("name", ["BN", "SyncBN", "FrozenBN", "GN", "LN", ""])
 def test_norms_run_on_the_cpu_and_have_the_names_of_checkpoints(name: str) -> None:
     conv = Conv2d(3, 32, 1, bias=False, norm=get_norm(name, 32)).eval()
     affine = {"weight", "norm.weight", "norm.bias"}
@@ -41,6 +41,7 @@ def test_norms_run_on_the_cpu_and_have_the_names_of_checkpoints(name: str) -> No
     expected = {
         "": {"weight"},
         "GN": affine,
+        "LN": affine,
         "FrozenBN": affine | statistics,
     }.get(name, affine | statistics | {"norm.num_batches_tracked"})
     assert set(conv.state_dict()) == expected
@@ -48,12 +49,19 @@ def test_norms_run_on_the_cpu_and_have_the_names_of_checkpoints(name: str) -> No
 
 
 def test_unknown_norms_are_refused() -> None:
-    with pytest.raises(InvalidArgument, match="norm IN is not known; known: FrozenBN, GN, BN"):
+    with pytest.raises(InvalidArgument, match="norm IN is not known; known: FrozenBN, GN, LN, BN"):
         get_norm("IN", 32)
     with pytest.raises(InvalidArgument, match="norm GN: 48 channels cannot be split into 32 groups; use BN"):
         get_norm("GN", 48)
-    with pytest.raises(Unsupported, match="norm LN: the files have no operator for it; use GN"):
-        get_norm("LN", 32)
+
+
+def test_layer_norm_by_hand() -> None:
+    """Channels 1 and 3 of a cell: mean 2, variance 1."""
+    norm = get_norm("LN", 2)
+    assert norm is not None
+    norm.load_state_dict({"weight": torch.tensor([2.0, 3.0]), "bias": torch.tensor([10.0, 20.0])})
+    x = torch.tensor([1.0, 3.0]).view(1, 2, 1, 1)
+    torch.testing.assert_close(norm(x).flatten(), torch.tensor([8.0, 23.0]), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize(

@@ -248,10 +248,11 @@ def test_bases_are_under_the_file_that_names_them(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("base", ["../Base-RCNN-FPN.yaml", "../../configs/Base-RCNN-FPN.yaml", "Base-RCNN-FPN.yaml"])
-def test_a_base_of_the_zoo_need_not_lie_there(folder: Path, base: str) -> None:
+def test_a_base_of_the_zoo_need_not_lie_there(folder: Path, base: str, caplog: pytest.LogCaptureFixture) -> None:
     cfg = merged(folder, f"_BASE_: {base}\nMODEL: {{MASK_ON: true}}\n")
     assert cfg.MODEL.BACKBONE.NAME == "build_resnet_fpn_backbone"
     assert cfg.MODEL.RPN.PRE_NMS_TOPK_TEST == 1000
+    assert "Base-RCNN-FPN.yaml; the zoo's is taken" in caplog.text
 
 
 def test_a_file_goes_before_the_zoo(folder: Path) -> None:
@@ -273,6 +274,10 @@ WRONG_FILES: dict[str, tuple[str, str]] = {
     "eval_of_mapping": ("SEED: !!python/object/apply:eval {args: ['1']}\n", r"line 1: eval takes one expression"),
     "empty_section": ("MODEL:\n", r"MODEL is a section, got None"),
     "no_base": ("_BASE_: none.yaml\n", r"model.yaml: _BASE_: no configuration .*none.yaml: no such file$"),
+    "section_twice": (
+        "MODEL:\n  RPN: {NMS_THRESH: 0.5}\n  MASK_ON: true\n  RPN: {BATCH: 3}\n",
+        r"model.yaml: RPN stands twice in one section, in lines 2 and 4; Detectron2 would take the last",
+    ),
     "number_as_base": ("_BASE_: 3\n", r"_BASE_ must be the path of a file, got 3"),
     "base_elsewhere": (
         "_BASE_: https://x.org/a.yaml\n",

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from exported import MODELS, Array, Exported, image, tensor
 
+from d2deploy.errors import InvalidArgument
 from d2deploy.export import Caffe2Model
 from d2deploy.export.verify import OBJECTS, verify
 
@@ -29,6 +30,7 @@ RETINANET = [f"feature_{i}" for i in range(5)] + [f"box_{part}_{i}" for i in ran
 OUTPUTS = {
     "faster_c4": BOXES,
     "faster_r18": BOXES,
+    "faster_fpn_ln": BOXES,
     "rotated_dc5": BOXES,
     "keypoint_fpn": [*BOXES, "kps_score"],
     "keypoint_max": [*BOXES, "keypoints_out"],
@@ -109,6 +111,12 @@ def test_predictions_of_the_files_are_those_of_the_model(exported: Export, name:
         keys = ("id", "isthing", "category_id")
         segments = [[[s[key] for key in keys] for s in output["panoptic_seg"][1]] for output in (wanted, found)]
         assert segments[0] == segments[1]
+
+
+def test_an_image_of_other_channels_is_refused(exported: Export) -> None:
+    one = exported("rpn_fpn")
+    with pytest.raises(InvalidArgument, match=r"image: must be \(3, H, W\), as many channels .*; got \(1, 8, 8\)"):
+        verify(one.tracer, one.folder, np.zeros((1, 8, 8), np.float32), threads=1)
 
 
 @every_model

@@ -72,6 +72,69 @@ class Gate(nn.Module):
         return x * torch.sigmoid(self.conv(functional.adaptive_avg_pool2d(x, 1)))
 
 
+class Shuffle(nn.Module):
+    """Channels of two groups in turn, as ShuffleNet has it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, c, h, w = x.shape
+        return x.view(n, 2, c // 2, h, w).transpose(1, 2).contiguous().view(n, -1, h, w)
+
+
+class Windows(nn.Module):
+    """Windows of 3 x 2 cells, as window attention takes them; one row of channels per cell."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.interpolate(x, scale_factor=6, mode="nearest")
+        n, c, h, w = x.shape
+        return x.view(n, c, h // 3, 3, w // 2, 2).permute(0, 2, 4, 3, 5, 1).reshape(-1, 6, c)
+
+
+class GeneralisedMean(nn.Module):
+    """GeM pooling: a mean of powers, with an exponent that is learnt."""
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.p = nn.Parameter(torch.full(shape, 3.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.adaptive_avg_pool2d(x.clamp(min=1e-6).pow(self.p), 1).pow(1.0 / self.p)
+
+
+class LayerNormOfChannels(nn.Module):
+    """LayerNorm over the channels of a map; as a layer, or by the formula of Detectron2's LN."""
+
+    def __init__(self, formula: bool, affine: bool = True) -> None:
+        super().__init__()
+        self.formula = formula
+        self.norm = nn.LayerNorm(4, eps=1e-3, elementwise_affine=affine)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.formula:
+            y: Tensor = self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+            return y
+        u = x.mean(1, keepdim=True)
+        s = (x - u).pow(2).mean(1, keepdim=True)
+        x = (x - u) / torch.sqrt(s + 1e-3)
+        return self.norm.weight[:, None, None] * x + self.norm.bias[:, None, None]
+
+
+class Pyramid(nn.Module):
+    """A smaller map, resized to the size of the larger one."""
+
+    def __init__(self, mode: str, layer: nn.Module, **args: Any) -> None:
+        super().__init__()
+        self.layer, self.args = layer, {"mode": mode, **args}
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + functional.interpolate(self.layer(x), size=x.shape[2:], **self.args)
+
+
+class GlobalResponseNorm(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        norms = torch.norm(x, p=2, dim=(2, 3), keepdim=True)
+        return x * (norms / (norms.mean(dim=1, keepdim=True) + 1e-6))
+
+
 def pad(mode: str, *sides: int, value: float = 0.0) -> nn.Module:
     return Call(lambda x: functional.pad(x, sides, mode, value))
 
@@ -80,8 +143,8 @@ def resize(factor: float, mode: str) -> nn.Module:
     return Call(lambda x: functional.interpolate(x, scale_factor=factor, mode=mode))
 
 
-def bilinear(factor: int) -> nn.Module:
-    return Call(lambda x: functional.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False))
+def bilinear(factor: float | tuple[float, float], corners: bool = False) -> nn.Module:
+    return Call(lambda x: functional.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=corners))
 
 
 # Name -> what maps (1, 4, H, W) to a tensor.
@@ -124,6 +187,60 @@ MODULES: dict[str, Callable[[], nn.Module]] = {
     "matrix_product": lambda: Call(lambda x: x @ x.transpose(2, 3)),
     "softmax": lambda: nn.Softmax(dim=-1),
     "relu": nn.ReLU,
+    "gelu": nn.GELU,
+    "gelu_tanh": lambda: nn.GELU("tanh"),
+    "leaky_relu": lambda: nn.LeakyReLU(0.1),
+    "prelu": lambda: nn.PReLU(4),
+    "prelu_one": nn.PReLU,
+    "elu": lambda: nn.ELU(0.7),
+    "selu": nn.SELU,
+    "celu": lambda: nn.CELU(0.5),
+    "tanh": nn.Tanh,
+    "softplus": nn.Softplus,
+    "softplus_beta": lambda: nn.Softplus(beta=2.0),
+    "mish": nn.Mish,
+    "hardtanh": lambda: nn.Hardtanh(-0.3, 0.4),
+    "softsign": nn.Softsign,
+    "log_sigmoid": nn.LogSigmoid,
+    "glu": lambda: nn.GLU(1),
+    "tanhshrink": nn.Tanhshrink,
+    "abs": lambda: Call(torch.abs),
+    "log": lambda: Call(lambda x: (x + 2).log()),
+    "erf": lambda: Call(torch.erf),
+    "reciprocal": lambda: Call(lambda x: (x + 3).reciprocal() + torch.rsqrt(x + 2)),
+    "maximum": lambda: Call(lambda x: torch.maximum(x, -2 * x) - torch.minimum(x, x.mean(dim=1, keepdim=True))),
+    "softmax_of_channels": lambda: nn.Softmax2d(),
+    "sum": lambda: Call(lambda x: x.sum(dim=1, keepdim=True) + x.sum()),
+    "amax": lambda: Call(lambda x: x.amax(dim=(2, 3)) - x.amin(dim=(2, 3))),
+    "norm": lambda: Call(lambda x: x / x.norm(dim=1, keepdim=True)),
+    "normalize": lambda: Call(lambda x: functional.normalize(x, dim=1)),
+    "global_response_norm": GlobalResponseNorm,
+    "gem": lambda: GeneralisedMean(1),
+    "gem_of_channels": lambda: GeneralisedMean(1, 4, 1, 1),
+    "layer_norm": lambda: LayerNormOfChannels(formula=False),
+    "layer_norm_plain": lambda: LayerNormOfChannels(formula=False, affine=False),
+    "layer_norm_formula": lambda: LayerNormOfChannels(formula=True),
+    "global_max_pool": lambda: nn.AdaptiveMaxPool2d(1),
+    "adaptive_avg_pool": lambda: nn.AdaptiveAvgPool2d((3, 2)),
+    "adaptive_max_pool": lambda: nn.AdaptiveMaxPool2d((2, 5)),
+    "max_pool_ceil": lambda: nn.MaxPool2d(3, 2, ceil_mode=True),
+    "max_pool_ceil_padded": lambda: nn.MaxPool2d(3, 2, 1, ceil_mode=True),
+    "avg_pool_ceil": lambda: nn.AvgPool2d(2, 2, ceil_mode=True, count_include_pad=False),
+    "channel_shuffle": lambda: nn.ChannelShuffle(2),
+    "channel_shuffle_by_hand": Shuffle,
+    "pixel_shuffle": lambda: nn.PixelShuffle(2),
+    "pixel_unshuffle": lambda: nn.Sequential(nn.Upsample(scale_factor=2), nn.PixelUnshuffle(2)),
+    "windows": Windows,
+    "nearest_one_and_half": lambda: resize(1.5, "nearest"),
+    "bilinear_one_and_half": lambda: bilinear(1.5),
+    "bilinear_half": lambda: bilinear(0.5),
+    "bilinear_2_3": lambda: bilinear((2.0, 3.0)),
+    "bilinear_corners": lambda: bilinear(2, corners=True),
+    "bilinear_size": lambda: Call(lambda x: functional.interpolate(x, size=(5, 8), mode="bilinear")),
+    "pyramid_nearest": lambda: Pyramid("nearest", nn.MaxPool2d(3, 2, 1)),
+    "pyramid_bilinear": lambda: Pyramid("bilinear", nn.AvgPool2d(2, 2), align_corners=False),
+    "pyramid_corners": lambda: Pyramid("bilinear", nn.Conv2d(4, 4, 3, 2, 1), align_corners=True),
+    "pooled_pyramid": lambda: Pyramid("bilinear", nn.AdaptiveAvgPool2d(2)),
     "sigmoid": nn.Sigmoid,
     "hardswish": nn.Hardswish,
     "hardsigmoid": nn.Hardsigmoid,
@@ -253,10 +370,23 @@ class Odd(nn.Module):
 
 def test_operators_that_caffe2_lacks_are_named_with_their_modules() -> None:
     message = (
-        r"the files have no operators for .*Gelu in module 'neck.1' \(Call\).*Write these modules with convolutions"
+        r"the files have no operators for .*Sin in module 'neck.1' \(Call\).*Write these modules with convolutions"
     )
     with pytest.raises(Unsupported, match=message):
-        convert(Odd(functional.gelu), ["y"])
+        convert(Odd(torch.sin), ["y"])
+
+
+def test_what_cannot_be_resized_is_refused() -> None:
+    with pytest.raises(Unsupported, match=r"module 'neck.1' \(Call\): resizing to .*, a size that no map has"):
+        convert(Odd(lambda x: functional.interpolate(x, size=(x.shape[2] + 5, x.shape[3]))), ["y"])
+
+
+def test_places_of_maxima_are_refused() -> None:
+    def places(x: Tensor) -> Tensor:
+        return functional.adaptive_max_pool2d(x, 3, return_indices=True)[1].float()
+
+    with pytest.raises(Unsupported, match=r"module 'neck.1' \(Call\): the places of maxima \(return_indices\)"):
+        convert(Odd(places), ["y"])
 
 
 def test_control_flow_that_depends_on_values_is_refused() -> None:

@@ -35,6 +35,12 @@ def cache_folder() -> Path:
     return Path(os.environ.get("D2DEPLOY_CACHE") or "~/.cache/d2deploy").expanduser()
 
 
+def is_backbone(address: str) -> bool:
+    """Whether this is the address of one of the zoo's backbones to start training from; a folder may bear any name."""
+    scheme, _, rest = address.partition("://")
+    return scheme in ("detectron2", "catalog") and rest.startswith(_BACKBONES)
+
+
 def local_file(address: str | Path) -> Path:
     """The file that an address stands for; downloads it where the cache does not have it.
 
@@ -49,7 +55,7 @@ def local_file(address: str | Path) -> Path:
     scheme, separator, rest = str(address).partition("://")
     if not separator:
         return _existing(str(address))
-    if scheme in ("detectron2", "catalog") and rest.startswith(_BACKBONES):
+    if is_backbone(str(address)):
         raise Unsupported(
             f"{address} is a backbone to start training from, and no detector; set MODEL.WEIGHTS to the weights that "
             "were trained with the configuration (for the zoo's, `zoo_weights(name)` tells where they are)"

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
+import codecs
+import logging
+import pathlib
 import pickle
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +26,24 @@ from d2deploy.errors import InvalidArgument, InvalidModel, Unsupported
 _ZIP = b"PK\x03\x04"
 _OLD_TORCH = bytes.fromhex("80028a0a6cfc9c46f9206aa85019")
 _WANTED = "wanted: a .pkl of Detectron2's zoo, a .pth of torch.save, or a .safetensors"
+
+_NUMPY = {"scalar": np._core.multiarray.scalar, "_reconstruct": np._core.multiarray._reconstruct}  # type: ignore[attr-defined]
+# Where training frameworks keep the weights; of several, the first.
+_ENTRIES = ("model", "state_dict", "model_state_dict", "model_ema", "ema_state")
+# What stands beside weights and does no harm: PyTorch's reader makes it of plain values. Names of NumPy 1 and 2.
+_HARMLESS: list[Any] = [
+    np.dtype,
+    np.ndarray,
+    *{type(np.dtype(code)) for code in "?bhilqBHILQefdSU"},
+    *((function, f"numpy.{core}.multiarray.{name}") for core in ("core", "_core") for name, function in _NUMPY.items()),
+    (codecs.encode, "_codecs.encode"),
+    argparse.Namespace,
+    pathlib.PurePosixPath,
+    pathlib.PureWindowsPath,
+    (pathlib.PurePosixPath, "pathlib.PosixPath"),
+    (pathlib.PureWindowsPath, "pathlib.WindowsPath"),
+]
+_LOGGER = logging.getLogger(__name__)
 
 BACKBONE_ALONE = (
     "holds a backbone to start training from, and no detector; give the weights that were trained with the "
@@ -83,18 +106,27 @@ def _from_torch(path: Path) -> dict[str, Any]:
             with zipfile.ZipFile(path) as archive:
                 if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
                     raise InvalidModel(f"{path}: refused: its parts are compressed, which torch.save does not do")
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_HARMLESS):
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        reason = str(error).split("\n")[0].replace("Weights only load failed. ", "")
         raise InvalidModel(
-            f"{path}: refused: it holds more than tensors, or is damaged ({reason:.300}). Save the tensors alone: "
-            'torch.save({"model": model.state_dict()}, "model.pth")'
+            f"{path}: refused: it holds more than tensors, or is damaged ({_refused(str(error))}). Save the tensors "
+            'alone: torch.save({"model": model.state_dict()}, "model.pth")'
         ) from None
     except InvalidModel:
         raise
     except Exception as error:  # PyTorch's reader meets damage with whatever Python raises there
         raise InvalidModel(f"{path}: damaged or cut off: {error!s:.300}") from None
     return _state_dict(content, path)
+
+
+def _refused(message: str) -> str:
+    """What PyTorch's reader refused, out of its message, which is for terminals."""
+    plain = re.sub(r"\x1b\[[0-9;]*m|\[9[0-9]m|\[0m", "", message)
+    found = re.search(r"Unsupported (?:global: GLOBAL|class|operand) ?([\w.]+)|\bGLOBAL ([\w.]+)", plain)
+    if found:
+        return f"{found[1] or found[2]}, which is neither a tensor nor a plain value"
+    return plain.split("\n")[0].replace("Weights only load failed. ", "")[:300]
 
 
 def _from_pickle(path: Path) -> dict[str, Any]:
@@ -117,12 +149,16 @@ def _tensor(value: Any, known: dict[int, torch.Tensor]) -> Any:
 
 
 def _state_dict(content: Any, path: Path) -> dict[str, Any]:
-    """What {"model": ...} holds, as Detectron2 writes it, or the content itself."""
+    """What {"model": ...} holds, as Detectron2 writes it, or another entry for weights, or the content itself."""
     if not isinstance(content, Mapping):
         raise InvalidModel(f'{path} holds {type(content).__name__}; wanted: {{"model": tensors by name}}')
     if content.get("matching_heuristics"):
         raise Unsupported(f"{path} {BACKBONE_ALONE}")
-    state = content.get("model", content)
-    if not isinstance(state, Mapping):
-        raise InvalidModel(f'{path}: "model" is {type(state).__name__}; wanted: tensors by name')
+    entries = [name for name in _ENTRIES if isinstance(content.get(name), Mapping)]
+    if "model" in content and "model" not in entries and not torch.is_tensor(content["model"]):
+        raise InvalidModel(f'{path}: "model" is {type(content["model"]).__name__}; wanted: tensors by name')
+    if len(entries) > 1 or (entries and entries[0] != "model"):
+        others = f"; it also holds {', '.join(entries[1:])}" if entries[1:] else ""
+        _LOGGER.warning("%s: the weights are those of its entry '%s'%s", path, entries[0], others)
+    state = content[entries[0]] if entries else content
     return dict(state) if state is not content else content  # type: ignore[return-value]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import logging
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ from torch import nn
 from d2deploy.checkpoint.formats import load_checkpoint
 from d2deploy.errors import InvalidModel
 
+_LOGGER = logging.getLogger(__name__)
 SHOWN = 6  # names, or modules, per kind of fault
 
 # What old checkpoints have and models compute themselves, or training alone needs.
@@ -31,8 +34,9 @@ def load_weights(model: nn.Module, address: str | Path) -> None:
         InvalidModel: Weights are missing, unexpected or of another shape or kind; all are named.
         InvalidArgument, Unsupported: see `load_checkpoint`.
     """
-    found = {n: value for n, value in _without_ddp_prefix(load_checkpoint(address)).items() if not _is_ignored(n)}
     wanted = {n: value for n, value in model.state_dict(keep_vars=True).items() if not _is_ignored(n)}
+    tensors = {n: value for n, value in load_checkpoint(address).items() if not _is_ignored(n)}
+    found = _without_prefix(tensors, set(wanted), str(address))
     found.update(_statistics_of_old_checkpoints(model, found))
     missing = [name for name in wanted if name not in found]
     unexpected = [name for name in found if name not in wanted]
@@ -50,12 +54,30 @@ def load_weights(model: nn.Module, address: str | Path) -> None:
             target.copy_(found[name])
 
 
-def _without_ddp_prefix(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """DistributedDataParallel puts `module.` before every name."""
-    prefix = "module."
-    if not all(name.startswith(prefix) for name in tensors):
+def _without_prefix(tensors: dict[str, torch.Tensor], wanted: set[str], address: str) -> dict[str, torch.Tensor]:
+    """The weights by the model's names, where one prefix stands before them: `module.` of DistributedDataParallel,
+    `modelTeacher.` or the like of two models in one file, of which a teacher is taken, or an average, or the first."""
+    counts = Counter(prefix for name in tensors for prefix in _prefixes(name, wanted))
+    plain = sum(name in wanted for name in tensors)
+    most = max(counts.values(), default=0)
+    if most <= plain or 2 * most <= len(wanted):
         return tensors
-    return {name[len(prefix) :]: value for name, value in tensors.items()}
+    models = [prefix for prefix, count in counts.items() if 2 * count > most]
+    best = next((p for p in models if re.search("teacher|ema|average", p, re.IGNORECASE)), models[0])
+    others = [prefix for prefix in models if prefix != best]
+    if best != "module.":
+        beside = f"; those of {', '.join(map(repr, others))} are left out" if others else ""
+        _LOGGER.warning("%s: the weights are those whose names begin with %r%s", address, best, beside)
+    kept = {name: value for name, value in tensors.items() if not name.startswith(tuple(others))}
+    return {name.removeprefix(best): value for name, value in kept.items()}
+
+
+def _prefixes(name: str, wanted: set[str]) -> Iterator[str]:
+    """What may stand before one of the wanted names, up to three words."""
+    parts = name.split(".")
+    for cut in range(1, min(4, len(parts))):
+        if ".".join(parts[cut:]) in wanted:
+            yield ".".join(parts[:cut]) + "."
 
 
 def _statistics_of_old_checkpoints(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module, resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from d2deploy.cli.calibrate import CALIBRATION, calibrate
+from d2deploy.cli.convert_checks import check_format, check_pictures, image_reader
 from d2deploy.cli.pictures import find_sources
 from d2deploy.cli.shared import Commands, Parser, check_compiled, epilog, guarded, needs, shown_warnings, step, warn
 from d2deploy.errors import Error, InvalidArgument, Unsupported
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 
     from d2deploy.evaluation import CocoDataset, Metrics, PanopticDataset
     from d2deploy.export import Caffe2Tracer
-    from d2deploy.images import ImageReader
 
 DESCRIPTION = """\
 Converts a Detectron2 model to Caffe2 files: model.pb (the net), model_init.pb (the weights), model.pbtxt (the net as
@@ -62,10 +63,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _configure(parser: Parser) -> None:
     parser.set_defaults(run=_run)
+    parser.sorts_words = True
     add = parser.add_argument
     add("--config-file", required=True, metavar="FILE", help="a YAML configuration, or the name of one of the zoo's")
     add("--output", required=True, metavar="DIR", type=Path, help="folder for the files; made where it is missing")
-    add("--image", metavar="FILE", type=Path, help="image to compare on (default: a picture of shapes)")
+    add(
+        *("--image", "--sample-image"),
+        metavar="FILE",
+        type=Path,
+        help="image to compare on (default: a picture of shapes)",
+    )
+    add("--format", default="caffe2", help="caffe2 (default); taken as Detectron2's export_model.py has it")
+    add("--export-method", default="caffe2_tracing", help="caffe2_tracing (default), likewise")
     add(
         "--class-names",
         metavar="NAMES",
@@ -107,14 +116,20 @@ def _configure(parser: Parser) -> None:
         action="store_true",
         help="build the model with Detectron2, which must be installed: for custom backbones and heads",
     )
-    add("--import", dest="imports", metavar="MODULE", action="append", default=[], help="a module that registers parts")
+    add(
+        "--import",
+        dest="imports",
+        metavar="MODULE",
+        action="append",
+        default=[],
+        help="a module that registers parts; its function add_config(cfg), where it has\none, adds configuration keys",
+    )
     add("overrides", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="changes to the configuration")
 
 
 def _run(args: argparse.Namespace) -> int:
     _check(args)
-    for module in args.imports:
-        _import(module)
+    hooks = [hook for module in args.imports if (hook := _import(module)) is not None]
     if args.run_eval or args.calibrate_images or not args.no_verify:
         check_compiled(", or give --no-verify, without --run-eval and --calibrate-images")
     if args.calibrate_images:
@@ -127,9 +142,10 @@ def _run(args: argparse.Namespace) -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
     class_names = class_names_of(args.class_names) if args.class_names is not None else []
-    cfg, build = _configuration(args)
+    cfg, build = _configuration(args, hooks)
+    check_pictures(args, cfg)
     datasets = _datasets(args, cfg) if args.run_eval else {}  # what is wrong with them is told before the long work
-    with step("Building the model and loading its weights"):
+    with step("Building the model and loading its weights"), shown_warnings():
         model = build()
     with step("Converting"):
         tracer = Caffe2Tracer(cfg, model, class_names=class_names)
@@ -162,8 +178,13 @@ def _check(args: argparse.Namespace) -> None:
     if len(args.overrides) % 2:
         raise InvalidArgument(
             f"KEY VALUE: {len(args.overrides)} words after the options ({' '.join(args.overrides)}); "
-            "must be pairs, as MODEL.DEVICE cpu; options go before them"
+            "must be pairs, as MODEL.DEVICE cpu"
         )
+    check_format(args)
+    if args.output.exists() and not args.output.is_dir():
+        raise InvalidArgument(f"--output {args.output}: is a file; wanted a folder")
+    if args.image is not None and not args.image.is_file():
+        raise InvalidArgument(f"--image {args.image}: no such file")
 
 
 def class_names_of(given: str) -> list[str]:
@@ -184,23 +205,37 @@ def class_names_of(given: str) -> list[str]:
     return names
 
 
-def _import(module: str) -> None:
+# What a module of the user's own does to the defaults of a configuration.
+Hook = Callable[[Any], object]
+
+
+def _import(module: str) -> Hook | None:
+    """Imports a module, for what it registers, and gives its function `add_config`."""
     sys.path.insert(0, "")
     try:
-        import_module(module)
+        hook: Hook | None = getattr(import_module(module), "add_config", None)
     except Exception as error:  # whatever the user's code raises
         raise InvalidArgument(f"--import {module}: {type(error).__name__}: {error}") from error
+    return None if hook is None else partial(_add_keys, module, hook)
 
 
-def _configuration(args: argparse.Namespace) -> tuple[Any, Callable[[], nn.Module]]:
+def _add_keys(module: str, hook: Hook, cfg: Any) -> None:
+    try:
+        hook(cfg)
+    except Exception as error:
+        raise InvalidArgument(f"--import {module}: add_config: {type(error).__name__}: {error}") from error
+
+
+def _configuration(args: argparse.Namespace, hooks: Sequence[Hook]) -> tuple[Any, Callable[[], nn.Module]]:
     """The configuration, and what builds its model with weights, on the CPU whatever the device that it names."""
     if args.detectron2:
-        return _of_detectron2(args)
+        return _of_detectron2(args, hooks)
     from d2deploy.checkpoint import load_weights
     from d2deploy.config import load_config
     from d2deploy.modeling import build_model
 
-    cfg = load_config(args.config_file, args.overrides)
+    with shown_warnings():
+        cfg = load_config(args.config_file, args.overrides, hooks)
     _check_weights(args, cfg)
     on_cpu = cfg.clone()
     on_cpu.MODEL.DEVICE = "cpu"
@@ -213,7 +248,7 @@ def _configuration(args: argparse.Namespace) -> tuple[Any, Callable[[], nn.Modul
     return cfg, build
 
 
-def _of_detectron2(args: argparse.Namespace) -> tuple[Any, Callable[[], nn.Module]]:
+def _of_detectron2(args: argparse.Namespace, hooks: Sequence[Hook]) -> tuple[Any, Callable[[], nn.Module]]:
     try:
         config, model_zoo, modeling = (
             import_module(f"detectron2.{part}") for part in ("config", "model_zoo", "modeling")
@@ -226,6 +261,8 @@ def _of_detectron2(args: argparse.Namespace) -> tuple[Any, Callable[[], nn.Modul
     from d2deploy.export import add_export_config
 
     cfg = add_export_config(config.get_cfg())
+    for add_keys in hooks:
+        add_keys(cfg)
     try:
         known = Path(args.config_file).exists()
         cfg.merge_from_file(args.config_file if known else model_zoo.get_config_file(args.config_file))
@@ -245,9 +282,10 @@ def _of_detectron2(args: argparse.Namespace) -> tuple[Any, Callable[[], nn.Modul
 
 
 def _check_weights(args: argparse.Namespace, cfg: Any) -> None:
+    from d2deploy.checkpoint.addresses import is_backbone
     from d2deploy.config import zoo_weights
 
-    if cfg.MODEL.WEIGHTS and "ImageNetPretrained" not in cfg.MODEL.WEIGHTS:
+    if cfg.MODEL.WEIGHTS and not is_backbone(cfg.MODEL.WEIGHTS):
         return
     found = f"is '{cfg.MODEL.WEIGHTS}', weights of a backbone alone" if cfg.MODEL.WEIGHTS else "is empty"
     try:
@@ -257,17 +295,22 @@ def _check_weights(args: argparse.Namespace, cfg: Any) -> None:
     raise InvalidArgument(f"MODEL.WEIGHTS {found}; {way_out}")
 
 
-def _reader(cfg: Any) -> ImageReader:
-    from d2deploy.images import ImageReader
+def _image_to_compare_on(args: argparse.Namespace, cfg: Any) -> Any:
+    """(C, H, W): a picture, or for a model of other channels than pictures have, random numbers."""
+    channels = len(cfg.MODEL.PIXEL_MEAN)
+    if channels not in (1, 3):
+        import numpy as np
 
-    return ImageReader.from_config(cfg)
+        print(f"Of {channels} channels there are no pictures: comparing on random numbers")
+        return np.random.default_rng(0).integers(0, 256, (channels, 480, 640), np.uint8)
+    with resources.as_file(resources.files("d2deploy") / "data" / "sample.jpg") as sample:
+        return image_reader(cfg)(args.image or sample)["image"]
 
 
 def _verify(args: argparse.Namespace, cfg: Any, tracer: Caffe2Tracer) -> bool:
     from d2deploy.export.verify import verify
 
-    with resources.as_file(resources.files("d2deploy") / "data" / "sample.jpg") as sample:
-        image = _reader(cfg)(args.image or sample)["image"]
+    image = _image_to_compare_on(args, cfg)
     with step("Comparing with PyTorch"):
         report = verify(tracer, args.output, image, args.threads)
     print(report)
@@ -318,7 +361,7 @@ def _metrics(dataset: DataSet, predictor: Any, args: argparse.Namespace, cfg: An
     return evaluate(
         dataset[0],
         predictor,
-        _reader(cfg),
+        image_reader(cfg),
         panoptic=dataset[1],
         # The user's own parts of a Detectron2 model may have other numbers of classes than the configuration.
         classes=names.things or (None if args.detectron2 else heads.NUM_CLASSES),

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from d2deploy.cli.words import options_first
 from d2deploy.errors import DeviceError, Error, InternalError, InvalidArgument, InvalidModel, Unsupported
 
 if TYPE_CHECKING:
@@ -37,7 +38,13 @@ CODES = """\
 
 
 class Parser(argparse.ArgumentParser):
-    """Wrong use is an error like the others."""
+    """Wrong use is an error like the others. Where `sorts_words` is set, options may stand behind KEY VALUE pairs."""
+
+    sorts_words = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        words = sys.argv[1:] if args is None else list(args)
+        return super().parse_known_args(options_first(self, words) if self.sorts_words else words, namespace)
 
     def error(self, message: str) -> NoReturn:
         raise InvalidArgument(f"{message}; --help shows the usage")

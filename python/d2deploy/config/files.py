@@ -5,7 +5,8 @@ Files are hostile until they are read: only plain values come out, and sizes are
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from d2deploy.config.expression import evaluate
 from d2deploy.config.versions import upgrade
 from d2deploy.errors import InvalidArgument, Unsupported
 
+_LOGGER = logging.getLogger(__name__)
 BASE_KEY = "_BASE_"
 MAX_BYTES = 1 << 18  # the whole of the defaults takes 6 KiB
 MAX_VALUES = 100_000  # aliases let a small file stand for a huge tree
@@ -59,6 +61,7 @@ def _read_base(path: Path, base: str, above: tuple[Path, ...]) -> dict[Any, Any]
         raise InvalidArgument(f"{path}: {BASE_KEY} must be a local file, got {base}; download it first")
     file = path.parent / Path(base).expanduser()
     if not _is_file(file) and (known := zoo.find_base(file)):
+        _LOGGER.warning("%s: %s: there is no %s; the zoo's is taken", path, BASE_KEY, file)
         return known
     try:
         return _read_with_bases(file, above)
@@ -126,7 +129,19 @@ class _Copy:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's plain values, tuples, and the arithmetic of RetinaNet's anchor sizes."""
+    """YAML's plain values, tuples, and the arithmetic of RetinaNet's anchor sizes. A key stands once in a section."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            name, line = str(key.value), key.start_mark.line + 1
+            if isinstance(key, yaml.ScalarNode) and name != "<<" and name in lines:
+                raise InvalidArgument(
+                    f"{name} stands twice in one section, in lines {lines[name]} and {line}; Detectron2 would take the "
+                    "last alone: put all into one"
+                )
+            lines[name] = line
+        return super().construct_mapping(node, deep)
 
 
 def _construct_eval(loader: _Loader, node: yaml.Node) -> Any:

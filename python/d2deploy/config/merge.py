@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import ast
 import difflib
+import logging
+import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import Any
@@ -16,6 +18,11 @@ from d2deploy.errors import InvalidArgument
 LEAVES = (str, bool, int, float, list, tuple, type(None))
 MAX_LITERAL = 10_000  # characters; longer text stays text
 MAX_FAULTS = 100  # shown; finding what was meant takes milliseconds for each
+
+
+_LOGGER = logging.getLogger(__name__)
+_TRAINING_SECTIONS = {"DATALOADER", "SOLVER", "WANDB"}
+_TRAINING_WORDS = {"AUGMENTATION", "AUGMENTATIONS", "LOSS", "LOSSES", "PRETRAIN", "TRAIN", "TRAINING"}
 
 
 class Mismatch(Exception):  # noqa: N818  # a fault on its way into the error that names them all
@@ -88,15 +95,21 @@ def merge_nested(target: MutableMapping[str, Any], source: Mapping[Any, Any], wh
 def merge_pairs(target: MutableMapping[str, Any], pairs: Iterable[tuple[str, Any]], where: str) -> None:
     """Sets values by their full names; all of them or, where one is wrong, none.
 
+    An unknown key that concerns training alone is a warning.
+
     Raises:
         InvalidArgument: names every unknown key (with the nearest known one) and every value of a wrong type. It
             begins with `where`.
     """
     known = set(keys_of(target))
     faults: list[str] = []
+    training: list[str] = []
     changes: list[tuple[str, Any]] = []
     for key, value in pairs:
         if key not in known:
+            if _is_of_training(key):
+                training.append(key)
+                continue
             suggestion = _suggestion(key, known) if len(faults) < MAX_FAULTS else ""
             faults.append(f"unknown key {key:.200}{suggestion}")
             continue
@@ -108,9 +121,17 @@ def merge_pairs(target: MutableMapping[str, Any], pairs: Iterable[tuple[str, Any
         more = [f"and {len(faults) - MAX_FAULTS} more"] if len(faults) > MAX_FAULTS else []
         listed = faults[0] if len(faults) == 1 else "".join(f"\n  {f}" for f in [*faults[:MAX_FAULTS], *more])
         raise InvalidArgument(f"{where}: {listed}")
+    if training:
+        _LOGGER.warning("%s: keys that are not known and concern training alone: %s", where, ", ".join(training))
     for key, value in changes:
         section, _, last = key.rpartition(".")
         _get(target, section)[last] = value
+
+
+def _is_of_training(key: str) -> bool:
+    """Whether a key can matter to training alone, by the section it stands in or by its words."""
+    words = re.split(r"[._]", key.upper())
+    return words[0] in _TRAINING_SECTIONS or not _TRAINING_WORDS.isdisjoint(words)
 
 
 def _get(node: Any, key: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import difflib
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -157,13 +157,23 @@ def get_cfg() -> Config:
     return Config(DEFAULTS)
 
 
-def load_config(name: str | Path, overrides: Sequence[Any] = ()) -> Config:
+def load_config(
+    name: str | Path, overrides: Sequence[Any] = (), extend: Sequence[Callable[[Config], object]] = ()
+) -> Config:
     """The defaults, then a file or a configuration of the zoo, then overrides.
+
+    Args:
+        name: as `Config.merge_from_file` takes it.
+        overrides: as `Config.merge_from_list` takes them.
+        extend: functions that add keys of their own to the defaults, with the values that these have by default, as
+            `cfg.MODEL.VOVNET = {"CONV_BODY": "V-39-eSE"}` does.
 
     Raises:
         InvalidArgument, Unsupported: see `Config.merge_from_file` and `Config.merge_from_list`.
     """
     cfg = get_cfg()
+    for add_keys in extend:
+        add_keys(cfg)
     cfg.merge_from_file(name)
     cfg.merge_from_list(overrides)
     return cfg

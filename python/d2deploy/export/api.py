@@ -51,6 +51,19 @@ def add_export_config(cfg: Any) -> Any:
     return cfg
 
 
+def _check_counts(cfg: Any) -> None:
+    """Caffe2's operators take 0 for "all of them", Detectron2 for none."""
+    model = cfg.MODEL
+    counts = {"TEST.DETECTIONS_PER_IMAGE": cfg.TEST.DETECTIONS_PER_IMAGE}
+    if model.META_ARCHITECTURE == "RetinaNet":
+        counts["MODEL.RETINANET.TOPK_CANDIDATES_TEST"] = model.RETINANET.TOPK_CANDIDATES_TEST
+    else:
+        counts["MODEL.RPN.PRE_NMS_TOPK_TEST"] = model.RPN.PRE_NMS_TOPK_TEST
+        counts["MODEL.RPN.POST_NMS_TOPK_TEST"] = model.RPN.POST_NMS_TOPK_TEST
+    if none := [key for key, count in counts.items() if count == 0]:
+        raise InvalidArgument(f"{', '.join(none)}: 0 would leave no detection at all; wanted at least 1")
+
+
 class Caffe2Tracer:
     """Makes a detector portable.
 
@@ -64,13 +77,14 @@ class Caffe2Tracer:
 
     Raises:
         Unsupported: the model has parts that Caffe2 files cannot express; the message names them.
-        InvalidArgument: the names are not as many as the model has classes.
+        InvalidArgument: the names are not as many as the model has classes, or the configuration keeps no proposals.
     """
 
     def __init__(
         self, cfg: Any, model: nn.Module, inputs: Inputs | None = None, *, class_names: Sequence[str] = ()
     ) -> None:
         self.cfg = add_export_config(copy.deepcopy(cfg))
+        _check_counts(self.cfg)
         self.inputs = inputs
         if class_names and len(class_names) != number_of_things(self.cfg):
             raise InvalidArgument(

@@ -16,6 +16,10 @@ from d2deploy.nets.proto import Value
 
 ROOT = "model."  # where the traced module keeps the detector; not part of the names in a file
 
+# What a translation does not read, since it goes by the shape of the output.
+_SHAPE_INPUTS = {"Expand": 1, "Reshape": 1, "Resize": 3}
+_SPREADING = ("Add", "Div", "Mul", "Sub")
+
 Dims = list[int | str]  # a number, or an expression of the sizes of the input, per dimension
 
 
@@ -72,6 +76,10 @@ class Node:
     def output_shape(self) -> Dims:
         return dims(self._node.outputs[0])
 
+    def output_is_read(self, index: int) -> bool:
+        value = self._node.outputs[index] if index < len(self._node.outputs) else None
+        return value is not None and (bool(value.uses()) or value.is_graph_output())
+
     def first_output(self) -> str:
         return self._writer.output(self._node, 0)
 
@@ -103,6 +111,19 @@ class Node:
             raise InternalError(f"{module_of(self._node)}: {self.type} came out of tracing without its first input")
         return first
 
+    def earlier_map(self, height: int | str, width: int | str) -> str | None:
+        """The blob of an input of the model, or of what is computed before, that is a map of this size."""
+        return self._writer.map_of_size(height, width)
+
+    def spread_by_readers(self) -> bool:
+        """Whether all that read the output combine it with a tensor that has its shape already."""
+        if self._node.outputs[0].is_graph_output():
+            return False
+        wanted = self.output_shape()
+        readers = [use.node for use in self._node.outputs[0].uses()]
+        others = [[dims(v) for v in r.inputs if v is not self._node.outputs[0]] for r in readers]
+        return all(r.op_type in _SPREADING for r in readers) and all(wanted in shapes for shapes in others)
+
     def refuse(self, reason: str) -> Unsupported:
         return Unsupported(f"{module_of(self._node)}: {reason}")
 
@@ -115,6 +136,8 @@ class NetWriter:
 
     def __init__(self, model: onnx_ir.Model, translations: Mapping[str, Translation]) -> None:
         self._graph = model.graph
+        self._nodes = _needed(model.graph)
+        self._maps: list[onnx_ir.Value] = []  # that are there so far
         self._translations = translations
         self._blobs: dict[onnx_ir.Value, str] = {}
         self._taken: set[str] = set()
@@ -125,8 +148,10 @@ class NetWriter:
     def write(self) -> Nets:
         self._check_translatable()
         self._name_borders()
-        for node in self._graph:
+        self._maps = [v for v in self._graph.inputs if len(dims(v)) == 4]
+        for node in self._nodes:
             self._translations[node.op_type](Node(node, self))
+            self._maps += [v for v in node.outputs if len(dims(v)) == 4 and v in self._blobs]
         return self._nets()
 
     def blob(self, value: onnx_ir.Value) -> str:
@@ -157,6 +182,9 @@ class NetWriter:
         """Calls `value` by the blob of `source`; false where it has a blob already."""
         return self._blobs.setdefault(value, self.blob(source)) == self.blob(source)
 
+    def map_of_size(self, height: int | str, width: int | str) -> str | None:
+        return next((self._blobs[v] for v in self._maps if dims(v)[2:] == [height, width]), None)
+
     def unique(self, name: str) -> str:
         result, number = name, 2
         while result in self._taken:
@@ -166,7 +194,7 @@ class NetWriter:
 
     def _check_translatable(self) -> None:
         unknown: dict[str, str] = {}
-        for node in self._graph:
+        for node in self._nodes:
             if node.op_type not in self._translations:
                 unknown.setdefault(node.op_type, module_of(node))
         if unknown:
@@ -197,6 +225,18 @@ class NetWriter:
         for blob, array in self._parameters.items():
             init.op.append(_fill(blob, array))
         return Nets(predict, init, self.shapes)
+
+
+def _needed(graph: onnx_ir.Graph) -> list[onnx_ir.Node]:
+    """The nodes that the outputs hang on, in order, without those that compute nothing but shapes."""
+    needed, wanted = [], set(graph.outputs)
+    for node in reversed(list(graph)):
+        if wanted.isdisjoint(node.outputs):
+            continue
+        needed.append(node)
+        shape_input = _SHAPE_INPUTS.get(node.op_type)
+        wanted |= {v for i, v in enumerate(node.inputs) if v is not None and i != shape_input}
+    return needed[::-1]
 
 
 def _fill(blob: str, array: np.ndarray) -> Any:

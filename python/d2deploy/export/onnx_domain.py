@@ -6,9 +6,12 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import onnx.defs
+import onnx.numpy_helper
 import onnx_ir
 import torch
+from onnxscript import opset20
 from onnxscript.values import Opset
 
 from d2deploy.export.operators import OPERATORS, Operator
@@ -25,17 +28,27 @@ _ATTRIBUTES: dict[Any, tuple[Any, Any]] = {
     str: (str, _Schema.AttrType.STRING),
     Sequence[float]: (Sequence[float], _Schema.AttrType.FLOATS),
 }
-_GROUP_NORM = Operator("GroupNorm", ("X", "gamma", "beta"), {"group": int, "epsilon": float}, False, False, 1)
+_POOLED = {"height": int, "width": int}
+# What layers of PyTorch become, where ONNX has no operator, or one that says less.
+LAYERS = {
+    "AdaptiveAveragePool": Operator("AdaptiveAveragePool", ("X",), _POOLED, False, False, 1),
+    "AdaptiveMaxPool": Operator("AdaptiveMaxPool", ("X",), _POOLED, False, False, 2),  # and the places of the maxima
+    "GroupNorm": Operator("GroupNorm", ("X", "gamma", "beta"), {"group": int, "epsilon": float}, False, False, 1),
+}
 
 
 def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
     """The table for torch.onnx; registers the schemas, without which ONNX refuses the operators."""
-    for operator in [*OPERATORS, _GROUP_NORM]:
+    for operator in [*OPERATORS, *LAYERS.values()]:
         if not onnx.defs.has(operator.type, DOMAIN):
             _register(operator)
     return {
         **{o.overload: translation(o, getattr(_OPSET, o.type)) for o in OPERATORS},
+        torch.ops.aten.adaptive_avg_pool2d.default: _adaptive_average_pool,
+        torch.ops.aten.adaptive_max_pool2d.default: _adaptive_max_pool,
         torch.ops.aten.group_norm.default: _group_norm,
+        torch.ops.aten.pixel_unshuffle.default: _pixel_unshuffle,
+        torch.ops.aten.softplus.default: _softplus,
     }
 
 
@@ -76,6 +89,36 @@ def _group_norm(
     cudnn_enabled: bool = True,
 ) -> Any:
     return _OPSET.GroupNorm(input, weight, bias, group=num_groups, epsilon=eps)
+
+
+def _adaptive_average_pool(self: Any, output_size: Sequence[int]) -> Any:
+    if list(output_size) == [1, 1]:
+        return opset20.ReduceMean(self, _numbers([-2, -1]), keepdims=1)
+    return _OPSET.AdaptiveAveragePool(self, height=output_size[0], width=output_size[1])
+
+
+def _adaptive_max_pool(self: Any, output_size: Sequence[int]) -> Any:
+    return _OPSET.AdaptiveMaxPool(self, height=output_size[0], width=output_size[1])
+
+
+def _pixel_unshuffle(self: Any, downscale_factor: int) -> Any:
+    """A convolution of stride r that takes one cell of each r x r block to a channel of its own."""
+    r, channels = downscale_factor, self.shape[1]
+    kernel = np.tile(np.eye(r * r, dtype=np.float32).reshape(r * r, 1, r, r), (channels, 1, 1, 1))
+    weight = opset20.Constant(value=onnx.numpy_helper.from_array(kernel))
+    return opset20.Conv(self, weight, strides=[r, r], group=channels, kernel_shape=[r, r])
+
+
+def _softplus(self: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
+    """ln(1 + e^(beta x)) / beta. Above the threshold PyTorch gives x, which differs by less than a rounding."""
+    if beta == 1:
+        return opset20.Softplus(self)
+    scale = opset20.Constant(value_float=float(beta))
+    return opset20.Div(opset20.Softplus(opset20.Mul(self, scale)), scale)
+
+
+def _numbers(values: Sequence[int]) -> Any:
+    return opset20.Constant(value_ints=list(values))
 
 
 def _register(operator: Operator) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from d2deploy.errors import InvalidArgument
 from d2deploy.export.api import Caffe2Tracer
 from d2deploy.padding import net_inputs
 
@@ -101,7 +102,12 @@ def verify(tracer: Caffe2Tracer, directory: str | Path, image: Array, threads: i
     from d2deploy import runtime  # has the compiled library; converting alone does not need it
 
     arch = tracer.meta_arch
-    inputs = net_inputs(image, arch.model.pixel_mean.flatten().tolist(), arch.size_divisibility)
+    mean = arch.model.pixel_mean.flatten().tolist()
+    if image.ndim != 3 or len(image) != len(mean) or 0 in image.shape:
+        raise InvalidArgument(
+            f"image: must be ({len(mean)}, H, W), as many channels as the model takes; got {image.shape}"
+        )
+    inputs = net_inputs(image, mean, arch.size_divisibility)
     wanted = {
         name: tensor.cpu().numpy()
         for name, tensor in tracer.run(*(torch.from_numpy(inputs[i]) for i in ("data", "im_info"))).items()

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from d2deploy.errors import InvalidArgument, Unsupported
+from d2deploy.errors import InvalidArgument
 
-__all__ = ["BATCH_NORMS", "Conv2d", "FrozenBatchNorm2d", "ShapeSpec", "conv3x3", "get_norm"]
+__all__ = ["BATCH_NORMS", "Conv2d", "FrozenBatchNorm2d", "LayerNorm", "ShapeSpec", "conv3x3", "get_norm"]
 
 
 class ShapeSpec(NamedTuple):
@@ -53,6 +53,24 @@ class FrozenBatchNorm2d(nn.Module):
         )
 
 
+class LayerNorm(nn.Module):
+    """Normalises the channels of each cell of maps (N, C, H, W): (x - mean) / sqrt(variance + eps) * weight + bias.
+
+    Source: detectron2/layers/batch_norm.py, LayerNorm.
+    """
+
+    def __init__(self, channels: int, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        centred = x - x.mean(1, keepdim=True)
+        variance = centred.pow(2).mean(1, keepdim=True)
+        return centred / torch.sqrt(variance + self.eps) * self.weight[:, None, None] + self.bias[:, None, None]
+
+
 # All of them are the same thing once training is over.
 BATCH_NORMS = ("BN", "SyncBN", "nnSyncBN", "naiveSyncBN", "naiveSyncBN_N")
 GROUPS = 32
@@ -63,7 +81,6 @@ def get_norm(norm: str, channels: int) -> nn.Module | None:
 
     Raises:
         InvalidArgument: the name is not known, or the channels cannot be grouped.
-        Unsupported: Detectron2's LN, which the files have no operator for.
     """
     if not norm:
         return None
@@ -76,8 +93,9 @@ def get_norm(norm: str, channels: int) -> nn.Module | None:
             raise InvalidArgument(f"norm GN: {channels} channels cannot be split into {GROUPS} groups; use BN")
         return nn.GroupNorm(GROUPS, channels)
     if norm == "LN":
-        raise Unsupported("norm LN: the files have no operator for it; use GN, BN, SyncBN, FrozenBN or none")
-    raise InvalidArgument(f"norm {norm} is not known; known: FrozenBN, GN, {', '.join(BATCH_NORMS)}, or empty for none")
+        return LayerNorm(channels)
+    known = ", ".join(["FrozenBN", "GN", "LN", *BATCH_NORMS])
+    raise InvalidArgument(f"norm {norm} is not known; known: {known}, or empty for none")
 
 
 class Conv2d(nn.Conv2d):

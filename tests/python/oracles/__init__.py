@@ -31,6 +31,7 @@ class Expectation:
 
 # Values that are moved, chosen, or rounded once.
 _EXACT: dict[str, Oracle] = {
+    "Abs": elementwise.absolute,
     "Add": binary(np.add),
     "BatchBoxes": proposals.batch_boxes,
     "BatchPermutation": elementwise.batch_permutation,
@@ -50,12 +51,14 @@ _EXACT: dict[str, Oracle] = {
     "GivenTensorFill": shapes.given_tensor_fill(None),
     "GivenTensorInt64Fill": shapes.given_tensor_fill(np.int64),
     "GivenTensorIntFill": shapes.given_tensor_fill(np.int32),
+    "AdaptiveMaxPool": windows.adaptive_pool(np.max),
     "MaxPool": windows.max_pool,
     "Mul": binary(np.multiply),
     "NCHW2NHWC": maps.nchw_to_nhwc,
     "Negative": elementwise.negative,
     "NHWC2NCHW": maps.nhwc_to_nchw,
     "PadImage": maps.pad_image,
+    "ReduceMax": dense.reduce_max,
     "Relu": elementwise.relu,
     "NormaliseImage": elementwise.normalise_image,
     "Reorder": elementwise.reorder,
@@ -78,13 +81,23 @@ _SHORT: dict[str, Oracle] = {
     "AffineChannel": maps.affine_channel,
     "AveragePool": windows.average_pool,
     "BoxWithNMSLimit": detections.box_with_nms_limit,
+    "Elu": elementwise.elu,
+    "Erf": elementwise.error_function,
     "Exp": elementwise.exponential,
+    "Gelu": elementwise.gelu,
+    "LeakyRelu": elementwise.leaky_relu,
+    "Log": elementwise.logarithm,
     "Pow": elementwise.power,
     "ResizeBilinear": maps.resize_bilinear,
     "Sigmoid": elementwise.sigmoid,
     "Softmax": dense.softmax,
+    "Softplus": elementwise.softplus,
     "SpatialBN": maps.spatial_bn,
+    "Tanh": elementwise.tanh,
 }
+
+# Coordinates that are rounded at the size of a map, which may be some ten cells, between values that differ by 2.
+_PLACES: dict[str, Oracle] = {"Interpolate": maps.interpolate}
 
 # Boxes that are decoded: a product and an exponential, and differences of the corners.
 _BOXES: dict[str, Oracle] = {
@@ -98,6 +111,7 @@ _REFINED: dict[str, Oracle] = {"HeatmapMaxKeypoint": keypoints.heatmap_max_keypo
 
 # Sums over channels, windows or samples, in whatever order the kernel takes: some hundred roundings of values near 1.
 _SUMS: dict[str, Oracle] = {
+    "AdaptiveAveragePool": windows.adaptive_pool(np.mean),
     "BatchMatMul": dense.batch_mat_mul,
     "Conv": windows.conv,
     "ConvAdd": conv_add,
@@ -115,6 +129,7 @@ _SUMS: dict[str, Oracle] = {
     "OwnClassConv": windows.own_class_conv,
     "PyramidRoIAlign": roi.pyramid_roi_align,
     "ReduceMean": dense.reduce_mean,
+    "ReduceSum": dense.reduce_sum,
     "RoIAlign": roi.roi_align,
     "RoIAlignRotated": roi.roi_align_rotated,
 }
@@ -122,6 +137,7 @@ _SUMS: dict[str, Oracle] = {
 ORACLES: dict[str, Expectation] = {
     **{type_: Expectation(oracle, 0) for type_, oracle in _EXACT.items()},
     **{type_: Expectation(oracle, 8) for type_, oracle in _SHORT.items()},
+    **{type_: Expectation(oracle, 64) for type_, oracle in _PLACES.items()},
     **{type_: Expectation(oracle, 8, of_largest=True) for type_, oracle in _BOXES.items()},
     **{type_: Expectation(oracle, 64, of_largest=True) for type_, oracle in _REFINED.items()},
     **{type_: Expectation(oracle, 256) for type_, oracle in _SUMS.items()},

@@ -70,3 +70,22 @@ def reduce_mean(args: Arguments, inputs: list[Array]) -> list[Array]:
     count = int(np.prod([x.shape[axis] for axis in axes]))
     with np.errstate(invalid="ignore"):
         return [float32(np.asarray(x.sum(axis=axes, keepdims=args.flag("keepdims", True)) / np.float64(count)))]
+
+
+def _axes(args: Arguments, x: Array) -> tuple[int, ...]:
+    return tuple(args.integers("axes", [])) or tuple(range(x.ndim))
+
+
+def reduce_sum(args: Arguments, inputs: list[Array]) -> list[Array]:
+    """Sum over `axes`, which are as ReduceMean's."""
+    x = inputs[0].astype(np.float64)
+    return [float32(np.asarray(x.sum(axis=_axes(args, x), keepdims=args.flag("keepdims", True))))]
+
+
+def reduce_max(args: Arguments, inputs: list[Array]) -> list[Array]:
+    """The largest over `axes`, of none the lowest number; NaN where there is one."""
+    x = inputs[0]
+    if 0 in [x.shape[axis] for axis in _axes(args, x)]:
+        total = reduce_sum(args, inputs)[0]
+        return [np.full_like(total, np.finfo(np.float32).min)]
+    return [np.asarray(x.max(axis=_axes(args, x), keepdims=args.flag("keepdims", True)))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -178,3 +179,48 @@ def add_up(_: Arguments, inputs: list[Array]) -> list[Array]:
         for x in inputs[1:]:
             total = np.asarray(total + x)
     return [total]
+
+
+def absolute(_: Arguments, inputs: list[Array]) -> list[Array]:
+    return [np.abs(inputs[0])]
+
+
+def tanh(_: Arguments, inputs: list[Array]) -> list[Array]:
+    return [float32(np.tanh(inputs[0].astype(np.float64)))]
+
+
+def logarithm(_: Arguments, inputs: list[Array]) -> list[Array]:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return [float32(np.log(inputs[0].astype(np.float64)))]
+
+
+def _erf(x: Array) -> Array:
+    return np.array([math.erf(v) for v in x.flat], np.float64).reshape(x.shape)
+
+
+def error_function(_: Arguments, inputs: list[Array]) -> list[Array]:
+    return [float32(_erf(inputs[0]))]
+
+
+def softplus(_: Arguments, inputs: list[Array]) -> list[Array]:
+    """ln(e^0 + e^x)."""
+    return [float32(np.logaddexp(0, inputs[0].astype(np.float64)))]
+
+
+def leaky_relu(args: Arguments, inputs: list[Array]) -> list[Array]:
+    x = inputs[0].astype(np.float64)
+    return [float32(np.where(x > 0, x, np.float64(np.float32(args.number("alpha", 0.01))) * x))]
+
+
+def elu(args: Arguments, inputs: list[Array]) -> list[Array]:
+    x = inputs[0].astype(np.float64)
+    with np.errstate(over="ignore"):
+        return [float32(np.where(x > 0, x, args.number("alpha", 1.0) * np.expm1(x)))]
+
+
+def gelu(args: Arguments, inputs: list[Array]) -> list[Array]:
+    """x times the normal distribution function of x, or what `fast_gelu` takes for that."""
+    x = inputs[0].astype(np.float64)
+    if args.flag("fast_gelu", False):
+        return [float32(x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))) / 2)]
+    return [float32(x * (1 + _erf(x / np.sqrt(2))) / 2)]

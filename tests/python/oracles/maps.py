@@ -125,3 +125,34 @@ def nchw_to_nhwc(_: Arguments, inputs: list[Array]) -> list[Array]:
 
 def nhwc_to_nchw(_: Arguments, inputs: list[Array]) -> list[Array]:
     return [np.moveaxis(inputs[0], -1, 1)]
+
+
+def _weights(size: int, out: int, step: float, mode: str, corners: bool) -> Array:
+    """(out, size): what each cell takes of the cells of a line."""
+    weights = np.zeros((out, size))
+    for i in range(out):
+        if mode == "nearest":
+            weights[i, min(int(np.float32(step) * np.float32(i)), size - 1)] = 1
+            continue
+        at = i * step if corners else min(max(step * (i + 0.5) - 0.5, 0), size - 1)
+        low = min(int(at), size - 1)
+        weights[i, low] += 1 - (at - low)
+        weights[i, min(low + 1, size - 1)] += at - low
+    return weights
+
+
+def interpolate(args: Arguments, inputs: list[Array]) -> list[Array]:
+    """PyTorch's interpolate, by scales or to the size of a second map."""
+    x, corners, mode = inputs[0].astype(np.float64), args.flag("align_corners", False), args.string("mode", "bilinear")
+    sides = []
+    for axis, name in ((2, "height_scale"), (3, "width_scale")):
+        size, scale = x.shape[axis], args.number(name, 1)
+        out = int(np.float32(size) * np.float32(scale))
+        step = 1 / scale
+        if len(inputs) > 1:
+            out = inputs[1].shape[axis]
+            step = size / out
+        if corners:
+            step = (size - 1) / (out - 1) if out > 1 else 0
+        sides.append(_weights(size, out, step, mode, corners))
+    return [float32(np.einsum("ih,nchw,jw->ncij", sides[0], x, sides[1], optimize=True))]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -225,3 +227,22 @@ def resize_nearest(args: Arguments, inputs: list[Array]) -> list[Array]:
 
     rows, columns = source(x.shape[2], scales[0]), source(x.shape[3], scales[1])
     return [x[:, :, rows][:, :, :, columns]]
+
+
+def adaptive_pool(reduce: Callable[[Array], Array]) -> Callable[[Arguments, list[Array]], list[Array]]:
+    """Bins that cover the map; bin i of n takes cells floor(i size / n) to ceil((i + 1) size / n) - 1."""
+
+    def oracle(args: Arguments, inputs: list[Array]) -> list[Array]:
+        x = inputs[0].astype(np.float64)
+        bins = [args.integer("height", 1), args.integer("width", 1)]
+        y = np.empty((*x.shape[:2], *bins))
+        for i, j in np.ndindex(*bins):
+            cut = [
+                slice(math.floor(k * size / n), math.ceil((k + 1) * size / n))
+                for k, size, n in zip((i, j), x.shape[2:], bins, strict=True)
+            ]
+            for plane in np.ndindex(*x.shape[:2]):
+                y[(*plane, i, j)] = reduce(x[(*plane, *cut)])
+        return [float32(y)]
+
+    return oracle

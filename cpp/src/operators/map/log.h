@@ -1,0 +1,16 @@
+#pragma once
+#include <cmath>
+
+#include "operators/operator.h"
+
+namespace d2deploy {
+
+/// Y = the natural logarithm of X, element by element; -infinity where X is 0, NaN where it is negative.
+struct Log {
+  using Params = NoParams;
+  static constexpr Signature signature{"Log", "X: real any", "Y: real any like X", LayoutRule::follow, in_place};
+  static Types infer(const Params&, const Inputs& in) { return {in.types[0]}; }
+  static float of(const Params&, float x) { return std::log(x); }
+};
+
+}  // namespace d2deploy

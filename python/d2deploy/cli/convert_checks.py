@@ -1,0 +1,61 @@
+"""What `d2deploy convert` refuses before the long work: formats that it does not write, pictures that do not fit."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from d2deploy.errors import InvalidArgument, Unsupported
+
+if TYPE_CHECKING:
+    from d2deploy.images import ImageReader
+
+_OTHER_FORMATS = {
+    "onnx": "--standard-onnx adds model.onnx to the Caffe2 files",
+    "torchscript": "from Python, Caffe2Tracer(cfg, model).export_torchscript() gives it",
+}
+
+
+def check_format(args: argparse.Namespace) -> None:
+    """What export_model.py would write and how: here Caffe2 files, by tracing."""
+    if args.format in _OTHER_FORMATS:
+        raise Unsupported(f"--format {args.format}: this command writes Caffe2 files; {_OTHER_FORMATS[args.format]}")
+    if args.format != "caffe2":
+        raise InvalidArgument(f"--format is {args.format}; available: caffe2")
+    if args.export_method in ("tracing", "scripting"):
+        raise Unsupported(
+            f"--export-method {args.export_method}: gives TorchScript; Caffe2 files are made by caffe2_tracing"
+        )
+    if args.export_method != "caffe2_tracing":
+        raise InvalidArgument(f"--export-method is {args.export_method}; available: caffe2_tracing")
+
+
+_CHANNELS = {"BGR": 3, "RGB": 3, "L": 1}
+
+
+def check_pictures(args: argparse.Namespace, cfg: Any) -> None:
+    """Whether pictures can be what the model takes: as many channels as MODEL.PIXEL_MEAN has numbers."""
+    wanted, order = len(cfg.MODEL.PIXEL_MEAN), cfg.INPUT.FORMAT
+    if order not in _CHANNELS:
+        raise Unsupported(f"INPUT.FORMAT is {order}; available: {', '.join(_CHANNELS)}")
+    if wanted in (1, 3) and wanted != _CHANNELS[order]:
+        way_out = "set INPUT.FORMAT L" if wanted == 1 else "set INPUT.FORMAT to BGR or RGB"
+        raise InvalidArgument(
+            f"INPUT.FORMAT is {order}, {_CHANNELS[order]} channels, but MODEL.PIXEL_MEAN has {wanted} numbers; "
+            f"{way_out}"
+        )
+    options = {"--image": args.image, "--run-eval": args.run_eval, "--calibrate-images": args.calibrate_images}
+    given = [name for name, value in options.items() if value]
+    if args.image and wanted in (1, 3):
+        image_reader(cfg)(args.image)  # one that cannot be read is told before the long work
+    if given and wanted not in (1, 3):
+        raise InvalidArgument(
+            f"{given[0]}: pictures have 1 or 3 channels, the model takes {wanted} (the numbers of MODEL.PIXEL_MEAN); "
+            "leave it out: the files are compared on random numbers"
+        )
+
+
+def image_reader(cfg: Any) -> ImageReader:
+    from d2deploy.images import ImageReader
+
+    return ImageReader.from_config(cfg)
