@@ -131,7 +131,7 @@ class Pyramid(nn.Module):
 
 class GlobalResponseNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
-        norms = torch.norm(x, p=2, dim=(2, 3), keepdim=True)
+        norms: Tensor = torch.norm(x, p=2, dim=(2, 3), keepdim=True)
         return x * (norms / (norms.mean(dim=1, keepdim=True) + 1e-6))
 
 

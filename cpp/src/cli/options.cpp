@@ -18,8 +18,7 @@ DEFINE_string(init_net, "", "its weights: model_init.pb");
 DEFINE_string(engine, "native", "native, or caffe2: the real Caffe2 in libtorch, to compare with");
 DEFINE_string(caffe2_library, "", "engine caffe2: its library, if not where scripts/build_caffe2_engine put it");
 DEFINE_string(device, "cpu", "where to run");
-DEFINE_string(precision, "float32",
-              "of heavy operators: float32; int8, after d2deploy calibrate; bfloat16, with AVX512-BF16 or AMX");
+DEFINE_string(precision, "float32", "float32; bfloat16, with AVX512-BF16 or AMX; int8, after d2deploy calibrate");
 DEFINE_string(calibration, "", "precision int8: what d2deploy calibrate made; empty: calibration.txt beside the net");
 DEFINE_bool(low_memory, false, "need less memory and more time: no weights that are larger than those of the file");
 DEFINE_int32(threads, 0, "threads of one run; 0: as many as the process may use");

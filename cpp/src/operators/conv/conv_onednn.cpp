@@ -60,7 +60,8 @@ dnnl::convolution_forward::primitive_desc describe(const char* type, const ConvP
 std::string reject_onednn_conv(const char* type, const ConvParams& p, const CallSite& site, ConvTail tail) {
   if (!site.is_constant(1)) return "the weights are not constant";
   if (site.inputs.size() > 2 && !site.is_constant(2)) return "the bias is not constant";
-  if (tail.add && !can_add(site.inputs[kConvAddend], site.outputs[0])) return "the addend has another type than the sum";
+  if (tail.add && !can_add(site.inputs[kConvAddend], site.outputs[0]))
+    return "the addend has another type than the sum";
   if (!site.outputs[0].shape.known()) return "the size of the output is not known";
   if (site.outputs[0].shape.size() == 0) return "the output is empty";
   if (auto why = onednn::refuse_int8(site); !why.empty()) return why;
