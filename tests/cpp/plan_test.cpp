@@ -3,6 +3,7 @@
 
 #include <cstdlib>
 
+#include "environment.h"
 #include "net_run.h"
 
 using namespace d2deploy;
@@ -16,18 +17,6 @@ const char* const kConvRelu =
     "c = Conv(data, w, b) {kernels=[1,1]}\n"
     "y = Relu(c)\n"
     "output y\n";
-
-// Sets a variable of the environment as long as it lives.
-class Environment {
- public:
-  Environment(const char* name, const char* value) : name_(name) { setenv(name, value, 1); }
-  ~Environment() { unsetenv(name_); }
-  Environment(const Environment&) = delete;
-  Environment& operator=(const Environment&) = delete;
-
- private:
-  const char* name_;
-};
 
 std::string run_kernel(const ModelOptions& options, const std::string& type) {
   Session session(model_of(kConvRelu, options));

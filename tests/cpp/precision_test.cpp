@@ -1,6 +1,7 @@
 // What a model runs in where another precision than float32 is asked for.
 #include <cstdlib>
 
+#include "environment.h"
 #include "kernels/convert.h"
 #include "kernels/instruction_sets.h"
 #include "message_of.h"
@@ -10,17 +11,6 @@ using namespace d2deploy;
 
 namespace {
 
-// Sets a variable of the environment, until it goes.
-class Environment {
- public:
-  Environment(const char* name, const char* value) : name_(name) { EXPECT_EQ(setenv(name, value, 1), 0); }
-  ~Environment() { EXPECT_EQ(unsetenv(name_), 0); }
-  Environment(const Environment&) = delete;
-  Environment& operator=(const Environment&) = delete;
-
- private:
-  const char* name_;
-};
 // Computes in bfloat16 on any CPU.
 struct Emulated : Environment {
   Emulated() : Environment("D2DEPLOY_EMULATE", "bfloat16") {}
