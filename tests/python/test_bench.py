@@ -219,9 +219,18 @@ def test_worker_answers_line_by_line(tmp_path: Path) -> None:
 
 
 def test_peak_is_this_processs_own() -> None:
-    before = peak_bytes()
-    block = np.ones(8_000_000)
-    assert peak_bytes() - before > 0.9 * block.nbytes
+    code = (
+        "import numpy as np\n"
+        "from benchmarking.worker import peak_bytes\n"
+        "before = peak_bytes()\n"
+        "block = np.ones(8_000_000)\n"
+        "print((peak_bytes() - before) / block.nbytes)"
+    )
+    path = os.pathsep.join([str(BENCH.parent), *sys.path])
+    result = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=True
+    )
+    assert 0.9 < float(result.stdout) < 2
 
 
 def process(code: str) -> Process:
