@@ -23,7 +23,7 @@ from benchmarking.measure import Measured, Setting, agreement, measure
 from benchmarking.models import parse_size
 from benchmarking.processes import FailedError, Process
 from benchmarking.report import as_json, markdown, svg, table
-from benchmarking.worker import peak_bytes, serve
+from benchmarking.worker import serve
 
 BENCH = ROOT / "scripts" / "bench.py"
 FACTS: dict[str, Any] = {
