@@ -307,6 +307,9 @@ Args:
       .def_prop_ro(
           "class_names", [](const Detector& self) { return names_of(self.class_names()); },
           nb::sig("def class_names(self) -> list[str]"), "Empty where the file does not tell them.")
+      .def_prop_ro(
+          "precision", [](const Detector& self) { return self.model().options().precision; },
+          nb::sig("def precision(self) -> str"), "As that of `Model`.")
       .def_prop_ro("streams", &Detector::streams, nb::sig("def streams(self) -> int"),
                    "Predictions that should run at the same time, each in a thread of Python: 1 in mode latency.")
       .def_prop_ro(

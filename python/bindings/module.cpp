@@ -193,6 +193,9 @@ void bind_model(nb::module_& module) {
       .def_prop_ro(
           "info", [](const SessionPool& self) { return info_of(self.model().info()); },
           nb::sig("def info(self) -> dict[str, typing.Any]"), kInfoDoc)
+      .def_prop_ro(
+          "precision", [](const SessionPool& self) { return self.model().options().precision; },
+          nb::sig("def precision(self) -> str"), "What it runs in: the one asked for, or float32 where that is faster.")
       .def("run", run, "inputs"_a, kRunDoc,
            nb::sig("def run(self, inputs: dict[str, numpy.typing.NDArray[typing.Any]]) -> "
                    "dict[str, numpy.typing.NDArray[typing.Any]]"))

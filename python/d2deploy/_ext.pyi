@@ -69,6 +69,10 @@ class Model:
         precise as float32), str, bytes where a string is not UTF-8, or a list of these.
         """
 
+    @property
+    def precision(self) -> str:
+        """What it runs in: the one asked for, or float32 where that is faster."""
+
     def run(self, inputs: dict[str, numpy.typing.NDArray[Any]]) -> dict[str, numpy.typing.NDArray[Any]]:
         """
         Runs the net. Other threads of Python run meanwhile; the inputs must stay as they are.
@@ -171,6 +175,10 @@ class Detector:
     @property
     def class_names(self) -> list[str]:
         """Empty where the file does not tell them."""
+
+    @property
+    def precision(self) -> str:
+        """As that of `Model`."""
 
     @property
     def streams(self) -> int:

@@ -7,6 +7,7 @@ An engine that cannot be had raises, and its message is what the report says.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,7 +42,12 @@ def _ours(precision: str) -> Load:
             if note.exists():
                 raise UnavailableError(note.read_text())
             options["calibration"] = folder / "calibration.txt"
-        return _taking_its_inputs(load_files(folder, threads, precision=precision, **options))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what it would warn of is the error
+            model = load_files(folder, threads, precision=precision, **options)
+        if model.precision != precision:
+            raise UnavailableError(f"this CPU has nothing that makes {precision} fast; d2deploy runs float32 then")
+        return _taking_its_inputs(model)
 
     return load
 

@@ -312,14 +312,14 @@ def test_bfloat16_where_the_cpu_has_none_warns(example: Path, monkeypatch: pytes
     files = (example / "model.pb", example / "model_init.pb")
     monkeypatch.delenv("D2DEPLOY_EMULATE", raising=False)
     if "avx512_bf16" in Path("/proc/cpuinfo").read_text():
-        _ext.Model(*files, precision="bfloat16")  # warnings are errors
+        assert _ext.Model(*files, precision="bfloat16").precision == "bfloat16"  # warnings are errors
         return
     for kind in (_ext.Model, _ext.Detector):
         with pytest.warns(UserWarning, match="precision bfloat16 would be slower than float32 here") as caught:
-            kind(*files, precision="bfloat16")
+            assert kind(*files, precision="bfloat16").precision == "float32"
         assert len(caught) == 1
     monkeypatch.setenv("D2DEPLOY_EMULATE", "bfloat16")
-    _ext.Model(*files, precision="bfloat16")
+    assert _ext.Model(*files, precision="bfloat16").precision == "bfloat16"
 
 
 def test_options_have_names(example: Path) -> None:
