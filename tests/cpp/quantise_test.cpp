@@ -333,6 +333,34 @@ output e)";
   EXPECT_NE(quantised(net, {0, {{"a", {0, 1}}}, {}, {}}), in_order(net));
 }
 
+const char* const kOwnWeights = "const v float32 2x2x1x1 = 127 3 0.6 0.4\n";
+
+TEST(QuantisePass, WeightsReadAlongTwoAxesAreRoundedForEach) {
+  Graph graph = parse_graph("input x float32 1x2x8x8\n" + kConstants + kOwnWeights + R"(
+a = ConvRelu(x, w, b) {kernels=[1,1]}
+c = ConvRelu(a, v, b) {kernels=[1,1]}
+d = ConvTranspose(c, v, b) {kernels=[1,1]}
+e = Conv(d, w, b) {kernels=[1,1]}
+output e)");
+  const Tensor v = graph.constants.at("v").clone();
+  EXPECT_EQ(quantise(graph, {0, {{"a", {0, 1}}, {"c", {0, 1}}}, {}, {}}, {}), 2);
+  verify(graph);
+  for (const std::size_t axis : {0, 1}) {
+    const Tensor want = rounded_weights(v, axis);
+    const Tensor& have = graph.constants.at(graph.nodes.at(axis == 0 ? 2 : 3).inputs[1]);
+    EXPECT_TRUE(std::ranges::equal(have.values<float>(), want.values<float>())) << axis;
+  }
+}
+
+TEST(QuantisePass, WeightsThatAreAnAddendTooStay) {
+  const std::string net = "input x float32 2x2x1x1\n" + kConstants + kOwnWeights + R"(
+a = ConvRelu(x, w, b) {kernels=[1,1]}
+c = ConvAdd(a, v, b, v) {kernels=[1,1]}
+e = Conv(c, w, b) {kernels=[1,1]}
+output e)";
+  EXPECT_EQ(quantised(net, {0, {{"a", {0, 1}}, {"c", {0, 1}}}, {}, {}}), in_order(net));
+}
+
 TEST(QuantisePass, ACalibrationOfNothingHereIsRefused) {
   const std::string net = "input x float32 1x2x8x8\n" + kConstants + R"(
 a = ConvRelu(x, w, b) {kernels=[1,1]}

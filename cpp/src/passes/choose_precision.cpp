@@ -7,30 +7,19 @@
 
 #include "core/element_type.h"
 #include "kernels/convert.h"
+#include "passes/heavy_readers.h"
 #include "passes/pass.h"
 
 namespace d2deploy {
 
 namespace {
 
-// Which of `count` inputs or outputs may be reduced: those at `real` ports, and where a view hands its memory on.
-std::vector<bool> may_reduce(const Operator& op, const std::vector<Port>& ports, std::size_t count) {
-  std::vector<bool> may;
-  for (const Port* port : ports_of(ports, count)) may.push_back(port->real || (op.is(view) && may.empty()));
-  return may;
-}
-std::vector<bool> may_reduce_inputs(const Operator& op, const Node& node) {
-  return may_reduce(op, op.inputs, node.inputs.size());
-}
-
-bool is_reorder(const Node& node) { return node.type == "Reorder"; }
-
 class PrecisionAssigner {
  public:
   PrecisionAssigner(Graph& graph, DType real)
       : graph_(graph), real_(real), names_(graph), outputs_(graph.outputs.begin(), graph.outputs.end()) {
     types_ = infer_types(graph);
-    find_heavy_readers();
+    heavy_reads_ = read_by_heavy(graph_);
   }
 
   int run() {
@@ -40,19 +29,6 @@ class PrecisionAssigner {
   }
 
  private:
-  // The values that a heavy node reads, directly or through light ones.
-  void find_heavy_readers() {
-    for (auto node = graph_.nodes.rbegin(); node != graph_.nodes.rend(); ++node) {
-      const Operator& op = *find_operator(node->type);
-      const bool passes_on =
-          op.is(heavy) || std::ranges::any_of(node->outputs, [&](const auto& y) { return heavy_reads_.contains(y); });
-      if (!passes_on) continue;
-      const auto may = may_reduce_inputs(op, *node);
-      for (std::size_t i = 0; i < node->inputs.size(); ++i)
-        if (is_reorder(*node) || may[i]) heavy_reads_.insert(node->inputs[i]);
-    }
-  }
-
   bool runs_reduced(const Operator& op, const Node& node) const {
     if (!heavy_reads_.contains(node.outputs[0]) || node.inputs.empty()) return false;
     bool any = op.is(heavy);

@@ -7,43 +7,17 @@
 
 #include "core/element_type.h"
 #include "kernels/quantise.h"
+#include "passes/heavy_readers.h"
 #include "passes/rewrite.h"
 
 namespace d2deploy {
 
 namespace {
 
-bool is_reorder(const Node& node) { return node.type == "Reorder"; }
-
 bool passes_on(const Operator& op) { return op.is(keeps_range) || op.is(view); }
 
 bool can_quantise(const Operator& op) {
   return op.is(heavy) && std::ranges::find(op.fields, std::string_view("y_dtype"), &FieldInfo::name) != op.fields.end();
-}
-
-// Of each input or output, whether quantised numbers may stand there: at `real` ports, and where a view hands its
-// memory on.
-std::vector<bool> may_be_quantised(const Operator& op, const std::vector<Port>& ports, std::size_t count) {
-  std::vector<bool> may;
-  for (const Port* port : ports_of(ports, count)) may.push_back(port->real || (op.is(view) && may.empty()));
-  return may;
-}
-std::vector<bool> inputs_that_may(const Operator& op, const Node& node) {
-  return may_be_quantised(op, op.inputs, node.inputs.size());
-}
-
-// What heavy nodes read, directly or through light ones.
-std::set<std::string> read_by_heavy(const Graph& graph) {
-  std::set<std::string> values;
-  for (auto node = graph.nodes.rbegin(); node != graph.nodes.rend(); ++node) {
-    const Operator& op = *find_operator(node->type);
-    const bool read = std::ranges::any_of(node->outputs, [&](const auto& y) { return values.contains(y); });
-    if (!op.is(heavy) && !read) continue;
-    const auto may = inputs_that_may(op, *node);
-    for (std::size_t i = 0; i < node->inputs.size(); ++i)
-      if (is_reorder(*node) || may[i]) values.insert(node->inputs[i]);
-  }
-  return values;
 }
 
 }  // namespace
@@ -138,6 +112,7 @@ class Quantiser {
   bool has_range(const std::string& value) const { return is_quantised(wanted_type(value)); }
 
   bool weights_suit(const Node& node) const {
+    if (std::ranges::count(node.inputs, node.inputs[1]) != 1) return false;  // read as something else, too
     const auto it = graph_.constants.find(node.inputs[1]);
     if (it == graph_.constants.end() || it->second.dtype() != DType::float32 || it->second.size() == 0) return false;
     return std::ranges::all_of(it->second.values<float>(), [](float w) { return std::isfinite(w); });
@@ -152,6 +127,7 @@ class Quantiser {
         continue;
       layers_.insert(y);
       layer_indices_.insert(i);
+      axes_[node.inputs[1]].insert(output_channels_axis(*find_operator(node.type)));
     }
   }
   bool is_layer(const Node& node) const { return layers_.contains(node.outputs[0]); }
@@ -168,7 +144,7 @@ class Quantiser {
       const Operator& op = *find_operator(node->type);
       const bool narrow = wanted_.contains(node->outputs[0]);
       if (!is_layer(*node) && !(passes_on(op) && narrow)) continue;
-      const auto may = inputs_that_may(op, *node);
+      const auto may = may_reduce_inputs(op, *node);
       const bool all = !is_layer(*node) || (narrow && has_range(node->outputs[0]) && addends_suit(*node));
       for (std::size_t i = 0; i < node->inputs.size(); ++i)
         if (may[i] && (all || i == 0)) wanted_.insert(node->inputs[i]);
@@ -182,7 +158,7 @@ class Quantiser {
   // Whether a light node finds what it reads in 8 bits, and somebody wants that of it.
   bool stays_narrow(const Operator& op, const Node& node) const {
     if (!passes_on(op) || !wanted_.contains(node.outputs[0])) return false;
-    const auto may = inputs_that_may(op, node);
+    const auto may = may_reduce_inputs(op, node);
     for (std::size_t i = 0; i < node.inputs.size(); ++i)
       if (may[i] && !is_quantised(types_.at(node.inputs[i]))) return false;
     return true;
@@ -191,7 +167,7 @@ class Quantiser {
   void visit(Node& node) {
     const Operator& op = *find_operator(node.type);
     const bool layer = is_layer(node), narrow = layer && narrow_output(node), stays = stays_narrow(op, node);
-    const auto may = inputs_that_may(op, node);
+    const auto may = may_reduce_inputs(op, node);
     for (std::size_t i = 0; i < node.inputs.size(); ++i) {
       const bool in_8_bits = may[i] && (stays || (layer && (i == 0 || narrow)));
       node.inputs[i] = in_8_bits ? quantised(node.inputs[i]) : in_float32(node.inputs[i]);
@@ -239,10 +215,11 @@ class Quantiser {
     return rounded_[key] = made;
   }
 
+  // And all round it along the same axis.
   bool read_by_layers_alone(const std::string& weights) const {
-    return !uses_.is_output(weights) && std::ranges::all_of(uses_.readers(weights), [&](std::size_t reader) {
-      return layer_indices_.contains(reader);
-    });
+    return !uses_.is_output(weights) && axes_.at(weights).size() == 1 &&
+           std::ranges::all_of(uses_.readers(weights),
+                               [&](std::size_t reader) { return layer_indices_.contains(reader); });
   }
 
   // An output of the net that came out in 8 bits: its maker writes another name, a Reorder the output.
@@ -267,7 +244,8 @@ class Quantiser {
   TypeMap types_;
   std::map<std::string, std::string> source_;
   std::set<std::string> layers_, wanted_;
-  std::set<std::size_t> layer_indices_;  // of nodes
+  std::set<std::size_t> layer_indices_;                // of nodes
+  std::map<std::string, std::set<std::size_t>> axes_;  // of weights of layers: those of output channels
   std::vector<Node> nodes_;
   std::map<std::pair<std::string, DType>, std::string> copies_;
   std::map<std::pair<std::string, std::size_t>, std::string> rounded_;
