@@ -83,4 +83,10 @@ std::string fixed(double value, int digits) {
   return {buffer, end};
 }
 
+std::string hexadecimal(std::uint64_t value) {
+  std::string text(16, '0');
+  for (std::size_t i = text.size(); i-- > 0; value >>= 4) text[i] = "0123456789abcdef"[value & 15];
+  return text;
+}
+
 }  // namespace d2deploy

@@ -1,5 +1,6 @@
 // Small helpers for our text forms.
 #pragma once
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,6 +17,7 @@ std::string list_of(const std::vector<std::string>& names);
 std::int64_t parse_int(std::string_view text);
 float parse_float(std::string_view text);
 std::string to_text(float value);  ///< shortest text that reads back as the same float, with a point or exponent
-std::string fixed(double value, int digits);  ///< with so many digits behind the point
+std::string fixed(double value, int digits);   ///< with so many digits behind the point
+std::string hexadecimal(std::uint64_t value);  ///< 16 digits
 
 }  // namespace d2deploy

@@ -14,13 +14,6 @@ namespace {
 constexpr std::string_view kFirstLine = "d2deploy calibration 1";
 constexpr std::size_t kMostBytes = std::size_t{16} << 20;  // nets have some hundred values
 
-std::string hex(std::uint64_t number) {
-  std::string text(16, '0');
-  for (auto digit = text.rbegin(); digit != text.rend(); ++digit, number >>= 4)
-    *digit = "0123456789abcdef"[number & 15];
-  return text;
-}
-
 std::uint64_t parse_hex(std::string_view text) {
   std::uint64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, 16);
@@ -71,7 +64,7 @@ void read_line(std::string_view line, Calibration& calibration) {
 }  // namespace
 
 std::string to_text(const Calibration& calibration) {
-  std::string text = join(kFirstLine, "\nmodel ", hex(calibration.model), '\n');
+  std::string text = join(kFirstLine, "\nmodel ", hexadecimal(calibration.model), '\n');
   for (const auto& [value, range] : calibration.ranges)
     text += join("range ", to_text(range.low), ' ', to_text(range.high), ' ', value, '\n');
   for (const auto& [layer, error] : calibration.layers) text += join("layer ", to_text(error), ' ', layer, '\n');

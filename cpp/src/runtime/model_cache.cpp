@@ -11,6 +11,7 @@
 #include "core/checksum.h"
 #include "core/log.h"
 #include "core/memory.h"
+#include "core/text.h"
 #include "d2deploy/version.h"
 #include "io/graph_bytes.h"
 
@@ -19,12 +20,6 @@ namespace d2deploy {
 namespace {
 
 constexpr std::string_view kModel = "model", kStamp = "stamp";
-
-std::string hexadecimal(std::uint64_t value) {
-  std::string text(16, '0');
-  for (std::size_t i = text.size(); i-- > 0; value >>= 4) text[i] = "0123456789abcdef"[value & 15];
-  return text;
-}
 
 // Which build of the library this is: two of one version may make different things of a model.
 std::string build_id() {
