@@ -19,10 +19,10 @@ from d2deploy.cli.shared import (
     add_model,
     add_picture_rule,
     add_runtime,
+    check_at_least,
     load_detector,
     runtime_options,
 )
-from d2deploy.errors import InvalidArgument
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,10 +62,8 @@ def add_to(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.runs < 1:
-        raise InvalidArgument(f"--runs is {args.runs}, must be at least 1")
-    if args.operators < 0:
-        raise InvalidArgument(f"--operators is {args.operators}, must be at least 0")
+    check_at_least("--runs", args.runs, 1)
+    check_at_least("--operators", args.operators, 0)
     image = read_sample(args.input)
     start = time.perf_counter()
     detector = load_detector(args, args.mode)

@@ -14,6 +14,7 @@ from d2deploy.cli.shared import (
     add_command,
     add_model,
     add_picture_rule,
+    check_at_least,
     check_compiled,
     needs,
     picture_rule,
@@ -59,10 +60,8 @@ def add_to(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.max_images < 1:
-        raise InvalidArgument(f"--max-images is {args.max_images}, must be at least 1")
-    if args.threads < 0:
-        raise InvalidArgument(f"--threads is {args.threads}, must be at least 0")
+    check_at_least("--max-images", args.max_images, 1)
+    check_at_least("--threads", args.threads, 0)
     calibrate(
         args.model,
         args.images,

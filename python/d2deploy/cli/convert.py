@@ -13,7 +13,18 @@ from typing import TYPE_CHECKING, Any
 from d2deploy.cli.calibrate import CALIBRATION, calibrate
 from d2deploy.cli.convert_checks import check_format, check_pictures, image_reader
 from d2deploy.cli.pictures import find_sources
-from d2deploy.cli.shared import Commands, Parser, check_compiled, epilog, guarded, needs, shown_warnings, step, warn
+from d2deploy.cli.shared import (
+    Commands,
+    Parser,
+    check_at_least,
+    check_compiled,
+    epilog,
+    guarded,
+    needs,
+    shown_warnings,
+    step,
+    warn,
+)
 from d2deploy.errors import Error, InvalidArgument, Unsupported
 
 if TYPE_CHECKING:
@@ -171,8 +182,7 @@ def _run(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> None:
     if (args.dataset_json is None) != (args.image_root is None):
         raise InvalidArgument("--dataset-json and --image-root go together: annotations, and the folder of the images")
-    if args.threads < 0:
-        raise InvalidArgument(f"--threads is {args.threads}, must be at least 0")
+    check_at_least("--threads", args.threads, 0)
     if args.dataset_json and not args.run_eval:
         raise InvalidArgument("--dataset-json is for --run-eval, which is not given")
     if len(args.overrides) % 2:

@@ -141,10 +141,15 @@ def picture_rule(args: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
+def check_at_least(option: str, value: int, least: int) -> None:
+    """Raises InvalidArgument where the number given for an option is too small."""
+    if value < least:
+        raise InvalidArgument(f"{option} is {value}, must be at least {least}")
+
+
 def runtime_options(args: argparse.Namespace) -> dict[str, Any]:
     """As `Detector` and `Predictor` take them."""
-    if args.threads < 0:
-        raise InvalidArgument(f"--threads is {args.threads}, must be at least 0")
+    check_at_least("--threads", args.threads, 0)
     return {
         "threads": args.threads,
         "precision": args.precision,
