@@ -202,10 +202,6 @@ void check_reduced(const Case& c, DType dtype) {
 
 // ---- In 8 bits -----------------------------------------------------------------------------------
 
-bool takes_output_type(const Operator& op) {
-  return std::ranges::find(op.fields, std::string_view("y_dtype"), &FieldInfo::name) != op.fields.end();
-}
-
 // The type of 8 bits for these numbers.
 TensorType type_in_8_bits(const Tensor& t) {
   Range range;
@@ -248,14 +244,14 @@ void check_quantised(const Case& c, bool narrow_output) {
     narrow.inputs[i] = converted(c.inputs[i], type_in_8_bits(c.inputs[i]));
     wide.inputs[i] = in_float32(narrow.inputs[i]);
   }
-  if (takes_output_type(*c.op))
+  if (can_quantise(*c.op))
     narrow.inputs[1] = wide.inputs[1] = rounded_weights(c.inputs[1], output_channels_axis(*c.op));
   const auto want = evaluate(*wide.op, wide.args, wide.inputs);
   if (narrow_output) {
     const TensorType y = type_in_8_bits(want[0]);
     narrow.args["y_dtype"] = std::string(name(y.dtype));
     narrow.args["y_scale"] = y.scale;
-  } else if (takes_output_type(*c.op) && c.inputs.size() > 3) {  // what is added to float32 is float32
+  } else if (can_quantise(*c.op) && c.inputs.size() > 3) {  // what is added to float32 is float32
     narrow.inputs[3] = wide.inputs[3];
   }
   for (const auto& kernel : narrow.op->kernels)
@@ -282,8 +278,8 @@ void check_case(const Case& c) {
   if (real_type(c.op->type, c.op->inputs, types_of(c.inputs)) == DType::float32)
     for (const DType dtype : {DType::bfloat16, DType::float16}) check_reduced(c, dtype);
   const bool real = real_type(c.op->type, c.op->inputs, types_of(c.inputs)) == DType::float32;
-  if (real && (c.op->is(keeps_range) || takes_output_type(*c.op))) check_quantised(c, false);
-  if (real && takes_output_type(*c.op)) check_quantised(c, true);
+  if (real && (c.op->is(keeps_range) || can_quantise(*c.op))) check_quantised(c, false);
+  if (real && can_quantise(*c.op)) check_quantised(c, true);
 }
 
 void check_safely(const Case& c) {

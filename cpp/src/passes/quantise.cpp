@@ -16,10 +16,6 @@ namespace {
 
 bool passes_on(const Operator& op) { return op.is(keeps_range) || op.is(view); }
 
-bool can_quantise(const Operator& op) {
-  return op.is(heavy) && std::ranges::find(op.fields, std::string_view("y_dtype"), &FieldInfo::name) != op.fields.end();
-}
-
 }  // namespace
 
 Quantisable find_quantisable(const Graph& graph) {
@@ -34,6 +30,10 @@ Quantisable find_quantisable(const Graph& graph) {
       found.layers.insert(node.outputs[0]);
   }
   return found;
+}
+
+bool can_quantise(const Operator& op) {
+  return op.is(heavy) && std::ranges::find(op.fields, std::string_view("y_dtype"), &FieldInfo::name) != op.fields.end();
 }
 
 std::size_t output_channels_axis(const Operator& op) { return op.type.starts_with("ConvTranspose") ? 1 : 0; }

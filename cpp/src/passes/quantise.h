@@ -19,6 +19,8 @@ struct Quantisable {
 /// Of a graph before or after the choice of layouts; its constants may be elsewhere.
 Quantisable find_quantisable(const Graph& graph);
 
+/// Whether it is a heavy operator whose output may be quantised, as its arguments y_dtype and y_scale say.
+bool can_quantise(const Operator& op);
 /// The dimension of a heavy operator's weights that its output channels stand in.
 std::size_t output_channels_axis(const Operator& op);
 
