@@ -1,14 +1,54 @@
 # Kernels for NVIDIA GPUs, the files *_cuda.cu: what compiles them is told by D2DEPLOY_CUDA.
+if(NOT D2DEPLOY_CUDA MATCHES "^(OFF|ON|EMULATED)$")
+  message(FATAL_ERROR "D2DEPLOY_CUDA is '${D2DEPLOY_CUDA}', must be OFF, ON or EMULATED")
+endif()
+
 if(D2DEPLOY_CUDA STREQUAL "ON")
-  message(FATAL_ERROR "D2DEPLOY_CUDA is ON, but there is no build for GPUs yet. Either: -DD2DEPLOY_CUDA=OFF, or: "
-                      "-DD2DEPLOY_CUDA=EMULATED, which runs the kernels for GPUs on the host, for tests")
-elseif(NOT D2DEPLOY_CUDA MATCHES "^(OFF|EMULATED)$")
-  message(FATAL_ERROR "D2DEPLOY_CUDA is '${D2DEPLOY_CUDA}', must be OFF or EMULATED")
+  # CUDA and the headers of cuDNN as packages of Python (scripts/setup --cuda), or as a toolkit of the system.
+  file(GLOB packages LIST_DIRECTORIES true "${CMAKE_PREFIX_PATH}/lib/python3*/site-packages/nvidia")
+  find_program(D2DEPLOY_NVCC nvcc HINTS ${packages} PATH_SUFFIXES cu13/bin PATHS /usr/local/cuda/bin)
+  find_path(D2DEPLOY_CUDNN_INCLUDE cudnn.h HINTS ${packages} PATH_SUFFIXES cudnn/include)
+  if(NOT D2DEPLOY_NVCC OR NOT D2DEPLOY_CUDNN_INCLUDE)
+    message(FATAL_ERROR "D2DEPLOY_CUDA is ON, but there is no nvcc (${D2DEPLOY_NVCC}), or no header of cuDNN "
+      "(${D2DEPLOY_CUDNN_INCLUDE}). Run scripts/setup --cuda, or install CUDA 13 and cuDNN 9 and tell where they are: "
+      "-DD2DEPLOY_NVCC=/path/bin/nvcc -DD2DEPLOY_CUDNN_INCLUDE=/path/include")
+  endif()
+  set(CMAKE_CUDA_COMPILER "${D2DEPLOY_NVCC}")
+  cmake_path(GET D2DEPLOY_NVCC PARENT_PATH cuda_root)
+  cmake_path(GET cuda_root PARENT_PATH cuda_root)
+  if(EXISTS "${cuda_root}/lib/libcudart_static.a") # packages have lib, where nvcc looks into lib64
+    set(CMAKE_CUDA_FLAGS_INIT "-L${cuda_root}/lib")
+    set(CUDAToolkit_ROOT "${cuda_root}")
+  endif()
+  # Turing to Blackwell, and for what comes later code that the driver compiles.
+  set(CMAKE_CUDA_ARCHITECTURES 75-real 80-real 86-real 89-real 90-real 100-real 120-real 120-virtual CACHE STRING
+    "GPUs to compile for")
+  set(CMAKE_CUDA_STANDARD 20)
+  set(CMAKE_CUDA_STANDARD_REQUIRED ON)
+  set(CMAKE_CUDA_VISIBILITY_PRESET hidden)
+  set(CMAKE_CUDA_RUNTIME_LIBRARY Static)
+  enable_language(CUDA)
+  find_library(D2DEPLOY_CUDART cudart_static HINTS "${cuda_root}/lib" "${cuda_root}/lib64" REQUIRED NO_CACHE)
+  set(D2DEPLOY_CUDA_INCLUDE "${cuda_root}/include")
 endif()
 
 # d2deploy_cuda_sources(<target> <file>.cu...): what compiles the target's kernels for GPUs.
 function(d2deploy_cuda_sources target)
-  set_source_files_properties(${ARGN} TARGET_DIRECTORY ${target} PROPERTIES LANGUAGE CXX)
+  if(D2DEPLOY_CUDA STREQUAL "ON")
+    # As for the CPU: a product and a sum are rounded twice (cpp/src/CMakeLists.txt).
+    set_source_files_properties(${ARGN} TARGET_DIRECTORY ${target} PROPERTIES LANGUAGE CUDA
+      COMPILE_OPTIONS "--fmad=false;--expt-relaxed-constexpr;--expt-extended-lambda;-Xcompiler=-Wall,-Wextra")
+  else()
+    set_source_files_properties(${ARGN} TARGET_DIRECTORY ${target} PROPERTIES LANGUAGE CXX)
+  endif()
+endfunction()
+
+# d2deploy_cuda_device(<target>): NVIDIA GPUs. The CUDA runtime is linked, cuDNN opened when it is asked for.
+function(d2deploy_cuda_device target)
+  target_sources(${target} PRIVATE core/device_cuda.cpp kernels/cudnn/conv.cpp kernels/cudnn/library.cpp)
+  set_source_files_properties(core/device.cpp PROPERTIES COMPILE_DEFINITIONS D2DEPLOY_CUDA)
+  target_include_directories(${target} SYSTEM PRIVATE "${D2DEPLOY_CUDA_INCLUDE}" "${D2DEPLOY_CUDNN_INCLUDE}")
+  target_link_libraries(${target} PRIVATE "${D2DEPLOY_CUDART}" Threads::Threads ${CMAKE_DL_LIBS} rt)
 endfunction()
 
 # d2deploy_emulated_device(<target>): the device that runs kernels on the host (kernels/simt).
@@ -16,7 +56,7 @@ endfunction()
 # optimised: no function of it may be left for the linker to replace by an instrumented one of the same name.
 function(d2deploy_emulated_device target)
   set(scheduler kernels/simt/fiber.cpp kernels/simt/simt_host.cpp)
-  target_sources(${target} PRIVATE core/device_emulated.cpp ${scheduler})
+  target_sources(${target} PRIVATE core/device_emulated.cpp kernels/cudnn/conv_emulated.cpp ${scheduler})
   set_source_files_properties(${scheduler} PROPERTIES SKIP_PRECOMPILE_HEADERS ON) # made with the sanitizer
   set_source_files_properties(core/device.cpp PROPERTIES COMPILE_DEFINITIONS D2DEPLOY_CUDA)
   if(D2DEPLOY_SANITIZE MATCHES "thread")

@@ -2,7 +2,7 @@
 #
 # Registers the operators under cpp/src/operators and writes the registry's sources. The definition is a struct named
 # as the type, unless a third part tells its name. An operator has a folder <op> with <op>.h and <op>_cpu.cpp, and
-# maybe <op>_avx512.cpp, <op>_onednn.cpp, <op>_winograd.cpp, <op>_packed.cpp, <op>_cuda.cu. Operators that share
+# maybe <op>_avx512.cpp, <op>_onednn.cpp, <op>_winograd.cpp, <op>_packed.cpp, <op>_cudnn.cpp, <op>_cuda.cu. Operators that share
 # kernels are a family: the definitions <op>.h stand in one folder, <family>; its kernels are templates over the
 # operator, <family>_<backend>_kernels<Op>() in <family>_<backend>.h, which are instantiated here, and what is no
 # template may stand in <family>_<backend>.cpp. tests/cases/<op>.cases must exist. A folder that is not listed stops
@@ -41,7 +41,7 @@ function(d2deploy_add_operators target)
       endif()
     endforeach()
     set(template_arguments "${struct}")
-    foreach(backend avx512 onednn winograd packed cuda cpu)
+    foreach(backend avx512 onednn winograd packed cudnn cuda cpu)
       set(suffix cpp)
       if(backend STREQUAL "cuda")
         set(suffix cu)
@@ -53,7 +53,7 @@ function(d2deploy_add_operators target)
       endif()
       if(NOT EXISTS "${root}/${source}"
           OR (backend STREQUAL "onednn" AND NOT D2DEPLOY_ONEDNN)
-          OR (backend STREQUAL "cuda" AND NOT D2DEPLOY_CUDA)
+          OR (backend MATCHES "^cud" AND NOT D2DEPLOY_CUDA)
           OR (backend STREQUAL "avx512" AND NOT CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64"))
         continue()
       endif()
@@ -106,7 +106,7 @@ ${definitions_${instances}}
 " @ONLY)
     target_sources(${target} PRIVATE "${source}")
   endforeach()
-  foreach(backend avx512 onednn winograd packed cuda cpu)
+  foreach(backend avx512 onednn winograd packed cudnn cuda cpu)
     list(REMOVE_DUPLICATES sources_${backend})
     target_sources(${target} PRIVATE ${sources_${backend}})
   endforeach()

@@ -6,6 +6,7 @@
 #include "compare_values.h"
 #include "device_evaluation.h"
 #include "operators/evaluate.h"
+#include "reduced_case.h"
 #ifdef D2DEPLOY_TEST_EMULATED
 #include "kernels/simt/simt.h"
 #endif
@@ -18,6 +19,7 @@ struct Variant {
   Layout layout = Layout::row_major;
   std::int64_t spare_rows = 0;
   bool in_place = false;
+  std::string text() const { return join(layout, spare_rows > 0 ? ", spare rows" : "", in_place ? ", in place" : ""); }
 };
 
 std::vector<Variant> variants(const Case& c) {
@@ -61,11 +63,21 @@ struct ThreadOrder {
 };
 #endif
 
+// A unit in the last place: what two roundings of nearly equal numbers may differ by. Kernels compute in float32.
+double unit(DType dtype) {
+  if (dtype == DType::float16) return 0x1p-10;
+  return dtype == DType::bfloat16 ? 0x1p-7 : 0;
+}
+
 std::string compare(const Case& c, const std::vector<Tensor>& have, const std::vector<Tensor>& want) {
-  for (std::size_t i = 0; i < want.size(); ++i) {
+  // Output 0 of a view is its input's memory, which no kernel writes.
+  for (std::size_t i = c.op->is(view) ? 1 : 0; i < want.size(); ++i) {
     const std::string where = join(c.op->outputs.size() > 1 ? join("output ", i, ' ') : std::string());
     if (have[i].shape() != want[i].shape()) return join(where, "is ", have[i].shape(), ", wanted ", want[i].shape());
-    if (const auto gap = difference(values_of(have[i]), values_of(want[i])); !gap.empty()) return where + gap;
+    const Tensor rounded = is_real(have[i].dtype()) ? as(have[i].dtype(), want[i]) : want[i];
+    const double tolerance = kTolerance + unit(have[i].dtype());
+    if (const auto gap = difference(values_of(have[i]), values_of(rounded), tolerance); !gap.empty())
+      return where + gap;
   }
   return {};
 }
@@ -82,11 +94,38 @@ std::string fault_of(const Case& c, const DeviceEvaluation& evaluation, const Ke
   }
 }
 
+std::vector<const Kernel*> kernels_for(Device device, const Operator& op) {
+  std::vector<const Kernel*> found;
+  for (const Kernel& k : op.kernels)
+    if (device_of(k.backend) == device.kind) found.push_back(&k);
+  return found;
+}
+
+// Every kernel in every variant. `what` says what is special about the case.
+void run_kernels(Device device, const Case& c, const std::vector<Tensor>& want, const std::string& what,
+                 DeviceOutcome& outcome) {
+  for (const Kernel* kernel : kernels_for(device, *c.op)) {
+    const auto all = variants(c);
+    for (std::size_t r = 0; r < std::max(all.size(), ThreadOrder::kCount); ++r) {
+      const Variant& variant = all[r % all.size()];
+      const DeviceEvaluation evaluation = evaluation_of(device, c, variant);
+      if (variant.in_place && !evaluation.can_run_in_place()) continue;
+      if (auto why = evaluation.reject(*kernel); !why.empty()) {
+        const std::string text = join(kernel->name, variant.spare_rows > 0 ? " (spare rows) " : " ", why);
+        if (std::ranges::find(outcome.refusals, text) == outcome.refusals.end()) outcome.refusals.push_back(text);
+        continue;
+      }
+      ++outcome.runs;
+      const ThreadOrder order(r);
+      if (const auto fault = fault_of(c, evaluation, *kernel, variant.in_place, want); !fault.empty())
+        outcome.failures.push_back(join(kernel->name, " (", what, variant.text(), order.text(), "): ", fault));
+    }
+  }
+}
+
 }  // namespace
 
-bool has_kernel_for(Device device, const Operator& op) {
-  return std::ranges::any_of(op.kernels, [&](const Kernel& k) { return device_of(k.backend) == device.kind; });
-}
+bool has_kernel_for(Device device, const Operator& op) { return !kernels_for(device, op).empty(); }
 
 DeviceOutcome run_on_device(Device device, const Case& c) {
   DeviceOutcome outcome;
@@ -98,23 +137,13 @@ DeviceOutcome run_on_device(Device device, const Case& c) {
       return outcome;
     }
   }
-  const auto want = c.error ? std::vector<Tensor>() : evaluate(*c.op, c.args, c.inputs);
-  for (const Kernel& kernel : c.op->kernels) {
-    if (device_of(kernel.backend) != device.kind) continue;
-    const auto all = variants(c);
-    for (std::size_t r = 0; r < std::max(all.size(), ThreadOrder::kCount); ++r) {
-      const Variant& variant = all[r % all.size()];
-      const DeviceEvaluation evaluation = evaluation_of(device, c, variant);
-      if (auto why = evaluation.reject(kernel); !why.empty()) {
-        outcome.refusals.push_back(join(kernel.name, ' ', why));
-        break;
-      }
-      ++outcome.runs;
-      const ThreadOrder order(r);
-      if (const auto fault = fault_of(c, evaluation, kernel, variant.in_place, want); !fault.empty())
-        outcome.failures.push_back(join(kernel.name, " (", variant.layout, variant.spare_rows > 0 ? ", spare rows" : "",
-                                        variant.in_place ? ", in place" : "", order.text(), "): ", fault));
-    }
+  run_kernels(device, c, c.error ? std::vector<Tensor>() : evaluate(*c.op, c.args, c.inputs), "", outcome);
+  if (c.error || !can_be_reduced(c)) return outcome;
+  for (const DType dtype : {DType::float16, DType::bfloat16}) {
+    if (std::ranges::none_of(kernels_for(device, *c.op), [&](const Kernel* k) { return k->takes_real(dtype); }))
+      continue;
+    const auto [reduced, wide] = ReducedCase(c, dtype);
+    run_kernels(device, reduced, evaluate(*wide.op, wide.args, wide.inputs), join(name(dtype), ", "), outcome);
   }
   return outcome;
 }

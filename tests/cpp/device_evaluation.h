@@ -18,6 +18,7 @@ class DeviceEvaluation {
 
   /// Empty where `kernel` takes the call.
   std::string reject(const Kernel& kernel) const { return kernel.reject(op_, params_, site()); }
+  bool can_run_in_place() const { return !input_types_.empty() && output_types_[0] == input_types_[0]; }
   /// The outputs in host memory. Throws what the kernel finds wrong with its data, and InternalError where it wrote
   /// outside of its outputs. `in_place`: output 0 is input 0.
   std::vector<Tensor> run(const Kernel& kernel, bool in_place) const;

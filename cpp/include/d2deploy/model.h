@@ -27,10 +27,12 @@ struct ModelOptions {
   /// Engine caffe2: its library. Empty: the environment variable D2DEPLOY_CAFFE2_LIBRARY, else where the script puts
   /// it.
   std::filesystem::path caffe2_library;
-  std::string device = "cpu";  ///< "cpu"
-  /// "float32", or "bfloat16" or "int8" for the layers that take most of the time and what stands between them; int8
-  /// needs a calibration of the net. A CPU that has neither AVX512-BF16 nor AMX, or for int8 no VNNI, runs float32 all
-  /// the same, after a warning in the log; Model::options says which it is.
+  /// "cpu", or "cuda:N" for an NVIDIA GPU, counted from 0; "cuda" is the first.
+  std::string device = "cpu";
+  /// "float32", or a smaller type for the layers that take most of the time and what stands between them. On the CPU:
+  /// "bfloat16", or "int8", which needs a calibration of the net; one that has neither AVX512-BF16 nor AMX, or for int8
+  /// no VNNI, runs float32 all the same, after a warning in the log; Model::options says which it is. On a GPU:
+  /// "float16", "bfloat16", or "tf32", which rounds what is multiplied alone.
   std::string precision = "float32";
   /// Precision int8: the file that Calibrator wrote. Empty: calibration.txt beside the predict net.
   std::filesystem::path calibration;
@@ -39,6 +41,9 @@ struct ModelOptions {
   /// Needs less memory and more time: no kernel is used whose weights are larger than those of the file. A network of
   /// 180 MB keeps 180 MB then, instead of about twice as much in float32.
   bool low_memory = false;
+  /// On a GPU: the fastest of several ways to compute a convolution is found by trying them out when a picture size
+  /// comes for the first time, which then takes some seconds.
+  bool tune = false;
   /// Kernels to use, as "Conv=direct_f32,RoIAlign=direct_f32", instead of the best that takes the call.
   /// Empty: the environment variable D2DEPLOY_KERNELS, which is read when the model is loaded.
   std::string kernels;

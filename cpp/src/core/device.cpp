@@ -32,6 +32,8 @@ const DeviceDriver& driver_of(Device device) {
   const DeviceDriver* driver = driver_of(device.kind);
   check<Unsupported>(driver != nullptr, "device ", device, " is not available: this build runs on the CPU alone");
   const int count = driver->count();
+  const std::string why = count == 0 ? driver->why_none() : std::string();
+  check<DeviceError>(why.empty(), "there is no device ", device, ": ", why);
   check<DeviceError>(device.index >= 0 && device.index < count, "there is no device ", device, ": this machine has ",
                      count, " of its kind, counted from 0");
   return *driver;
@@ -50,6 +52,14 @@ std::shared_ptr<void> allocate(Device device, std::size_t bytes) {
   return driver_of(device).allocate(device.index, bytes);
 }
 
+std::shared_ptr<void> allocate_pinned(Device device, std::size_t bytes) {
+  return driver_of(device).allocate_pinned(device.index, bytes);
+}
+
+DeviceScope::DeviceScope(Device device)
+    : device_(device), before_(driver_of(device).exchange_current(device.index)) {}
+DeviceScope::~DeviceScope() { (void)driver_of(device_.kind)->exchange_current(before_); }
+
 Stream::Stream(Device device) : device_(device), handle_(driver_of(device).make_stream(device.index)) {}
 
 void Stream::synchronize() const { driver_of(device_).synchronize(handle()); }
@@ -65,11 +75,19 @@ void Stream::clear(void* memory, std::size_t bytes) const {
   if (bytes != 0) driver_of(device_).clear(memory, bytes, handle());
 }
 
+Recording Stream::record(const std::function<void()>& work) const {
+  Recording recording;
+  recording.handle_ = driver_of(device_).record(handle(), work);
+  return recording;
+}
+
+void Stream::replay(const Recording& recording) const { driver_of(device_).replay(recording.handle_.get(), handle()); }
+
 Event::Event(Device device) : device_(device), handle_(driver_of(device).make_event(device.index)) {}
 
 void Event::record(const Stream& stream) {
   check<InternalError>(stream.device() == device_, "an event of device ", device_, " in a stream of ", stream.device());
-  driver_of(device_).record(handle_.get(), stream.handle());
+  driver_of(device_).mark(handle_.get(), stream.handle());
 }
 
 void Event::synchronize() const { driver_of(device_).wait_for(handle_.get()); }
@@ -90,6 +108,10 @@ std::string HostDriver::name(int) const { return "CPU"; }
 
 std::shared_ptr<void> HostDriver::allocate(int, std::size_t bytes) const { return d2deploy::allocate(bytes); }
 
+std::shared_ptr<void> HostDriver::allocate_pinned(int, std::size_t bytes) const { return d2deploy::allocate(bytes); }
+
+int HostDriver::exchange_current(int) const { return 0; }
+
 std::shared_ptr<void> HostDriver::make_stream(int) const { return nullptr; }
 
 std::shared_ptr<void> HostDriver::make_event(int) const { return std::make_shared<Clock::time_point>(); }
@@ -100,7 +122,13 @@ void HostDriver::clear(void* memory, std::size_t bytes, void*) const { std::mems
 
 void HostDriver::synchronize(void*) const {}
 
-void HostDriver::record(void* event, void*) const { *static_cast<Clock::time_point*>(event) = Clock::now(); }
+std::shared_ptr<void> HostDriver::record(void*, const std::function<void()>& work) const {
+  return std::make_shared<std::function<void()>>(work);
+}
+
+void HostDriver::replay(void* recording, void*) const { (*static_cast<std::function<void()>*>(recording))(); }
+
+void HostDriver::mark(void* event, void*) const { *static_cast<Clock::time_point*>(event) = Clock::now(); }
 
 void HostDriver::wait_for(void*) const {}
 

@@ -2,6 +2,7 @@
 // all else names a Device and hands these on.
 #pragma once
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -20,6 +21,32 @@ std::string device_name(Device device);
 /// the size, where there is not enough.
 std::shared_ptr<void> allocate(Device device, std::size_t bytes);
 
+/// Host memory that the device reads and writes, too, at the same addresses. Throws DeviceError likewise.
+std::shared_ptr<void> allocate_pinned(Device device, std::size_t bytes);
+
+/// What the calling thread launches goes to this device; at the end, to the one before.
+class DeviceScope {
+ public:
+  explicit DeviceScope(Device device);
+  ~DeviceScope();
+  DeviceScope(const DeviceScope&) = delete;
+  DeviceScope& operator=(const DeviceScope&) = delete;
+
+ private:
+  Device device_;
+  int before_;
+};
+
+/// Work that was recorded instead of done, with all addresses and sizes: a CUDA graph.
+class Recording {
+ public:
+  explicit operator bool() const { return handle_ != nullptr; }
+
+ private:
+  friend class Stream;
+  std::shared_ptr<void> handle_;
+};
+
 /// Work of one device, done one after the other. What is asked for of the CPU is done when the call returns, elsewhere
 /// when `synchronize` does.
 class Stream {
@@ -35,6 +62,10 @@ class Stream {
   void copy(void* to, Device to_device, const void* from, Device from_device, std::size_t bytes) const;
   /// Bytes of 0 into memory of this stream's device.
   void clear(void* memory, std::size_t bytes) const;
+
+  /// What `work` asks of this stream, for `replay`; none of it is done now. It must neither wait nor allocate.
+  Recording record(const std::function<void()>& work) const;
+  void replay(const Recording& recording) const;
 
  private:
   Device device_;

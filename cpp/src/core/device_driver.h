@@ -1,6 +1,7 @@
 // What core/device.cpp asks of a kind of device.
 #pragma once
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -11,15 +12,22 @@ class DeviceDriver {
  public:
   virtual ~DeviceDriver() = default;
   virtual int count() const = 0;
+  /// Why there are none; empty: nothing more is known.
+  virtual std::string why_none() const { return {}; }
   virtual std::string name(int index) const = 0;
   virtual std::shared_ptr<void> allocate(int index, std::size_t bytes) const = 0;
+  virtual std::shared_ptr<void> allocate_pinned(int index, std::size_t bytes) const = 0;
+  /// Makes a device the calling thread's own, and returns which one was.
+  virtual int exchange_current(int index) const = 0;
   virtual std::shared_ptr<void> make_stream(int index) const = 0;
   virtual std::shared_ptr<void> make_event(int index) const = 0;
   /// Between any two of: memory of these devices, host memory.
   virtual void copy(void* to, const void* from, std::size_t bytes, void* stream) const = 0;
   virtual void clear(void* memory, std::size_t bytes, void* stream) const = 0;
   virtual void synchronize(void* stream) const = 0;
-  virtual void record(void* event, void* stream) const = 0;
+  virtual std::shared_ptr<void> record(void* stream, const std::function<void()>& work) const = 0;
+  virtual void replay(void* recording, void* stream) const = 0;
+  virtual void mark(void* event, void* stream) const = 0;
   virtual void wait_for(void* event) const = 0;
   virtual double milliseconds(void* begin, void* end) const = 0;
 };
@@ -33,12 +41,16 @@ class HostDriver : public DeviceDriver {
   int count() const override { return 1; }
   std::string name(int index) const override;
   std::shared_ptr<void> allocate(int index, std::size_t bytes) const override;
+  std::shared_ptr<void> allocate_pinned(int index, std::size_t bytes) const override;
+  int exchange_current(int index) const override;
   std::shared_ptr<void> make_stream(int index) const override;
   std::shared_ptr<void> make_event(int index) const override;
   void copy(void* to, const void* from, std::size_t bytes, void* stream) const override;
   void clear(void* memory, std::size_t bytes, void* stream) const override;
   void synchronize(void* stream) const override;
-  void record(void* event, void* stream) const override;
+  std::shared_ptr<void> record(void* stream, const std::function<void()>& work) const override;
+  void replay(void* recording, void* stream) const override;
+  void mark(void* event, void* stream) const override;
   void wait_for(void* event) const override;
   double milliseconds(void* begin, void* end) const override;
 };

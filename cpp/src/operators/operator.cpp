@@ -14,12 +14,15 @@ std::string_view name(Backend backend) {
     case Backend::winograd: return "winograd";
     case Backend::packed: return "packed";
     case Backend::cpu: return "cpu";
+    case Backend::cudnn: return "cudnn";
     case Backend::cuda: return "cuda";
   }
   return "?";
 }
 
-Device::Kind device_of(Backend backend) { return backend == Backend::cuda ? Device::cuda : Device::cpu; }
+Device::Kind device_of(Backend backend) {
+  return backend == Backend::cuda || backend == Backend::cudnn ? Device::cuda : Device::cpu;
+}
 
 void Kernel::report(const Parameters& params, const CallSite& site, const DeviceFault& fault) const {
   if (fault.code == 0) return;

@@ -69,11 +69,13 @@ struct Inputs {
   const Tensor* value(std::size_t i) const { return i < values.size() ? values[i] : nullptr; }
 };
 
-/// Where a call runs.
+/// Where a call runs, and how.
 struct Context {
   Device device;
   void* stream = nullptr;  ///< of the device; null on the CPU
   int threads = 1;
+  bool tf32 = false;  ///< products of float32 numbers may be of numbers rounded to 10 bits, on tensor cores
+  bool tune = false;  ///< what cannot be known is tried out while a call is planned
 };
 
 /// What a kernel on a device found wrong with its data. The kernel writes it, its `report` says what it means.
@@ -131,7 +133,7 @@ struct Prepared {
 };
 
 /// Which file a kernel stands in. Listed best first, the portable ones last.
-enum class Backend { avx512, onednn, winograd, packed, cuda, cpu };
+enum class Backend { avx512, onednn, winograd, packed, cudnn, cuda, cpu };
 std::string_view name(Backend backend);
 /// The device that its kernels run on.
 Device::Kind device_of(Backend backend);

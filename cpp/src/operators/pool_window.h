@@ -25,8 +25,8 @@ struct CellRange {
 };
 
 /// The cells of window number i that lie in the image, along one axis.
-inline CellRange window_cells(std::int64_t i, std::int64_t pad, std::int64_t stride, std::int64_t kernel,
-                              std::int64_t size) {
+constexpr CellRange window_cells(std::int64_t i, std::int64_t pad, std::int64_t stride, std::int64_t kernel,
+                                 std::int64_t size) {
   const std::int64_t begin = i * stride - pad;
   return {std::max<std::int64_t>(0, begin), std::min(size, begin + kernel)};
 }

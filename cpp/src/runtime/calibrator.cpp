@@ -185,7 +185,7 @@ void Calibrator::Impl::measure_layer(const Node& node, const Step& step, Frame& 
     Evaluation evaluation(*step.op, node.args, *inputs, constant);
     for (const auto& type : evaluation.output_types()) outputs.push_back(Tensor::allocate(type));
     const auto kernel = std::ranges::find_if(
-        step.op->kernels, [&](const Kernel& k) { return k.backend != Backend::cuda && evaluation.reject(k).empty(); });
+        step.op->kernels, [&](const Kernel& k) { return device_of(k.backend) == Device::cpu && evaluation.reject(k).empty(); });
     check<InternalError>(kernel != step.op->kernels.end(), step.label, ": no kernel runs it in int8");
     evaluation.prepare(*kernel);
     evaluation.run(outputs);

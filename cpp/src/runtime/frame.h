@@ -1,6 +1,7 @@
 // A plan in the memory of one session. All that can be settled before a run is: a run of planned steps sets row counts
 // and calls kernels, it infers no shape and allocates nothing.
 #pragma once
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -8,18 +9,23 @@
 
 namespace d2deploy {
 
+class DeviceSide;
+
 class Frame {
  public:
   /// `arena` has at least the plan's bytes. `constants` and `options` must outlive the frame.
   Frame(std::shared_ptr<const Plan> plan, std::shared_ptr<void> arena, const Constants& constants,
         const PlanOptions& options);
+  ~Frame();
 
   const Plan& plan() const { return *plan_; }
   /// Must come before the first run. They are read in every run, and must live as long.
   void set_inputs(const std::map<std::string, Tensor>& inputs);
   /// Throws the errors of kernels, with the step's label.
   void run();
-  void run_step(std::size_t s);
+  void run_step(std::size_t s);  ///< on the CPU
+  /// The same with the time of each step, in milliseconds.
+  void run_timed(const std::function<void(std::size_t s, double milliseconds)>& note);
   /// Output i of the plan, with the shape of this run. It shares the ownership of its memory, which the next run
   /// overwrites.
   Tensor output(std::size_t i) const;
@@ -29,6 +35,8 @@ class Frame {
   void point_calls();
   void settle(std::size_t s);
   void run_late(std::size_t s);
+  void launch_step(std::size_t s);
+  void report_faults() const;
 
   std::shared_ptr<const Plan> plan_;
   std::shared_ptr<void> arena_;
@@ -39,7 +47,9 @@ class Frame {
   std::vector<Call> calls_;         // per step; they point into the following
   std::vector<const Tensor*> inputs_;
   std::vector<Tensor*> outputs_;
+  std::vector<const std::int32_t*> input_rows_;
   std::vector<std::int32_t*> output_rows_;
+  std::unique_ptr<DeviceSide> device_;  // null on the CPU
 };
 
 }  // namespace d2deploy

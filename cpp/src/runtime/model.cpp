@@ -1,12 +1,16 @@
 #include "runtime/model.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cstdlib>
+#include <set>
 
+#include "core/device.h"
 #include "core/threads.h"
 #include "graph/fingerprint.h"
 #include "io/calibration_file.h"
 #include "io/model_file.h"
+#include "kernels/cudnn/conv.h"
 #include "kernels/instruction_sets.h"
 #include "runtime/arguments.h"
 #include "runtime/model_cache.h"
@@ -39,12 +43,34 @@ ModelInfo info_of(const Graph& graph) {
   return info;
 }
 
+// A device as it is called: cpu, cuda, cuda:1.
+Device parse_device(const std::string& name) {
+  if (name == "cpu") return {};
+  if (name == "cuda") return {Device::cuda, 0};
+  constexpr std::string_view kPrefix = "cuda:";
+  Device device{Device::cuda, -1};
+  const auto* end = name.data() + name.size();
+  if (name.starts_with(kPrefix) && name.size() <= kPrefix.size() + 3) {
+    const auto [last, error] = std::from_chars(name.data() + kPrefix.size(), end, device.index);
+    if (error != std::errc() || last != end) device.index = -1;
+  }
+  check<InvalidArgument>(device.index >= 0, "device is '", name, "', wanted cpu, cuda or cuda:N");
+  return device;
+}
+
+constexpr std::string_view kCpuPrecisions = "float32, bfloat16, int8",
+                           kGpuPrecisions = "float32, tf32, float16, bfloat16";
+
 // The type of heavy operators that a precision stands for.
-DType precision_of(const std::string& precision) {
-  if (precision == "float32") return DType::float32;
+DType precision_of(const ModelOptions& options) {
+  const bool cpu = parse_device(options.device).kind == Device::cpu;
+  const std::string& precision = options.precision;
+  if (precision == "float32" || (precision == "tf32" && !cpu)) return DType::float32;
   if (precision == "bfloat16") return DType::bfloat16;
-  if (precision == "int8") return DType::int8;
-  fail<Unsupported>("precision '", precision, "' is not available; available: float32, bfloat16, int8");
+  if (precision == "float16" && !cpu) return DType::float16;
+  if (precision == "int8" && cpu) return DType::int8;
+  fail<Unsupported>("precision '", precision, "' is not available on ", options.device, "; available: ",
+                    cpu ? kCpuPrecisions : kGpuPrecisions);
 }
 
 // What int8 needs. Other weights, or another net, have other ranges.
@@ -72,8 +98,8 @@ std::string refuse_precision(DType type) {
 // What can run fast here: the precision asked for, or float32. D2DEPLOY_EMULATE names one that is to be computed in
 // although that is slow.
 std::string available_precision(const ModelOptions& options) {
-  const DType type = precision_of(options.precision);
-  if (type == DType::float32) return options.precision;
+  const DType type = precision_of(options);
+  if (type == DType::float32 || options.device != "cpu") return options.precision;
   const char* emulated = std::getenv("D2DEPLOY_EMULATE");
   if (emulated != nullptr && options.precision == emulated) return options.precision;
   const std::string why = refuse_precision(type);
@@ -85,15 +111,21 @@ std::string available_precision(const ModelOptions& options) {
 }
 
 ModelOptions resolved(ModelOptions options) {
-  check<Unsupported>(options.device == "cpu", "device '", options.device,
-                     "' is not available in this build; available: cpu");
-  (void)precision_of(options.precision);
+  const Device device = parse_device(options.device);
+  if (device.kind != Device::cpu) {
+    (void)device_name(device);
+    cudnn::check_available(device);
+  }
+  options.device = to_string(device);
+  (void)precision_of(options);
   check(options.threads >= 0, "threads is ", options.threads, ", wanted 0 (as many as the process may use) or more");
   if (options.threads == 0) options.threads = available_threads();
   check<Unsupported>(options.engine == "native" || options.engine == "caffe2", "engine '", options.engine,
                      "' is not available; available: native, caffe2");
   check<Unsupported>(options.engine == "native" || options.precision == "float32",
                      "engine 'caffe2' has precision float32 alone, got '", options.precision, "'");
+  check<Unsupported>(options.engine == "native" || options.device == "cpu",
+                     "engine 'caffe2' runs on the CPU alone, got device '", options.device, "'");
   if (options.kernels.empty())
     if (const char* text = std::getenv("D2DEPLOY_KERNELS")) options.kernels = text;
   options.precision = available_precision(options);
@@ -102,10 +134,24 @@ ModelOptions resolved(ModelOptions options) {
 
 PlanOptions plan_options_of(const ModelOptions& options) {
   return {parse_forced_kernels(options.kernels),
-          {{}, nullptr, options.threads},
+          {parse_device(options.device), nullptr, options.threads, options.precision == "tf32", options.tune},
           options.max_tensor_bytes,
           options.low_memory,
           options.log};
+}
+
+// Throws with all operators that have no kernel for the device.
+void check_kernels(const Graph& graph, Device device) {
+  std::set<std::string> missing;
+  for (const Node& node : graph.nodes) {
+    const Operator& op = *find_operator(node.type);
+    const bool any = std::ranges::any_of(op.kernels, [&](const Kernel& k) {
+      return device_of(k.backend) == device.kind;
+    });
+    if (!any && !(op.is(view) && node.outputs.size() == 1)) missing.insert(node.type);
+  }
+  check<Unsupported>(missing.empty(), "these operators have no kernel for ", device, ": ",
+                     list_of(std::vector(missing.begin(), missing.end())), "; run the model on the CPU");
 }
 
 }  // namespace
@@ -119,7 +165,7 @@ Model::Impl::Impl(Graph g, const ModelOptions& o, const std::shared_ptr<ModelCac
   run_passes(graph, import_passes(), options.log);
   splits = argument(graph.attributes, "batch_splits_output", std::string());
   (void)infer_types(graph);  // faults of the file show now, not in the first run
-  const DType real = precision_of(options.precision);
+  const DType real = precision_of(options);
   check<Unsupported>(options.optimize || real == DType::float32, "precision '", options.precision,
                      "' needs the passes: set optimize");
   std::shared_ptr<const Calibration> calibration;
@@ -129,6 +175,7 @@ Model::Impl::Impl(Graph g, const ModelOptions& o, const std::shared_ptr<ModelCac
   verify(graph);
   text = to_text(graph);
   plan_options = plan_options_of(options);
+  check_kernels(graph, plan_options.context.device);
   if (cache != nullptr) cache->save(*this);
   for (const auto& [name, tensor] : graph.constants)
     constants[name] =

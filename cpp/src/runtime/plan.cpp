@@ -1,9 +1,13 @@
 #include "runtime/plan.h"
 
 #include <algorithm>
+#include <atomic>
 #include <deque>
+#include <exception>
 #include <set>
+#include <thread>
 
+#include "core/device.h"
 #include "core/element_type.h"
 #include "core/memory.h"
 #include "core/text.h"
@@ -46,10 +50,12 @@ class Planner {
                      }
                    });
     }
+    prepare_later();
     for (const auto& name : graph_.outputs) {
       plan_.outputs.push_back(value(name));
       PlannedValue& output = plan_.values[plan_.outputs.back()];
-      if (output.place == Place::constant) output.constant = constants_.at(name)->plain();
+      if (output.place == Place::constant && output.constant.raw() == nullptr)
+        output.constant = constants_.at(name)->plain();
     }
     find_lives();
     share_memory();
@@ -102,6 +108,14 @@ class Planner {
     return k;
   }
 
+  // A step of a device that is prepared once all are known.
+  struct Later {
+    std::size_t step;
+    Types inputs, outputs;
+    std::vector<Constant*> constants;
+    bool bounded;
+  };
+
   // Why the node cannot be planned as it is; empty: it is planned.
   std::string add_step(const Node& node) {
     Step step;
@@ -129,19 +143,98 @@ class Planner {
     if (!step.op->is(view) || outputs.size() > 1) {
       const bool bounded = std::ranges::any_of(rows, [](int r) { return r >= 0; }) ||
                            std::ranges::any_of(step.inputs, [&](std::size_t v) { return plan_.values[v].rows >= 0; });
-      if (auto why = choose_kernel(step, {in.types, outputs, in.constants, bounded, options_.context}); !why.empty())
-        return why;
+      const CallSite site{in.types, outputs, in.constants, bounded, options_.context};
+      check<Unsupported>(!step.late || !on_device(), "has shapes that depend on data in a way that ",
+                         options_.context.device, " does not support");
+      if (auto why = choose_kernel(step, site); !why.empty()) return why;
+      if (on_device())
+        later_.push_back({plan_.steps.size(), in.types, outputs, in.constants, bounded});
+      else if (!step.late)
+        prepare(step, site);
     }
     add_outputs(step, node.outputs, outputs, rows);
-    for (std::size_t i = 0; i < step.inputs.size(); ++i) {
-      if (in.constants[i] == nullptr) continue;
-      if (std::ranges::find(step.prepared.packed, i) == step.prepared.packed.end())
-        plan_.values[step.inputs[i]].constant = in.constants[i]->plain();
-      else
-        in.constants[i]->drop_plain();  // now, so that plain and packed weights are never there together
-    }
+    if (!on_device()) keep_constants(step, in.constants);
     plan_.steps.push_back(std::move(step));
     return {};
+  }
+
+  bool on_device() const { return options_.context.device.kind != Device::cpu; }
+
+  void prepare(Step& step, const CallSite& site) const {
+    step.prepared = step.kernel->prepare(*step.op, step.params, site);
+    check_memory("scratch memory", step.prepared.scratch_bytes, 1);
+  }
+
+  // What `run` reads stays as it is, on the plan's device; of the rest the plain values are dropped at once, so that
+  // plain and packed weights are never there together.
+  void keep_constants(const Step& step, const std::vector<Constant*>& constants) {
+    for (std::size_t i = 0; i < step.inputs.size(); ++i) {
+      if (constants[i] == nullptr) continue;
+      if (std::ranges::find(step.prepared.packed, i) != step.prepared.packed.end())
+        constants[i]->drop_plain();
+      else if (on_device())
+        plan_.values[step.inputs[i]].constant = on_device(*constants[i], options_.context.device);
+      else
+        plan_.values[step.inputs[i]].constant = constants[i]->plain();
+    }
+  }
+
+  static Tensor on_device(Constant& constant, Device device) {
+    const auto upload = [device](const Tensor& plain) -> Constant::Packed {
+      const Stream stream(device);
+      auto there = std::make_shared<Tensor>(copy_to(device, plain, stream));
+      stream.synchronize();
+      return {there, static_cast<std::size_t>(there->bytes()), {}};
+    };
+    const auto name = join("plain on ", device);
+    return *std::static_pointer_cast<const Tensor>(constant.packed(name, name, upload));
+  }
+
+  // Preparing a convolution for a GPU takes a good part of a second, mostly in the compiler of its driver.
+  void prepare_later() {
+    if (later_.empty()) return;
+    std::atomic<std::size_t> next = 0;
+    std::vector<std::exception_ptr> errors(later_.size());
+    const auto work = [&] {
+      for (std::size_t i = 0; (i = next++) < later_.size();) {
+        try {
+          prepare_one(later_[i]);
+        } catch (...) {
+          errors[i] = std::current_exception();
+        }
+      }
+    };
+    std::vector<std::jthread> others;
+    const std::size_t threads = std::min<std::size_t>(std::max(1, options_.context.threads), later_.size());
+    for (std::size_t i = 1; i < threads; ++i) others.emplace_back(work);
+    work();
+    others.clear();
+    for (const auto& error : errors)
+      if (error) std::rethrow_exception(error);
+    for (const Later& l : later_) keep_constants(plan_.steps[l.step], l.constants);
+  }
+
+  // With the chosen kernel, or, where that finds no way after all, with the next that takes the call.
+  void prepare_one(const Later& l) {
+    Step& step = plan_.steps[l.step];
+    const DeviceScope scope(options_.context.device);
+    const CallSite site{l.inputs, l.outputs, l.constants, l.bounded, options_.context};
+    with_context([&] { return step.label; },
+                 [&] {
+                   for (;; step.kernel = &next_kernel(step, site)) try {
+                       return prepare(step, site);
+                     } catch (const Unsupported& e) {
+                       log(options_.log, LogLevel::debug, step.label, ": kernel ", step.kernel->name, ": ", e.what());
+                     }
+                 });
+  }
+
+  static const Kernel& next_kernel(const Step& step, const CallSite& site) {
+    const auto& all = step.op->kernels;
+    for (const Kernel* k = step.kernel + 1; k < all.data() + all.size(); ++k)
+      if (device_of(k->backend) == site.context.device.kind && k->reject(*step.op, step.params, site).empty())
+        return *k;
+    fail<DeviceError>("no kernel for ", site.context.device, " finds a way to compute this call");
   }
 
   void add_outputs(Step& step, const std::vector<std::string>& names, const Types& types,
@@ -259,10 +352,6 @@ class Planner {
     }
     if (step.kernel == nullptr)
       return refusals.empty() ? join(step.op->type, " has no kernel for ", site.context.device) : refusals;
-    if (!step.late) {
-      step.prepared = step.kernel->prepare(*step.op, step.params, site);
-      check_memory("scratch memory", step.prepared.scratch_bytes, 1);
-    }
     return {};
   }
 
@@ -347,6 +436,7 @@ class Planner {
   const PlanOptions& options_;
   UnusedNames names_;
   Plan plan_;
+  std::vector<Later> later_;
   std::map<std::string, std::size_t> index_;
   std::vector<std::size_t> first_, last_;
 };

@@ -1,8 +1,7 @@
 // Runs plans, step by step, in memory of its own.
 #include <algorithm>
-#include <chrono>
 
-#include "core/memory.h"
+#include "core/device.h"
 #include "core/threads.h"
 #include "runtime/frame.h"
 #include "runtime/model.h"
@@ -10,8 +9,6 @@
 namespace d2deploy {
 
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 // The inputs with images that came as bytes in float32.
 Tensors in_float32(const Tensors& given, const TypeMap& wanted) {
@@ -49,7 +46,7 @@ void Session::Impl::bind(std::shared_ptr<const Plan> plan) {
   if (plan->arena_bytes > arena_bytes) {
     arena.reset();  // before the new one is taken: never both at once, unless a caller keeps outputs
     arena_bytes = 0;
-    arena = allocate(plan->arena_bytes);
+    arena = allocate(net().plan_options.context.device, plan->arena_bytes);
     arena_bytes = plan->arena_bytes;
   }
   profile = unused_profile(*plan);  // before there is a frame that it would not belong to
@@ -97,19 +94,16 @@ Tensors Session::Impl::run(const Tensors& given) {
   TypeMap types;
   for (const auto& [name, tensor] : given) types[name] = tensor.type();
   types = net().check_inputs(types);
-  const Tensors inputs = in_float32(given, types);
+  const Device device = net().plan_options.context.device;
+  const Tensors inputs = device.kind == Device::cpu ? in_float32(given, types) : given;
   if (net().caffe2) return net().caffe2->run(inputs, net().outputs);
+  const DeviceScope scope(device);
   bind(net().plan(types));
   frame->set_inputs(inputs);
-  if (!profiling) {
+  if (profiling)
+    frame->run_timed([this](std::size_t s, double milliseconds) { note_profile(s, milliseconds); });
+  else
     frame->run();
-    return collect(inputs);
-  }
-  for (std::size_t s = 0; s < frame->plan().steps.size(); ++s) {
-    const auto start = Clock::now();
-    frame->run_step(s);
-    note_profile(s, std::chrono::duration<double, std::milli>(Clock::now() - start).count());
-  }
   return collect(inputs);
 }
 

@@ -12,7 +12,10 @@
 #include <concepts>
 #include <cstring>
 #include <source_location>
+#include <tuple>
 #include <type_traits>
+
+#include "core/emulated_stream.h"
 
 #define SIMT_KERNEL [[maybe_unused]] static void
 #define SIMT_DEVICE
@@ -110,9 +113,12 @@ T* dynamic_shared() {
 template <class... P, class... A>
 void launch(const char* name, void (*kernel)(P...), const Grid& grid, A&&... arguments) {
   static_assert((std::is_trivially_copyable_v<P> && ...), "a kernel's parameters are plain values and pointers");
-  const auto thread = [&] { kernel(static_cast<P>(arguments)...); };
-  host::run(
-      name, grid, [](const void* p) { (*static_cast<const decltype(thread)*>(p))(); }, &thread);
+  // By value, as a GPU takes them: a recorded launch comes later.
+  const auto thread = [kernel, values = std::tuple<P...>(static_cast<P>(arguments)...)] { std::apply(kernel, values); };
+  submit(grid.stream, [=] {
+    host::run(
+        name, grid, [](const void* p) { (*static_cast<const decltype(thread)*>(p))(); }, &thread);
+  });
 }
 
 // ---- CUDA's own names ----------------------------------------------------------------------------

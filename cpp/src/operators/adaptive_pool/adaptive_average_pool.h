@@ -13,8 +13,8 @@ struct AdaptiveAveragePool {
   static Types infer(const Params& p, const Inputs& in) { return infer_adaptive_pool("AdaptiveAveragePool", p, in); }
 
   static constexpr double kStart = 0;
-  static double add(double sum, double x) { return sum + x; }
-  static double finish(double sum, std::int64_t cells) { return sum / static_cast<double>(cells); }
+  static constexpr double add(double sum, double x) { return sum + x; }
+  static constexpr double finish(double sum, std::int64_t cells) { return sum / static_cast<double>(cells); }
 };
 
 }  // namespace d2deploy

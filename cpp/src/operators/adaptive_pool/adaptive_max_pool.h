@@ -14,8 +14,8 @@ struct AdaptiveMaxPool {
   static Types infer(const Params& p, const Inputs& in) { return infer_adaptive_pool("AdaptiveMaxPool", p, in); }
 
   static constexpr double kStart = -std::numeric_limits<double>::infinity();
-  static double add(double most, double x) { return x <= most || most != most ? most : x; }
-  static double finish(double most, std::int64_t) { return most; }
+  static constexpr double add(double most, double x) { return x <= most || most != most ? most : x; }
+  static constexpr double finish(double most, std::int64_t) { return most; }
 };
 
 }  // namespace d2deploy

@@ -16,6 +16,15 @@ inline constexpr auto kAdaptivePoolFields =
 inline constexpr const char* kAdaptivePoolInputs = "X: float32 (N, C, H, W)";
 inline constexpr const char* kAdaptivePoolOutputs = "Y: float32 (N, C, H2, W2)";
 
+/// The cells of bin `i` of `bins` along a side of `size` cells.
+struct Bin {
+  std::int64_t first, end;
+
+  constexpr Bin(std::int64_t i, std::int64_t bins, std::int64_t size)
+      : first(i * size / bins), end(((i + 1) * size + bins - 1) / bins) {}
+  constexpr std::int64_t cells() const { return end - first; }
+};
+
 inline Types infer_adaptive_pool(const char* type, const AdaptivePoolParams& p, const Inputs& in) {
   check<InvalidModel>(p.height <= 1 << 16 && p.width <= 1 << 16, type, ": height and width are ", p.height, " and ",
                       p.width, ", must be at most 65536");

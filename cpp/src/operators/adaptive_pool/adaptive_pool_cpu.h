@@ -5,15 +5,6 @@
 
 namespace d2deploy {
 
-// The cells of bin `i` of `bins` along a side of `size` cells.
-struct Bin {
-  std::int64_t first, end;
-
-  Bin(std::int64_t i, std::int64_t bins, std::int64_t size)
-      : first(i * size / bins), end(((i + 1) * size + bins - 1) / bins) {}
-  std::int64_t cells() const { return end - first; }
-};
-
 template <class Op>
 void run_adaptive_pool(const AdaptivePoolParams& p, const Call& call) {
   const TensorType &in = call.input(0).type(), &out = call.output(0).type();

@@ -14,8 +14,8 @@ struct ReduceMax {
   static Types infer(const Params& p, const Inputs& in) { return infer_reduction("ReduceMax", p, in); }
 
   static constexpr double kStart = -std::numeric_limits<double>::infinity();
-  static double add(double most, double x) { return x <= most || most != most ? most : x; }
-  static double finish(double most, std::int64_t terms) {
+  static constexpr double add(double most, double x) { return x <= most || most != most ? most : x; }
+  static constexpr double finish(double most, std::int64_t terms) {
     return terms > 0 ? most : static_cast<double>(std::numeric_limits<float>::lowest());
   }
 };

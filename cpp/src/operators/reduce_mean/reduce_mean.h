@@ -11,8 +11,8 @@ struct ReduceMean {
   static Types infer(const Params& p, const Inputs& in) { return infer_reduction("ReduceMean", p, in); }
 
   static constexpr double kStart = 0;
-  static double add(double sum, double x) { return sum + x; }
-  static double finish(double sum, std::int64_t terms) { return sum / static_cast<double>(terms); }
+  static constexpr double add(double sum, double x) { return sum + x; }
+  static constexpr double finish(double sum, std::int64_t terms) { return sum / static_cast<double>(terms); }
 };
 
 }  // namespace d2deploy

@@ -11,8 +11,8 @@ struct ReduceSum {
   static Types infer(const Params& p, const Inputs& in) { return infer_reduction("ReduceSum", p, in); }
 
   static constexpr double kStart = 0;
-  static double add(double sum, double x) { return sum + x; }
-  static double finish(double sum, std::int64_t) { return sum; }
+  static constexpr double add(double sum, double x) { return sum + x; }
+  static constexpr double finish(double sum, std::int64_t) { return sum; }
 };
 
 }  // namespace d2deploy

@@ -1,0 +1,169 @@
+// NVIDIA GPUs, by the CUDA runtime.
+#include <cuda_runtime_api.h>
+
+#include "core/check.h"
+#include "core/device_driver.h"
+
+namespace d2deploy {
+
+namespace {
+
+void check_cuda(cudaError_t status, const char* what) {
+  if (status == cudaSuccess) return;
+  (void)cudaGetLastError();  // what is not sticky is forgotten
+  fail<DeviceError>(what, ": ", cudaGetErrorString(status));
+}
+
+// The calling thread's device while this lives.
+class Current {
+ public:
+  explicit Current(int index) {
+    check_cuda(cudaGetDevice(&before_), "cudaGetDevice");
+    if (before_ != index) check_cuda(cudaSetDevice(index), "cudaSetDevice");
+  }
+  ~Current() { (void)cudaSetDevice(before_); }
+  Current(const Current&) = delete;
+  Current& operator=(const Current&) = delete;
+
+ private:
+  int before_ = 0;
+};
+
+class CudaDriver : public DeviceDriver {
+ public:
+  int count() const override {
+    int count = 0;
+    if (cudaGetDeviceCount(&count) == cudaSuccess) return count;
+    (void)cudaGetLastError();
+    return 0;
+  }
+
+  std::string why_none() const override {
+    int count = 0, driver = 0, runtime = 0;
+    const cudaError_t status = cudaGetDeviceCount(&count);
+    (void)cudaGetLastError();
+    (void)cudaDriverGetVersion(&driver);
+    (void)cudaRuntimeGetVersion(&runtime);
+    if (driver == 0)
+      return "no NVIDIA driver was found (libcuda.so.1); install one for CUDA " + version_text(runtime) + " or later";
+    if (status == cudaErrorInsufficientDriver)
+      return "the NVIDIA driver serves CUDA " + version_text(driver) + ", this build needs " + version_text(runtime) +
+             "; install a newer driver";
+    return status == cudaSuccess ? "the driver shows none (CUDA_VISIBLE_DEVICES?)" : cudaGetErrorString(status);
+  }
+
+  std::string name(int index) const override {
+    cudaDeviceProp properties{};
+    check_cuda(cudaGetDeviceProperties(&properties, index), "cudaGetDeviceProperties");
+    return properties.name;
+  }
+
+  std::shared_ptr<void> allocate(int index, std::size_t bytes) const override {
+    const Current current(index);
+    void* memory = nullptr;
+    if (const auto status = cudaMalloc(&memory, std::max<std::size_t>(bytes, 1)); status != cudaSuccess) {
+      (void)cudaGetLastError();
+      std::size_t free = 0, total = 0;
+      (void)cudaMemGetInfo(&free, &total);
+      fail<DeviceError>("out of memory of cuda:", index, ": wanted ", bytes, " bytes, free are ", free, " of ", total,
+                        " (", cudaGetErrorString(status), "); give smaller images, or fewer at once");
+    }
+    return {memory, [index](void* p) {
+              const Current at(index);
+              (void)cudaFree(p);
+            }};
+  }
+
+  std::shared_ptr<void> allocate_pinned(int index, std::size_t bytes) const override {
+    const Current current(index);
+    void* memory = nullptr;
+    check_cuda(cudaHostAlloc(&memory, std::max<std::size_t>(bytes, 1), cudaHostAllocPortable | cudaHostAllocMapped),
+               "cudaHostAlloc");
+    return {memory, [](void* p) { (void)cudaFreeHost(p); }};
+  }
+
+  int exchange_current(int index) const override {
+    int before = 0;
+    check_cuda(cudaGetDevice(&before), "cudaGetDevice");
+    if (before != index) check_cuda(cudaSetDevice(index), "cudaSetDevice");
+    return before;
+  }
+
+  std::shared_ptr<void> make_stream(int index) const override {
+    const Current current(index);
+    cudaStream_t stream = nullptr;
+    check_cuda(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreate");
+    return {stream, [](void* p) { (void)cudaStreamDestroy(static_cast<cudaStream_t>(p)); }};
+  }
+
+  std::shared_ptr<void> make_event(int index) const override {
+    const Current current(index);
+    cudaEvent_t event = nullptr;
+    check_cuda(cudaEventCreate(&event), "cudaEventCreate");
+    return {event, [](void* p) { (void)cudaEventDestroy(static_cast<cudaEvent_t>(p)); }};
+  }
+
+  void copy(void* to, const void* from, std::size_t bytes, void* stream) const override {
+    check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, static_cast<cudaStream_t>(stream)), "copying");
+  }
+  void clear(void* memory, std::size_t bytes, void* stream) const override {
+    check_cuda(cudaMemsetAsync(memory, 0, bytes, static_cast<cudaStream_t>(stream)), "clearing");
+  }
+  void synchronize(void* stream) const override {
+    check_cuda(cudaStreamSynchronize(static_cast<cudaStream_t>(stream)), "work on the GPU");
+  }
+
+  std::shared_ptr<void> record(void* handle, const std::function<void()>& work) const override {
+    auto* stream = static_cast<cudaStream_t>(handle);
+    check_cuda(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "recording");
+    cudaGraph_t graph = nullptr;
+    try {
+      work();
+    } catch (...) {
+      (void)cudaStreamEndCapture(stream, &graph);
+      (void)cudaGetLastError();
+      if (graph != nullptr) (void)cudaGraphDestroy(graph);
+      throw;
+    }
+    check_cuda(cudaStreamEndCapture(stream, &graph), "recording");
+    cudaGraphExec_t executable = nullptr;
+    const auto status = cudaGraphInstantiate(&executable, graph, 0);
+    (void)cudaGraphDestroy(graph);
+    check_cuda(status, "making a CUDA graph");
+    return {executable, [](void* p) { (void)cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(p)); }};
+  }
+
+  void replay(void* recording, void* stream) const override {
+    check_cuda(cudaGraphLaunch(static_cast<cudaGraphExec_t>(recording), static_cast<cudaStream_t>(stream)),
+               "launching a CUDA graph");
+  }
+
+  void mark(void* event, void* stream) const override {
+    check_cuda(cudaEventRecord(static_cast<cudaEvent_t>(event), static_cast<cudaStream_t>(stream)), "cudaEventRecord");
+  }
+  void wait_for(void* event) const override {
+    check_cuda(cudaEventSynchronize(static_cast<cudaEvent_t>(event)), "work on the GPU");
+  }
+  double milliseconds(void* begin, void* end) const override {
+    wait_for(begin);
+    wait_for(end);
+    float time = 0;
+    check_cuda(cudaEventElapsedTime(&time, static_cast<cudaEvent_t>(begin), static_cast<cudaEvent_t>(end)),
+               "cudaEventElapsedTime");
+    return static_cast<double>(time);
+  }
+
+ private:
+  static std::string version_text(int version) {
+    return std::to_string(version / 1000) + '.' + std::to_string(version % 1000 / 10);
+  }
+};
+
+}  // namespace
+
+const DeviceDriver& cuda_driver() {
+  static const CudaDriver driver;
+  return driver;
+}
+
+}  // namespace d2deploy

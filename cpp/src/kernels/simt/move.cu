@@ -1,0 +1,104 @@
+#include "kernels/simt/move.h"
+
+#include "core/element_type.h"
+#include "kernels/simt/simt.h"
+
+namespace d2deploy::simt {
+
+namespace {
+
+constexpr unsigned kThreads = 256;
+
+struct alignas(16) Bytes16 {
+  std::uint32_t words[4];
+};
+
+template <class T>
+SIMT_KERNEL copy_channels_of(const T* x, std::int64_t from, T* y, std::int64_t to, std::int64_t pixels) {
+  for (std::int64_t i = first_item(); i < pixels * to; i += item_step()) {
+    const std::int64_t pixel = i / to, c = i % to;
+    y[i] = c < from ? x[pixel * from + c] : T{};
+  }
+}
+
+// A block of threads takes one pixel of y after the other, its threads the channels.
+template <class T>
+SIMT_KERNEL move_blocks(const T* x, T* y, Blocks b) {
+  const std::int64_t rows = b.n * b.h * b.block_h, columns = b.w * b.block_w;
+  for (std::int64_t pixel = blockIdx.x * blockDim.y + threadIdx.y; pixel < rows * columns;
+       pixel += std::int64_t{gridDim.x} * blockDim.y) {
+    const std::int64_t row = pixel / columns, column = pixel % columns;
+    const std::int64_t cell = row / b.block_h * b.w + column / b.block_w;
+    const T* from = x + ((cell * b.block_h + row % b.block_h) * b.block_w + column % b.block_w) * b.c;
+    for (std::int64_t c = threadIdx.x; c < b.c; c += blockDim.x) y[pixel * b.c + c] = from[c];
+  }
+}
+
+SIMT_KERNEL widen(const std::uint8_t* x, float* y, std::int64_t count) {
+  for (std::int64_t i = first_item(); i < count; i += item_step()) y[i] = static_cast<float>(x[i]);
+}
+
+template <class T>
+SIMT_KERNEL copy_counted(const T* x, T* y, std::int64_t most, const std::int32_t* rows, std::int64_t row_size) {
+  const std::int64_t count = (rows == nullptr ? most : std::int64_t{*rows}) * row_size;
+  for (std::int64_t i = first_item(); i < count; i += item_step()) y[i] = x[i];
+}
+
+}  // namespace
+
+void copy_channels(void* stream, DType dtype, const void* x, std::int64_t from_channels, void* y,
+                   std::int64_t to_channels, std::int64_t pixels) {
+  if (pixels * to_channels == 0) return;
+  with_element_bytes(dtype, [&](auto element) {
+    using T = decltype(element);
+    launch("copy_channels", copy_channels_of<T>,
+           {blocks_for(pixels * to_channels, kThreads), kThreads, 0, static_cast<Stream>(stream)},
+           static_cast<const T*>(x), from_channels, static_cast<T*>(y), to_channels, pixels);
+  });
+}
+
+void blocks_to_pixels(void* stream, DType dtype, const void* x, void* y, const Blocks& blocks) {
+  const std::int64_t pixels = blocks.n * blocks.h * blocks.block_h * blocks.w * blocks.block_w;
+  if (pixels * blocks.c == 0) return;
+  const auto go = [&](auto element, std::int64_t size) {
+    using T = decltype(element);
+    Blocks of = blocks;
+    of.c = blocks.c * size / static_cast<std::int64_t>(sizeof(T));
+    unsigned x_threads = 1;
+    while (x_threads < of.c && x_threads < kThreads) x_threads *= 2;
+    const dim3 threads(x_threads, kThreads / x_threads);
+    launch("blocks_to_pixels", move_blocks<T>,
+           {blocks_for(pixels, threads.y), threads, 0, static_cast<Stream>(stream)}, static_cast<const T*>(x),
+           static_cast<T*>(y), of);
+  };
+  const auto size = static_cast<std::int64_t>(size_of(dtype));
+  if (blocks.c * size % 16 == 0)
+    go(Bytes16{}, size);
+  else
+    with_element_bytes(dtype, [&](auto element) { go(element, size); });
+}
+
+void widen_bytes(void* stream, const std::uint8_t* x, float* y, std::int64_t count) {
+  if (count == 0) return;
+  launch("widen_bytes", widen, {blocks_for(count, kThreads), kThreads, 0, static_cast<Stream>(stream)}, x, y, count);
+}
+
+void copy_rows(void* stream, const void* x, void* y, std::int64_t most, const std::int32_t* rows,
+               std::size_t row_bytes) {
+  if (most == 0 || row_bytes == 0) return;
+  const auto go = [&](auto element) {
+    using T = decltype(element);
+    const auto row_size = static_cast<std::int64_t>(row_bytes / sizeof(T));
+    launch("copy_rows", copy_counted<T>,
+           {std::min(blocks_for(most * row_size, kThreads), 512U), kThreads, 0, static_cast<Stream>(stream)},
+           static_cast<const T*>(x), static_cast<T*>(y), most, rows, row_size);
+  };
+  if (row_bytes % 16 == 0)
+    go(Bytes16{});
+  else if (row_bytes % 4 == 0)
+    go(std::uint32_t{});
+  else
+    go(std::uint8_t{});
+}
+
+}  // namespace d2deploy::simt

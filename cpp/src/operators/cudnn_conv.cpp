@@ -1,0 +1,140 @@
+#include "operators/cudnn_conv.h"
+
+#include "core/device.h"
+#include "core/element_type.h"
+#include "core/memory.h"
+#include "kernels/convert.h"
+#include "kernels/simt/move.h"
+
+namespace d2deploy {
+
+namespace {
+
+struct State {
+  std::shared_ptr<const cudnn::Conv> conv;
+  cudnn::ConvProblem problem;  // of one run
+  std::int64_t runs = 1;
+  std::int64_t c = 0, k = 0;  // of the operator's own maps
+  std::shared_ptr<const Tensor> filters, bias;
+  std::size_t x_offset = 0, y_offset = 0, bytes = 0;  // of the scratch memory
+
+  bool fills_x() const { return problem.c != c; }
+  bool fills_y() const { return problem.k != k; }
+};
+
+std::int64_t round_up(std::int64_t x, std::int64_t to) { return (x + to - 1) / to * to; }
+
+// 16 bytes of channels: cuDNN's tensor cores take no less.
+void fill_channels(cudnn::ConvProblem& p) {
+  if (p.group != 1) return;
+  const std::int64_t unit = 16 / static_cast<std::int64_t>(size_of(p.x));
+  p.c = round_up(p.c, unit);
+  if (!p.add) p.k = round_up(p.k, unit);
+}
+
+std::shared_ptr<const Tensor> device_filters(const CallSite& site, const CudnnCall& call,
+                                             const cudnn::ConvProblem& filled) {
+  const Device device = site.context.device;
+  const auto& p = call.problem;
+  const std::int64_t window = p.window.kernel_h * p.window.kernel_w, depth = p.c / p.group;
+  const auto pack = [&](const Tensor& plain) -> Constant::Packed {
+    const std::int64_t filled_depth = filled.c / filled.group;
+    std::vector<float> filters(static_cast<std::size_t>(p.k * window * depth));
+    call.filters(plain, filters.data());
+    Tensor wide = Tensor::allocate(f32({filled.k, window, filled_depth}));
+    std::fill_n(wide.data<float>(), wide.size(), 0.0F);
+    for (std::int64_t row = 0; row < p.k * window; ++row)
+      std::copy_n(filters.data() + row * depth, depth, wide.data<float>() + row * filled_depth);
+    TensorType type = wide.type();
+    type.dtype = p.x;
+    Tensor narrow = Tensor::allocate(type);
+    convert(wide, narrow);
+    auto there = std::make_shared<Tensor>(upload(device, narrow));
+    return {there, static_cast<std::size_t>(there->bytes()), {}};
+  };
+  const auto form = join(call.form, ' ', p.x, " on ", device, ", ", filled.k, " x ", filled.c, " group ", p.group);
+  return std::static_pointer_cast<const Tensor>(site.constants[1]->packed(form, join("cudnn/", form), pack));
+}
+
+std::shared_ptr<const Tensor> device_bias(const CallSite& site, const CudnnCall& call, std::int64_t k) {
+  const auto pack = [&](const Tensor& plain) -> Constant::Packed {
+    Tensor filled = Tensor::allocate(f32({k}));
+    std::fill_n(filled.data<float>(), k, 0.0F);
+    for (std::int64_t i = 0; i < call.bias_repeats; ++i)
+      std::copy_n(plain.data<float>(), plain.size(), filled.data<float>() + i * plain.size());
+    auto there = std::make_shared<Tensor>(upload(site.context.device, filled));
+    return {there, static_cast<std::size_t>(there->bytes()), {}};
+  };
+  const auto form = join("bias on ", site.context.device, ", ", k, ", ", call.bias_repeats, " times");
+  return std::static_pointer_cast<const Tensor>(site.constants[2]->packed(form, join("cudnn/", form), pack));
+}
+
+}  // namespace
+
+Tensor upload(Device device, const Tensor& host) {
+  const Stream stream(device);
+  Tensor there = copy_to(device, host, stream);
+  stream.synchronize();
+  return there;
+}
+
+Prepared prepare_cudnn(const CallSite& site, const CudnnCall& call) {
+  auto state = std::make_shared<State>();
+  state->problem = call.problem;
+  state->problem.tf32 = site.context.tf32;
+  if (call.by_image) std::swap(state->problem.n, state->runs);
+  state->c = call.problem.c;
+  state->k = call.problem.k;
+  fill_channels(state->problem);
+  const auto& p = state->problem;
+  state->conv = cudnn::make_conv(site.context.device, p, site.context.tune);
+  check<Unsupported>(state->conv != nullptr, "cuDNN has no way to compute ", p.text());
+  state->filters = device_filters(site, call, p);
+  if (p.bias) state->bias = device_bias(site, call, p.k);
+  const auto element = static_cast<std::int64_t>(size_of(p.x));
+  state->x_offset = align_up(state->conv->scratch_bytes());
+  state->y_offset = state->x_offset;
+  if (state->fills_x()) state->y_offset += align_up(static_cast<std::size_t>(p.n * p.h * p.w * p.c * element));
+  state->bytes = state->y_offset;
+  if (state->fills_y())
+    state->bytes += align_up(static_cast<std::size_t>(p.n * p.window.out_h * p.window.out_w * p.k) * size_of(p.y));
+  Prepared prepared;
+  prepared.scratch_bytes = state->bytes;
+  prepared.detail = state->conv->detail();
+  prepared.packed = p.bias ? std::vector<std::size_t>{1, 2} : std::vector<std::size_t>{1};
+  prepared.state = state;
+  return prepared;
+}
+
+void run_cudnn(const Call& call, void* y) {
+  const auto& state = *static_cast<const State*>(call.state);
+  const auto& p = state.problem;
+  const auto element = static_cast<std::int64_t>(size_of(p.x)), result = static_cast<std::int64_t>(size_of(p.y));
+  const std::int64_t in = p.n * p.h * p.w, out = p.n * p.window.out_h * p.window.out_w;
+  auto* scratch = static_cast<std::byte*>(call.scratch);
+  for (std::int64_t i = 0; i < state.runs; ++i) {
+    const auto at = [&](const void* map, std::int64_t pixels, std::int64_t bytes) {
+      return static_cast<const std::byte*>(map) + i * pixels * bytes;
+    };
+    cudnn::ConvArguments a;
+    a.scratch = scratch;
+    a.x = at(call.input(0).raw(), in * state.c, element);
+    if (state.fills_x()) {
+      simt::copy_channels(call.context.stream, p.x, a.x, state.c, scratch + state.x_offset, p.c, in);
+      a.x = scratch + state.x_offset;
+    }
+    a.w = state.filters->raw();
+    if (p.bias) a.bias = static_cast<const float*>(state.bias->raw());
+    if (p.add) a.addend = at(call.input(3).raw(), out * state.k, element);
+    auto* target = const_cast<std::byte*>(at(y, out * state.k, result));
+    a.y = state.fills_y() ? scratch + state.y_offset : target;
+    state.conv->run(call.context.stream, a);
+    if (state.fills_y()) simt::copy_channels(call.context.stream, p.y, a.y, p.k, target, state.k, out);
+  }
+}
+
+void* own_scratch(const Call& call) {
+  return static_cast<std::byte*>(call.scratch) + static_cast<const State*>(call.state)->bytes;
+}
+
+}  // namespace d2deploy

@@ -1,0 +1,32 @@
+// What Conv, FC and ConvTranspose have in common where cuDNN computes them: weights on the device, channels filled up
+// to what tensor cores take, one run per image.
+#pragma once
+#include <functional>
+
+#include "kernels/cudnn/conv.h"
+#include "operators/operator.h"
+
+namespace d2deploy {
+
+/// A convolution as its operator knows it.
+struct CudnnCall {
+  cudnn::ConvProblem problem;  ///< of all images
+  bool by_image = true;        ///< images run one by one, so that each gets what it gets alone; rows of RoIs do not
+  std::string form;            ///< how the weights are read
+  /// The weights (k, kernel_h, kernel_w, c / group) from the plain ones.
+  std::function<void(const Tensor& plain, float* filters)> filters;
+  std::int64_t bias_repeats = 1;  ///< the bias stands for so many runs of channels, one after the other
+};
+
+/// Weights are input 1, the bias input 2. Throws Unsupported where cuDNN has no way to compute it.
+Prepared prepare_cudnn(const CallSite& site, const CudnnCall& call);
+
+/// Runs it from input 0 into `y`; the addend is input 3 where the problem has one.
+void run_cudnn(const Call& call, void* y);
+/// Where behind cuDNN's own scratch memory the caller's begins, once it has asked for it behind what `prepared` has.
+void* own_scratch(const Call& call);
+
+/// A copy in the memory of a device, at once.
+Tensor upload(Device device, const Tensor& host);
+
+}  // namespace d2deploy
