@@ -307,7 +307,7 @@ SIMT_KERNEL limit_detections(Job job) {
   __syncthreads();
   if (total[0] <= job.limit) return;
   const auto for_each_key = [&](const auto& use) { for_each_detection(job, im, counts, use); };
-  const Word last = kth_largest(static_cast<int>(job.limit), for_each_key);
+  const Word last = bound_of_largest(static_cast<int>(job.limit), for_each_key);
   if (!job.detectron2_order)
     for_each_key([&](Word key) {
       if (key < last && rank_in(key) == rank_in(last)) atomicOr(&tied[0], 1);

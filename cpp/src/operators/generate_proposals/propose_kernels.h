@@ -196,7 +196,7 @@ SIMT_DEVICE inline void choose(const Word* keys, int count, int candidates, Word
   const int thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
   Word last = 0;
   if (candidates < count)
-    last = kth_largest(candidates, [&](const auto& use) {
+    last = bound_of_largest(candidates, [&](const auto& use) {
       for (int i = thread; i < count; i += threads) use(keys[i]);
     });
   if (thread == 0) taken[0] = 0;
