@@ -6,6 +6,7 @@
 #include "compare_values.h"
 #include "device_evaluation.h"
 #include "operators/evaluate.h"
+#include "reduced_case.h"
 #ifdef D2DEPLOY_TEST_EMULATED
 #include "kernels/simt/simt.h"
 #endif
@@ -61,24 +62,69 @@ struct ThreadOrder {
 };
 #endif
 
-std::string compare(const Case& c, const std::vector<Tensor>& have, const std::vector<Tensor>& want) {
+std::string compare(const Case& c, const std::vector<Tensor>& have, const std::vector<Tensor>& want, double tolerance) {
   for (std::size_t i = 0; i < want.size(); ++i) {
     const std::string where = join(c.op->outputs.size() > 1 ? join("output ", i, ' ') : std::string());
     if (have[i].shape() != want[i].shape()) return join(where, "is ", have[i].shape(), ", wanted ", want[i].shape());
-    if (const auto gap = difference(values_of(have[i]), values_of(want[i])); !gap.empty()) return where + gap;
+    if (const auto gap = difference(values_of(have[i]), values_of(want[i]), tolerance); !gap.empty())
+      return where + gap;
   }
   return {};
 }
 
+// A case in one real type, and what it should give.
+struct Attempt {
+  Case c;
+  std::vector<Tensor> want;
+  double tolerance;
+  std::string text;  // of the type, where it is not that of the case
+};
+
+std::vector<Attempt> attempts(const Case& c) {
+  std::vector<Attempt> all{{c, c.error ? std::vector<Tensor>() : evaluate(*c.op, c.args, c.inputs), kTolerance, {}}};
+  if (c.error || real_type_of(c) != DType::float32) return all;
+  for (const DType dtype : {DType::bfloat16, DType::float16}) {
+    const ReducedCase both(c, dtype);
+    all.push_back({both.reduced, evaluate(*c.op, c.args, both.wide.inputs), kRounding, join(", ", dtype)});
+  }
+  return all;
+}
+
+bool takes_type(const Kernel& kernel, const Case& c) {
+  const auto dtype = real_type_of(c);
+  return !dtype || kernel.takes_real(*dtype);
+}
+
 // What is wrong with how the kernel deals with the case; empty: nothing.
-std::string fault_of(const Case& c, const DeviceEvaluation& evaluation, const Kernel& kernel, bool in_place,
-                     const std::vector<Tensor>& want) {
+std::string fault_of(const Attempt& attempt, const DeviceEvaluation& evaluation, const Kernel& kernel, bool in_place) {
+  const Case& c = attempt.c;
   try {
     const auto have = evaluation.run(kernel, in_place);
-    return c.error ? "nothing was thrown" : compare(c, have, want);
+    return c.error ? "nothing was thrown" : compare(c, have, attempt.want, attempt.tolerance);
   } catch (const Error& e) {
     if (!c.error) return join("threw: ", e.what());
     return std::string_view(e.what()).find(*c.error) == std::string_view::npos ? join("wrong message: ", e.what()) : "";
+  }
+}
+
+// Runs all variants of the attempt by the kernel, and at least as many as there are orders of threads. A refusal ends
+// it.
+void run_attempt(Device device, const Attempt& attempt, const Kernel& kernel, std::size_t most_runs,
+                 DeviceOutcome& outcome) {
+  const auto all = variants(attempt.c);
+  for (std::size_t r = 0; r < std::max(all.size(), most_runs); ++r) {
+    const Variant& variant = all[r % all.size()];
+    const DeviceEvaluation evaluation = evaluation_of(device, attempt.c, variant);
+    if (auto why = evaluation.reject(kernel); !why.empty()) {
+      outcome.refusals.push_back(join(kernel.name, ' ', why));
+      return;
+    }
+    ++outcome.runs;
+    const ThreadOrder order(r);
+    if (const auto fault = fault_of(attempt, evaluation, kernel, variant.in_place); !fault.empty())
+      outcome.failures.push_back(join(kernel.name, " (", variant.layout, attempt.text,
+                                      variant.spare_rows > 0 ? ", spare rows" : "",
+                                      variant.in_place ? ", in place" : "", order.text(), "): ", fault));
   }
 }
 
@@ -98,24 +144,10 @@ DeviceOutcome run_on_device(Device device, const Case& c) {
       return outcome;
     }
   }
-  const auto want = c.error ? std::vector<Tensor>() : evaluate(*c.op, c.args, c.inputs);
-  for (const Kernel& kernel : c.op->kernels) {
-    if (device_of(kernel.backend) != device.kind) continue;
-    const auto all = variants(c);
-    for (std::size_t r = 0; r < std::max(all.size(), ThreadOrder::kCount); ++r) {
-      const Variant& variant = all[r % all.size()];
-      const DeviceEvaluation evaluation = evaluation_of(device, c, variant);
-      if (auto why = evaluation.reject(kernel); !why.empty()) {
-        outcome.refusals.push_back(join(kernel.name, ' ', why));
-        break;
-      }
-      ++outcome.runs;
-      const ThreadOrder order(r);
-      if (const auto fault = fault_of(c, evaluation, kernel, variant.in_place, want); !fault.empty())
-        outcome.failures.push_back(join(kernel.name, " (", variant.layout, variant.spare_rows > 0 ? ", spare rows" : "",
-                                        variant.in_place ? ", in place" : "", order.text(), "): ", fault));
-    }
-  }
+  for (const Attempt& attempt : attempts(c))
+    for (const Kernel& kernel : c.op->kernels)
+      if (device_of(kernel.backend) == device.kind && takes_type(kernel, attempt.c))
+        run_attempt(device, attempt, kernel, attempt.text.empty() ? ThreadOrder::kCount : 1, outcome);
   return outcome;
 }
 

@@ -24,6 +24,7 @@
 #include "kernels/reorder.h"
 #include "operators/evaluate.h"
 #include "passes/quantise.h"
+#include "reduced_case.h"
 
 using namespace d2deploy;
 using namespace d2deploy::testing;
@@ -60,12 +61,6 @@ class Guarded {
   std::size_t bytes_;
   Tensor memory_, tensor_;
 };
-
-Types types_of(const std::vector<Tensor>& tensors) {
-  Types types;
-  for (const auto& t : tensors) types.push_back(t.type());
-  return types;
-}
 
 struct Variant {
   Layout layout = Layout::row_major;
@@ -168,31 +163,9 @@ std::vector<Variant> variants(const Case& c) {
   return all;
 }
 
-Tensor as(DType dtype, const Tensor& t) {
-  TensorType type = t.type();
-  type.dtype = dtype;
-  Tensor out = Tensor::allocate(type);
-  convert(t.dtype(), t.raw(), dtype, out.raw(), t.size());
-  return out;
-}
-
-// Weights that are packed in the type of what they meet: constants at float32 ports of heavy operators, but not biases.
-bool packed_reduced(const Case& c, std::size_t i, const Port& port) {
-  return c.op->is(heavy) && c.constant[i] && !port.real && c.inputs[i].dtype() == DType::float32 &&
-         c.inputs[i].shape().rank() > 1;
-}
-
 // The kernels for other real types, against the portable one in float32 on the same, rounded inputs.
 void check_reduced(const Case& c, DType dtype) {
-  Case reduced = c, wide = c;
-  const auto ports = ports_of(c.op->inputs, c.inputs.size());
-  for (std::size_t i = 0; i < c.inputs.size(); ++i) {
-    if (packed_reduced(c, i, *ports[i]))
-      reduced.inputs[i] = wide.inputs[i] = as(DType::float32, as(dtype, c.inputs[i]));
-    if (!ports[i]->real || c.inputs[i].dtype() != DType::float32) continue;
-    reduced.inputs[i] = as(dtype, c.inputs[i]);
-    wide.inputs[i] = as(DType::float32, reduced.inputs[i]);
-  }
+  const auto [reduced, wide] = ReducedCase(c, dtype);
   const auto want = evaluate(*wide.op, wide.args, wide.inputs);
   for (const auto& kernel : reduced.op->kernels)
     for (const auto& variant : variants(reduced))
@@ -275,9 +248,9 @@ void check_case(const Case& c) {
     for (const auto& variant : variants(c))
       if (const auto have = run(c, kernel, variant)) compare(c, *have, want, kernel.name + " (" + variant.text() + ")");
   }
-  if (real_type(c.op->type, c.op->inputs, types_of(c.inputs)) == DType::float32)
+  const bool real = real_type_of(c) == DType::float32;
+  if (real)
     for (const DType dtype : {DType::bfloat16, DType::float16}) check_reduced(c, dtype);
-  const bool real = real_type(c.op->type, c.op->inputs, types_of(c.inputs)) == DType::float32;
   if (real && (c.op->is(keeps_range) || can_quantise(*c.op))) check_quantised(c, false);
   if (real && can_quantise(*c.op)) check_quantised(c, true);
 }
