@@ -9,18 +9,22 @@
 
 namespace d2deploy {
 
-/// A sample along one axis: (1 - fraction) of cell `low` and `fraction` of cell `high`.
-struct Sample {
-  std::int64_t low, high;
+/// A sample along one axis: (1 - fraction) of cell `low` and `fraction` of cell `high`. Int is what cells are counted
+/// in: GPUs count faster in 32 bits.
+template <class Int>
+struct SampleOf {
+  Int low, high;
   float fraction;
 };
+using Sample = SampleOf<std::int64_t>;
 
 /// Where `position` lies among `size` cells. False where it is more than one cell outside, or NaN, and does not count.
-SIMT_HOST_DEVICE inline bool locate(float position, std::int64_t size, Sample& s) {
+template <class Int>
+SIMT_HOST_DEVICE inline bool locate(float position, Int size, SampleOf<Int>& s) {
   if (!(position >= -1.0F && position <= static_cast<float>(size))) return false;
   const float inside = std::max(position, 0.0F);
-  s.low = std::min(static_cast<std::int64_t>(inside), size - 1);
-  s.high = std::min(s.low + 1, size - 1);
+  s.low = std::min(static_cast<Int>(inside), size - 1);
+  s.high = std::min<Int>(s.low + 1, size - 1);
   s.fraction = s.low == size - 1 ? 0.0F : inside - static_cast<float>(s.low);
   return true;
 }
@@ -48,7 +52,8 @@ struct SampleLine {
     return line;
   }
 
-  SIMT_HOST_DEVICE float position(std::int64_t in_bin, std::int64_t sample) const {
+  template <class Int>
+  SIMT_HOST_DEVICE float position(Int in_bin, Int sample) const {
     return start + static_cast<float>(in_bin) * bin +
            (static_cast<float>(sample) + 0.5F) * bin / static_cast<float>(grid);
   }

@@ -22,7 +22,7 @@ SIMT_HOST_DEVICE inline void store_box(const Box& b, float* p) {
   p[3] = b.y2;
 }
 
-inline bool is_finite(const Box& b) {
+SIMT_HOST_DEVICE inline bool is_finite(const Box& b) {
   return std::isfinite(b.x1) && std::isfinite(b.y1) && std::isfinite(b.x2) && std::isfinite(b.y2);
 }
 SIMT_HOST_DEVICE inline float width(const Box& b, float plus_one) { return b.x2 - b.x1 + plus_one; }

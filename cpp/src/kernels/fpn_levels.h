@@ -16,7 +16,7 @@ struct FpnLevels {
 
   /// floor(canonical_level + log2(sqrt(area) / canonical_scale)), within [min_level, max_level], as an offset from
   /// min_level. 0, the finest level, where the area is negative or NaN.
-  std::int64_t index(const Box& b) const {
+  SIMT_HOST_DEVICE std::int64_t index(const Box& b) const {
     const float box_area = area(b, plus_one);
     if (!(box_area >= 0)) return 0;
     const float scale = std::sqrt(box_area) / canonical_scale + 1e-6F;

@@ -15,7 +15,10 @@ struct RoiAxis {
   SampleLine line;
   std::int64_t size = 0;  ///< cells of the map
 
+  /// All of them where they are few, since the search for their ends costs more than they do.
   SIMT_HOST_DEVICE SampleRange samples_near_map(std::int64_t in_bin) const {
+    constexpr std::int64_t kFew = 4;
+    if (size > 0 && line.grid <= kFew) return {0, line.grid};
     return size == 0 ? SampleRange{0, 0} : line.within(in_bin, -1, static_cast<double>(size));
   }
 };

@@ -44,7 +44,8 @@ SIMT_DEVICE inline void sort_descending(Word* keys, int count) {
 }
 
 /// The k-th largest of many keys, 1 <= k <= their number, digit by digit from the highest on.
-/// Args: `for_each(f)` calls f(key) for the calling thread's share of the keys.
+/// Args: `for_each(f)` calls f(key) for the calling thread's share of the keys. The block has a warp of threads at
+/// least.
 template <class ForEach>
 SIMT_DEVICE Word kth_largest(int k, const ForEach& for_each) {
   constexpr int kDigitBits = 8, kDigits = 1 << kDigitBits;
@@ -60,11 +61,21 @@ SIMT_DEVICE Word kth_largest(int k, const ForEach& for_each) {
       if (same_prefix) atomicAdd(&histogram[key >> shift & (kDigits - 1)], 1);
     });
     __syncthreads();
-    if (threadIdx.x == 0) {
-      int digit = kDigits - 1, larger = 0;
-      while (digit > 0 && larger + histogram[digit] < k) larger += histogram[digit--];
-      chosen[0] = digit;
-      chosen[1] = larger;
+    if (threadIdx.x < kWarp) {  // a lane has some digits, the first lane the highest ones
+      constexpr int kEach = kDigits / static_cast<int>(kWarp);
+      int digit = kDigits - 1 - static_cast<int>(threadIdx.x) * kEach, own = 0;
+      for (int i = 0; i < kEach; ++i) own += histogram[digit - i];
+      int larger = own;
+      for (unsigned lanes = 1; lanes < kWarp; lanes *= 2) {
+        const int before = __shfl_up_sync(kAllLanes, larger, lanes);
+        if (threadIdx.x >= lanes) larger += before;
+      }
+      larger -= own;
+      if (larger < k && larger + own >= k) {
+        while (larger + histogram[digit] < k) larger += histogram[digit--];
+        chosen[0] = digit;
+        chosen[1] = larger;
+      }
     }
     __syncthreads();
     prefix |= static_cast<Word>(chosen[0]) << shift;

@@ -9,9 +9,10 @@
 
 #include "core/threads.h"
 #include "kernels/nms.h"
-#include "kernels/rotated_boxes.h"
 #include "kernels/scratch.h"
+#include "operators/generate_proposals/decode.h"
 #include "operators/generate_proposals/propose.h"
+#include "operators/generate_proposals/rank.h"
 
 namespace d2deploy {
 
@@ -37,16 +38,12 @@ struct Workspace {
         nms(scratch.take<float>(nms_scratch_floats(candidates, box == 5))) {}
 };
 
-struct Grid {
-  std::int64_t anchors, height, width;
-  std::int64_t count() const { return anchors * height * width; }
-};
-Grid grid_of(const Shape& scores) { return {scores[1], scores[2], scores[3]}; }
+AnchorGrid grid_of(const Shape& scores) { return {scores[1], scores[2], scores[3]}; }
 
 // Fills `ranks`. To sorting functions NaN must be a number; PyTorch takes it for the highest.
 void list_ranks(const Params& p, const Tensor& scores, std::int64_t image, const Workspace& work) {
   const Strides4 s = strides4(scores.type());
-  const Grid grid = grid_of(scores.shape());
+  const AnchorGrid grid = grid_of(scores.shape());
   const float* x = scores.data<float>() + image * s.n;
   float* out = work.ranks;
   const float rank_of_nan = p.detectron2_order ? kInfinity : -kInfinity;
@@ -56,15 +53,6 @@ void list_ranks(const Params& p, const Tensor& scores, std::int64_t image, const
         const float score = x[a * s.c + h * s.h + w * s.w];
         *out++ = std::isnan(score) ? rank_of_nan : score;
       }
-}
-
-// Fills `order` with all cells in the order in which they are handed to the sorting functions.
-void list_cells(const Params& p, const Grid& grid, const Workspace& work) {
-  std::iota(work.order, work.order + grid.count(), 0);
-  if (!p.detectron2_order) return;
-  const std::int64_t cells = grid.height * grid.width;  // there anchors of a cell follow each other
-  for (std::int64_t i = 0; i < grid.count(); ++i)
-    work.order[i] = static_cast<std::int32_t>(i % grid.anchors * cells + i / grid.anchors);
 }
 
 // A number as a whole one: those of two numbers are in the order of the numbers. -0 is 0.
@@ -119,71 +107,25 @@ bool rank_distinct(std::int64_t count, std::int64_t candidates, const Workspace&
          std::none_of(middle, last, [&](std::int32_t i) { return equal(i, middle[-1]); });
 }
 
-// Fills `ranks` and `order`; returns how many candidates there are. Sorting is by score alone: which of two equal
-// scores comes first is what the sorting functions make of it, so these are the ones that Caffe2 or PyTorch calls.
+// Fills `ranks` and `order`; returns how many candidates there are.
 std::int64_t rank(const Params& p, const Tensor& scores, std::int64_t image, const Workspace& work) {
   list_ranks(p, scores, image, work);
-  const Grid grid = grid_of(scores.shape());
+  const AnchorGrid grid = grid_of(scores.shape());
   const std::int64_t count = grid.count(), candidates = limited(count, p.pre_nms_topN);
   if (candidates < count && rank_distinct(count, candidates, work)) return candidates;
-  list_cells(p, grid, work);
-  std::int32_t *first = work.order, *middle = first + candidates, *last = first + count;
-  const auto higher = [&](std::int32_t a, std::int32_t b) { return work.ranks[a] > work.ranks[b]; };
-  if (p.detectron2_order ? candidates * 64 <= count : candidates < count) {
-    std::partial_sort(first, middle, last, higher);
-  } else if (p.detectron2_order && candidates > 0) {
-    std::nth_element(first, middle - 1, last, higher);
-    std::sort(first, middle - 1, higher);
-  } else {
-    std::sort(first, middle, higher);
-  }
+  sort_cells(p.detectron2_order, grid, work.ranks, candidates, work.order);
   return candidates;
-}
-
-// What the boxes of an image are clipped to and filtered by.
-struct Limits {
-  float height, width;  // of the image, as given
-  float least;          // side of a box
-  float plus_one;
-
-  // Clipping is to whole pixels, but the centre is compared with the size as it is given, as in Caffe2.
-  float whole_height() const { return std::trunc(height); }
-  float whole_width() const { return std::trunc(width); }
-  bool keep(float x, float y, float w, float h) const { return w >= least && h >= least && x < width && y < height; }
-};
-
-// The box that deltas make of an anchor moved by (dx, dy), in `out`; false where it is to be dropped.
-bool decode_upright(const Params& params, const Limits& limits, const float* anchor, float dx, float dy,
-                    const float* deltas, float* out) {
-  const float p = limits.plus_one;
-  const Box a = load_box(anchor);
-  const Box decoded = decode_box({a.x1 + dx, a.y1 + dy, a.x2 + dx, a.y2 + dy}, deltas, {}, p);
-  const Box box = clip_box(decoded, limits.whole_width(), limits.whole_height(), p);
-  store_box(box, out);
-  const float w = width(box, p), h = height(box, p);
-  return limits.keep(box.x1 + w / 2, box.y1 + h / 2, w, h) && (!params.detectron2_order || is_finite(decoded));
-}
-
-bool decode_rotated(const Params& p, const Limits& limits, const float* anchor, float dx, float dy, const float* deltas,
-                    float* out) {
-  const AngleBounds bounds = angle_bounds("GenerateProposals", p.angle_bound_on, p.angle_bound_lo, p.angle_bound_hi);
-  const RotatedBox a = load_rotated_box(anchor);
-  const RotatedBox decoded = decode_rotated_box({a.x + dx, a.y + dy, a.w, a.h, a.angle}, deltas, {}, bounds);
-  const RotatedBox box =
-      clip_rotated_box(decoded, limits.whole_width(), limits.whole_height(), p.clip_angle_thresh, limits.plus_one);
-  store_rotated_box(box, out);
-  return is_finite(p.detectron2_order ? decoded : box) && limits.keep(box.x, box.y, box.w, box.h);
 }
 
 // Decodes, clips and filters the candidates; returns how many are left.
 std::int64_t decode(const Params& p, const RpnLevel& level, std::int64_t image, std::int64_t candidates,
                     const Workspace& work) {
   const Strides4 s = strides4(level.deltas.type());
-  const Grid grid = grid_of(level.scores.shape());
-  const float* info = level.im_info.data<float>() + image * 3;
-  const Limits limits{info[0], info[1], p.min_size * info[2], p.legacy_plus_one ? 1.0F : 0.0F};
-  const auto cell = static_cast<float>(1.0 / static_cast<double>(p.spatial_scale));
+  const AnchorGrid grid = grid_of(level.scores.shape());
+  const auto limits = ProposalLimits::of(level.im_info.data<float>() + image * 3, p.min_size);
+  const float cell = cell_pixels(p.spatial_scale);
   const std::int64_t columns = level.anchors.dim(1);
+  const auto rule = ProposalRule::of(p, columns == 5);
   std::int64_t left = 0;
   for (std::int64_t i = 0; i < candidates; ++i) {
     const std::int64_t flat = work.order[i];
@@ -196,8 +138,8 @@ std::int64_t decode(const Params& p, const RpnLevel& level, std::int64_t image, 
     for (std::size_t k = 0; k < static_cast<std::size_t>(columns); ++k)
       deltas[k] = d[static_cast<std::int64_t>(k) * s.c];
     float* box = work.boxes + left * columns;
-    const bool keep = columns == 4 ? decode_upright(p, limits, anchor, dx, dy, deltas.data(), box)
-                                   : decode_rotated(p, limits, anchor, dx, dy, deltas.data(), box);
+    const bool keep = columns == 4 ? decode_upright(rule, limits, anchor, dx, dy, deltas.data(), box)
+                                   : decode_rotated(rule, limits, anchor, dx, dy, deltas.data(), box);
     if (keep) work.source[left++] = work.order[i];
   }
   return left;
@@ -214,7 +156,7 @@ std::size_t propose_scratch_bytes(const Params& p, const Shape& scores, std::int
 
 std::int64_t propose(const Params& p, const RpnLevel& level, std::int64_t image, void* memory, float* rois,
                      float* probs) {
-  const Grid grid = grid_of(level.scores.shape());
+  const AnchorGrid grid = grid_of(level.scores.shape());
   Scratch scratch(memory);
   const std::int64_t columns = level.anchors.dim(1);
   const Workspace work(scratch, grid.count(), limited(grid.count(), p.pre_nms_topN), columns);

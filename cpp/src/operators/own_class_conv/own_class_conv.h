@@ -21,4 +21,11 @@ struct OwnClassConv {
   }
 };
 
+/// The class of a row, checked to be one of `classes`.
+inline std::int64_t own_class(float value, std::int64_t row, std::int64_t classes) {
+  check(value >= 0 && value < static_cast<float>(classes), "OwnClassConv: row ", row, " is of class ", value,
+        ", there are ", classes);
+  return static_cast<std::int64_t>(value);
+}
+
 }  // namespace d2deploy

@@ -43,12 +43,6 @@ void channels_last(const Row<T>& row, std::int64_t channels, std::int64_t cells)
   for (std::int64_t i = 0; i < cells; ++i) row.y[i] = row.b + dot(row.x + i * channels, row.w, channels);
 }
 
-std::int64_t class_of(float value, std::int64_t row, std::int64_t classes) {
-  check(value >= 0 && value < static_cast<float>(classes), "OwnClassConv: row ", row, " is of class ", value,
-        ", there are ", classes);
-  return static_cast<std::int64_t>(value);
-}
-
 // W has one layout only: its filters are of one cell.
 template <class T>
 void run(const NoParams&, const Call& call) {
@@ -63,7 +57,7 @@ void run(const NoParams&, const Call& call) {
   constexpr std::int64_t kGrain = 1 << 16;  // multiplications
   parallel_for(rows, kGrain / (channels * cells + 1) + 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t r = begin; r < end; ++r) {
-      const std::int64_t label = class_of(labels[r], r, classes);
+      const std::int64_t label = own_class(labels[r], r, classes);
       one_row({values + r * channels * cells, w + label * channels, b[label], y + r * cells}, channels, cells);
     }
   });

@@ -1,13 +1,9 @@
 #include "operators/roi_align_rotated/roi_align_rotated.h"
 
 #include <array>
-#include <cmath>
-#include <limits>
-#include <numbers>
 
 #include "core/threads.h"
-#include "kernels/bilinear.h"
-#include "kernels/rotated_boxes.h"
+#include "kernels/rotated_roi.h"
 
 namespace d2deploy {
 
@@ -15,47 +11,20 @@ namespace {
 
 using Params = RoIAlignRotated::Params;
 
-// One RoI, ready to be pooled. Offset (u, v) from its centre is (u cos + v sin + x, v cos - u sin + y) in the map.
+// One RoI, ready to be pooled.
 struct Target {
+  RotatedRoi roi;
   const float* image;
-  SampleLine across, down;  // from the RoI's centre
-  float x, y, cos, sin;
 };
-
-SampleLine make_side(const Params& p, float size, std::int64_t pooled) {
-  float length = size * p.spatial_scale;
-  if (!p.aligned) length = std::max(length, 1.0F);
-  return SampleLine::of(-length / 2, length, pooled, p.sampling_ratio);
-}
 
 Target make_target(const Params& p, const Call& call, std::int64_t row) {
   const Tensor& x = call.input(0);
   const std::int64_t columns = call.input(1).dim(1);
   const float* roi = call.in<float>(1) + row * columns;
-  const RotatedBox box = load_rotated_box(roi + columns - 5);
   const std::int64_t image = image_index("RoIAlignRotated", row, columns == 6 ? roi[0] : 0.0F, x.dim(0));
-  const float offset = p.aligned ? 0.5F : 0.0F;
-  const double theta = static_cast<double>(box.angle) * (std::numbers::pi / 180);
-  return {x.data<float>() + image * strides4(x.type()).n,
-          make_side(p, box.w, p.pooled_w),
-          make_side(p, box.h, p.pooled_h),
-          box.x * p.spatial_scale - offset,
-          box.y * p.spatial_scale - offset,
-          static_cast<float>(std::cos(theta)),
-          static_cast<float>(std::sin(theta))};
+  return {RotatedRoi::of(p.grid(), load_rotated_box(roi + columns - 5), p.spatial_scale),
+          x.data<float>() + image * strides4(x.type()).n};
 }
-
-struct Interval {
-  double low = -std::numeric_limits<double>::infinity(), high = std::numeric_limits<double>::infinity();
-
-  // Leaves the t where from <= base + slope t <= to.
-  void limit(double base, double slope, double from, double to) {
-    if (std::fabs(slope) < 1e-6) return;  // a sample further out is found by looking
-    const double a = (from - base) / slope, b = (to - base) / slope;
-    low = std::max(low, std::min(a, b));
-    high = std::min(high, std::max(a, b));
-  }
-};
 
 // The samples of a bin that wait to be added, many at once so that each channel is visited seldom.
 class Taps {
@@ -106,46 +75,18 @@ class Taps {
   std::array<Tap, 64> taps_;
 };
 
-void pool_bin(const Target& t, const Shape& x, std::int64_t ph, std::int64_t pw, Taps& taps, float* y) {
-  const double width = static_cast<double>(x[3]), height = static_cast<double>(x[2]);
-  if (x[2] == 0 || x[3] == 0 || !std::isfinite(t.x) || !std::isfinite(t.y) || !std::isfinite(t.cos)) return;
-  // The offsets v that the map reaches: those of its corners, one cell further out.
-  Interval reach{std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity()};
-  for (const double corner_x : {-1.0, width})
-    for (const double corner_y : {-1.0, height}) {
-      const double v = (corner_x - t.x) * t.sin + (corner_y - t.y) * t.cos;
-      reach.low = std::min(reach.low, v);
-      reach.high = std::max(reach.high, v);
-    }
-  const SampleRange rows = t.down.within(ph, reach.low, reach.high);
-  for (std::int64_t i = rows.begin; i < rows.end; ++i) {
-    const float v = t.down.position(ph, i);
-    if (!std::isfinite(v)) continue;  // it would not limit the columns
-    Interval inside;
-    inside.limit(static_cast<double>(v * t.sin) + t.x, t.cos, -1, width);
-    inside.limit(static_cast<double>(v * t.cos) + t.y, -t.sin, -1, height);
-    const SampleRange columns = t.across.within(pw, inside.low, inside.high);
-    for (std::int64_t j = columns.begin; j < columns.end; ++j) {
-      const float u = t.across.position(pw, j);
-      Sample vertical{}, horizontal{};
-      if (locate(v * t.cos - u * t.sin + t.y, x[2], vertical) && locate(u * t.cos + v * t.sin + t.x, x[3], horizontal))
-        taps.add(t, vertical, horizontal, y);
-    }
-  }
-}
-
 void pool_row(const Params& p, const Call& call, std::int64_t row) {
   const Target t = make_target(p, call, row);
   const Shape& x = call.input(0).shape();
   const Strides4 s = strides4(call.output(0).type());
-  const float samples = static_cast<float>(t.across.grid) * static_cast<float>(t.down.grid);
+  const float samples = t.roi.samples();
   Taps taps(call.input(0), s);
   for (std::int64_t ph = 0; ph < p.pooled_h; ++ph)
     for (std::int64_t pw = 0; pw < p.pooled_w; ++pw) {
       float* y = call.out<float>(0) + row * s.n + ph * s.h + pw * s.w;
       for (std::int64_t c = 0; c < x[1]; ++c) y[c * s.c] = 0;
       if (samples == 0) continue;
-      pool_bin(t, x, ph, pw, taps, y);
+      t.roi.for_each_sample(x[2], x[3], ph, pw, [&](const Sample& v, const Sample& h) { taps.add(t, v, h, y); });
       taps.flush(t, y);
       for (std::int64_t c = 0; c < x[1]; ++c) y[c * s.c] /= samples;
     }

@@ -1,0 +1,138 @@
+// Non-maximum suppression on GPUs, of upright and of rotated boxes: what greedy_nms (kernels/nms.h) keeps.
+//
+// Where there may be few candidates, all of them are compared with each other at once; which are kept is then read off
+// the bits. Where there may be many more, the bits would not fit: a block meets them with one kept box at a time.
+#pragma once
+#include "kernels/rotated_boxes.h"
+#include "kernels/simt/ranks.h"
+
+namespace d2deploy::simt {
+
+struct UprightBoxes {
+  static constexpr int kColumns = 4;
+  struct Frame {
+    Box box;
+    float area;
+  };
+  SIMT_DEVICE static Frame load(const float* p, float plus_one) {
+    const Box b = load_box(p);
+    return {b, area(b, plus_one)};
+  }
+  SIMT_DEVICE static float overlap(const Frame& a, const Frame& b, float plus_one) {
+    return iou(a.box, a.area, b.box, b.area, plus_one);
+  }
+};
+
+struct RotatedBoxes {
+  static constexpr int kColumns = 5;
+  using Frame = RotatedFrame;
+  SIMT_DEVICE static Frame load(const float* p, float) { return rotated_frame(load_rotated_box(p)); }
+  SIMT_DEVICE static float overlap(const Frame& a, const Frame& b, float) { return iou(a, b); }
+};
+
+struct NmsRule {
+  float threshold, plus_one;
+  int limit;  ///< most boxes to keep; <= 0: all
+};
+
+/// Greedy suppression by all threads of a block. `box_of(i)` is where candidate i stands, the best first; `dropped`
+/// says by candidate whether it takes no part, and is written; `kept` has room for all of them.
+/// Returns: how many are kept.
+template <class Boxes, class BoxOf>
+SIMT_DEVICE int nms_of_block(const NmsRule& rule, int candidates, const BoxOf& box_of, std::uint8_t* dropped,
+                             std::int32_t* kept) {
+  const int thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
+  int count = 0;
+  for (int i = 0; i < candidates && (rule.limit <= 0 || count < rule.limit); ++i) {
+    if (dropped[i] != 0) continue;
+    if (thread == 0) kept[count] = i;
+    ++count;
+    const auto best = Boxes::load(box_of(i), rule.plus_one);
+    for (int j = i + 1 + thread; j < candidates; j += threads) {
+      if (dropped[j] != 0) continue;
+      if (!(Boxes::overlap(best, Boxes::load(box_of(j), rule.plus_one), rule.plus_one) <= rule.threshold))
+        dropped[j] = 1;
+    }
+    __syncthreads();
+  }
+  return count;
+}
+
+// ---- All at once -----------------------------------------------------------------------------------------
+
+constexpr int kNmsTile = 64;  // boxes by bits of a word
+SIMT_HOST_DEVICE constexpr int nms_tiles(int boxes) { return (boxes + kNmsTile - 1) / kNmsTile; }
+
+/// Segments of up to `most` boxes each, the best first, and for each segment how many there are.
+struct NmsSegments {
+  const float* boxes;          ///< (segments, most, columns)
+  const std::int32_t* counts;  ///< (segments)
+  int most;
+  Word* mask;  ///< (segments, most, nms_tiles(most)): bit j of word t of row i: box i suppresses box 64 t + j
+};
+
+/// Fills the mask, as far as nms_read reads it. Blocks (tiles, tiles, segments) of kNmsTile threads.
+template <class Boxes>
+SIMT_KERNEL nms_compare(NmsSegments s, NmsRule rule) {
+  using Frame = typename Boxes::Frame;
+  SIMT_SHARED(Frame, tile, kNmsTile);
+  const int count = s.counts[blockIdx.z], thread = static_cast<int>(threadIdx.x);
+  const int row = static_cast<int>(blockIdx.y) * kNmsTile, column = static_cast<int>(blockIdx.x) * kNmsTile;
+  if (row >= count || column >= count || column < row) return;
+  const float* boxes = s.boxes + std::int64_t{blockIdx.z} * s.most * Boxes::kColumns;
+  if (column + thread < count) tile[thread] = Boxes::load(boxes + (column + thread) * Boxes::kColumns, rule.plus_one);
+  __syncthreads();
+  if (row + thread >= count) return;
+  const Frame own = Boxes::load(boxes + (row + thread) * Boxes::kColumns, rule.plus_one);
+  const int end = std::min(+kNmsTile, count - column);
+  Word bits = 0;
+  for (int j = row == column ? thread + 1 : 0; j < end; ++j)
+    if (!(Boxes::overlap(own, tile[j], rule.plus_one) <= rule.threshold)) bits |= Word{1} << j;
+  s.mask[(std::int64_t{blockIdx.z} * s.most + row + thread) * nms_tiles(s.most) + blockIdx.x] = bits;
+}
+
+/// Which of up to 64 boxes are kept: those of `gone` are not, and each that is suppresses those of its `row`. A lane
+/// brings the rows of two boxes, of that with its number and of the one 32 behind; all lanes get the answer.
+SIMT_DEVICE inline Word nms_of_tile(int boxes, Word gone, Word low, Word high) {
+  constexpr int kLanes = static_cast<int>(kWarp);
+  const Word all = boxes < kNmsTile ? (Word{1} << boxes) - 1 : ~Word{0};
+  Word keep = 0;
+  for (Word left = all & ~gone; left != 0;) {
+    const int i = __ffsll(static_cast<long long>(left)) - 1;
+    const Word own = Word{1} << i, row = __shfl_sync(kAllLanes, i < kLanes ? low : high, i % kLanes);
+    keep |= own;
+    left &= ~(own | row);
+  }
+  return keep;
+}
+
+/// What the mask leads to, by one warp. `removed`: a word for each tile, whose bits say which boxes take no part; they
+/// are written. `kept` has room for all boxes.
+/// Returns: how many are kept.
+SIMT_DEVICE inline int nms_read(const Word* mask, int count, int most, int limit, Word* removed, std::int32_t* kept) {
+  constexpr int kLanes = static_cast<int>(kWarp);
+  const int lane = static_cast<int>(threadIdx.x % kWarp), stride = nms_tiles(most), tiles = nms_tiles(count);
+  int total = 0;
+  for (int tile = 0; tile < tiles && (limit <= 0 || total < limit); ++tile) {
+    const int first = tile * kNmsTile, here = std::min(+kNmsTile, count - first);
+    const auto row_of = [&](int box) { return mask + std::int64_t{first + box} * stride; };
+    const Word low = lane < here ? row_of(lane)[tile] : 0;
+    const Word high = lane + kLanes < here ? row_of(lane + kLanes)[tile] : 0;
+    const Word keep = nms_of_tile(here, removed[tile], low, high);
+    for (int i = lane; i < here; i += kLanes)
+      if ((keep >> i & 1) != 0) {
+        const int at = total + __popcll(keep & ((Word{1} << i) - 1));
+        if (limit <= 0 || at < limit) kept[at] = first + i;
+      }
+    total += __popcll(keep);
+    for (int t = tile + 1 + lane; t < tiles; t += kLanes) {
+      Word sum = removed[t];
+      for (Word left = keep; left != 0; left &= left - 1) sum |= row_of(__ffsll(static_cast<long long>(left)) - 1)[t];
+      removed[t] = sum;
+    }
+    __syncwarp();
+  }
+  return limit > 0 ? std::min(total, limit) : total;
+}
+
+}  // namespace d2deploy::simt
