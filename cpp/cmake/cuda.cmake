@@ -23,11 +23,14 @@ if(D2DEPLOY_CUDA STREQUAL "ON")
   # Turing to Blackwell, and for what comes later code that the driver compiles.
   set(CMAKE_CUDA_ARCHITECTURES 75-real 80-real 86-real 89-real 90-real 100-real 120-real 120-virtual CACHE STRING
     "GPUs to compile for")
-  set(CMAKE_CUDA_STANDARD 20)
-  set(CMAKE_CUDA_STANDARD_REQUIRED ON)
   set(CMAKE_CUDA_VISIBILITY_PRESET hidden)
   set(CMAKE_CUDA_RUNTIME_LIBRARY Static)
   enable_language(CUDA)
+  if(NOT DEFINED CMAKE_CUDA20_STANDARD_COMPILE_OPTION) # CMake 3.25 does not know that nvcc 12 and later has C++20
+    set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION "-std=c++20")
+    set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION "-std=c++20")
+    list(APPEND CMAKE_CUDA_COMPILE_FEATURES cuda_std_20)
+  endif()
   find_library(D2DEPLOY_CUDART cudart_static HINTS "${cuda_root}/lib" "${cuda_root}/lib64" REQUIRED NO_CACHE)
   set(D2DEPLOY_CUDA_INCLUDE "${cuda_root}/include")
 endif()

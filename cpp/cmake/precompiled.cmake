@@ -11,6 +11,6 @@ function(d2deploy_precompiled_headers target)
       <string> <string_view> <type_traits> <utility> <variant> <vector> ${ARGN})
   endif()
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-    target_compile_options(${target} PRIVATE -fpch-preprocess) # so that ccache can tell what a source includes
+    target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fpch-preprocess>) # so that ccache can tell what a source includes
   endif()
 endfunction()

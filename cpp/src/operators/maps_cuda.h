@@ -31,7 +31,8 @@ struct DeviceMap {
 
   template <int kCount = 1>
   SIMT_DEVICE auto& at(const MapCell& i) const {
-    using Chosen = std::conditional_t<std::is_const_v<T>, const Lanes<std::remove_const_t<T>, kCount>, Lanes<T, kCount>>;
+    using Chosen =
+        std::conditional_t<std::is_const_v<T>, const Lanes<std::remove_const_t<T>, kCount>, Lanes<T, kCount>>;
     return *reinterpret_cast<Chosen*>(data + i.image * stride_n + i.c * stride_c + i.h * stride_h + i.w * stride_w);
   }
 };
@@ -70,7 +71,8 @@ SIMT_KERNEL fill_cells(DeviceMap<T> y, DeviceRows rows, F f) {
       const unsigned a = i % inner, b = i / inner % middle, c = i / inner / middle;
       const auto first = [](unsigned unit) { return static_cast<std::int32_t>(unit * kCount); };
       const auto place = [](unsigned x) { return static_cast<std::int32_t>(x); };
-      const MapCell cell = last ? MapCell{image, first(a), place(c), place(b)} : MapCell{image, first(c), place(b), place(a)};
+      const MapCell cell =
+          last ? MapCell{image, first(a), place(c), place(b)} : MapCell{image, first(c), place(b), place(a)};
       f(cell, y.template at<kCount>(cell));
     }
 }
@@ -82,8 +84,8 @@ void launch_fill(const char* name, const Call& call, const F& f) {
   const Tensor& y = call.output(0);
   if (y.size() == 0) return;
   const auto aligned = [](const Tensor& t) { return reinterpret_cast<std::uintptr_t>(t.raw()) % 16 == 0; };
-  const bool wide = y.layout() == Layout::channels_last && y.dim(1) % kWideLanes<T> == 0 && aligned(y) &&
-                    aligned(call.input(0));
+  const bool wide =
+      y.layout() == Layout::channels_last && y.dim(1) % kWideLanes<T> == 0 && aligned(y) && aligned(call.input(0));
   const auto go = [&]<int kCount>(std::integral_constant<int, kCount>) {
     const auto units = static_cast<unsigned>(y.shape().size(1, 4) / kCount);
     const unsigned threads = std::min(kThreads, (units + simt::kWarp - 1) / simt::kWarp * simt::kWarp);

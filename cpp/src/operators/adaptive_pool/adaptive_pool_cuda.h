@@ -17,8 +17,8 @@ struct BinOf {
     for (double& f : found) f = Op::kStart;
     for (std::int64_t h = rows.first; h < rows.end; ++h)
       for (std::int64_t w = columns.first; w < columns.end; ++w) {
-        const auto values = x.template at<kCount>(
-            {cell.image, cell.c, static_cast<std::int32_t>(h), static_cast<std::int32_t>(w)});
+        const auto values =
+            x.template at<kCount>({cell.image, cell.c, static_cast<std::int32_t>(h), static_cast<std::int32_t>(w)});
         for (int i = 0; i < kCount; ++i) found[i] = Op::add(found[i], static_cast<double>(values.values[i]));
       }
     const std::int64_t cells = rows.cells() * columns.cells();

@@ -20,12 +20,12 @@ struct MeanUnder {
     double sum[kCount] = {};
     for (std::int64_t h = rows.begin; h < rows.end; ++h)
       for (std::int64_t w = columns.begin; w < columns.end; ++w) {
-        const auto found = x.template at<kCount>(
-            {cell.image, cell.c, static_cast<std::int32_t>(h), static_cast<std::int32_t>(w)});
+        const auto found =
+            x.template at<kCount>({cell.image, cell.c, static_cast<std::int32_t>(h), static_cast<std::int32_t>(w)});
         for (int i = 0; i < kCount; ++i) sum[i] += static_cast<double>(simt::to_float(found.values[i]));
       }
-    const std::int64_t inside = std::max<std::int64_t>(rows.end - rows.begin, 0) *
-                                std::max<std::int64_t>(columns.end - columns.begin, 0);
+    const std::int64_t inside =
+        std::max<std::int64_t>(rows.end - rows.begin, 0) * std::max<std::int64_t>(columns.end - columns.begin, 0);
     const std::int64_t size = include_pad ? window.kernel_h * window.kernel_w : inside;
     const double factor = size == 0 ? 0.0 : 1.0 / static_cast<double>(size);
     for (int i = 0; i < kCount; ++i) y.values[i] = simt::from_float<T>(static_cast<float>(sum[i] * factor));

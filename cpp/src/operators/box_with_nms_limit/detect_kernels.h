@@ -8,6 +8,7 @@
 #include "kernels/batch_splits.h"
 #include "kernels/nms.h"
 #include "kernels/scratch.h"
+#include "kernels/simt/introsort.h"
 #include "kernels/simt/nms.h"
 #include "operators/device_call.h"
 
@@ -152,9 +153,9 @@ SIMT_DEVICE inline int rank_candidates(const Job& job, std::int64_t f, std::int6
   __syncthreads();
   if (tied[0] != 0 && threadIdx.x == 0) {
     atomicOr(&job.work.tied[index], 1);
-    std::sort(order, order + candidates);
-    std::sort(order, order + candidates,
-              [&](std::int32_t a, std::int32_t b) { return job.score(f, im, a) > job.score(f, im, b); });
+    sort_as_host(order, candidates, [](std::int32_t a, std::int32_t b) { return a < b; });
+    sort_as_host(order, candidates,
+                 [&](std::int32_t a, std::int32_t b) { return job.score(f, im, a) > job.score(f, im, b); });
   }
   __syncthreads();
   return candidates;
@@ -270,7 +271,7 @@ SIMT_DEVICE inline void limit_in_order_of_sort(const Job& job, const Image& im, 
     for (std::int64_t i = job.at(f, im); i < job.at(f, im) + counts[f]; ++i)
       all[total++] = {job.work.scores[i], job.work.kept[i], static_cast<std::int32_t>(f)};
   const bool by_row = job.detectron2_order;
-  std::sort(all, all + total, [by_row](const Detection& a, const Detection& b) {
+  sort_as_host(all, static_cast<int>(total), [by_row](const Detection& a, const Detection& b) {
     if (a.score != b.score || !by_row) return a.score > b.score;
     return a.row != b.row ? a.row < b.row : a.foreground < b.foreground;
   });

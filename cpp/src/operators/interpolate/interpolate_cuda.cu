@@ -8,8 +8,8 @@ namespace {
 
 StretchAxis axis(const Interpolate::Params& p, float scale, bool to_size, std::int64_t in, std::int64_t out) {
   if (p.align_corners) return StretchAxis::of_corners(in, out);
-  const float step = to_size ? static_cast<float>(in) / static_cast<float>(out)
-                             : static_cast<float>(1.0 / static_cast<double>(scale));
+  const float step =
+      to_size ? static_cast<float>(in) / static_cast<float>(out) : static_cast<float>(1.0 / static_cast<double>(scale));
   return {static_cast<std::int32_t>(in), step, p.mode == "nearest" ? 0.0F : 0.5F};
 }
 

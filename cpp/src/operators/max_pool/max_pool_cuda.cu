@@ -21,8 +21,8 @@ struct LargestUnder {
     for (float& m : most) m = std::numeric_limits<float>::lowest();
     for (std::int64_t h = rows.begin; h < rows.end; ++h)
       for (std::int64_t w = columns.begin; w < columns.end; ++w) {
-        const auto found = x.template at<kCount>(
-            {cell.image, cell.c, static_cast<std::int32_t>(h), static_cast<std::int32_t>(w)});
+        const auto found =
+            x.template at<kCount>({cell.image, cell.c, static_cast<std::int32_t>(h), static_cast<std::int32_t>(w)});
         for (int i = 0; i < kCount; ++i) {
           const float v = simt::to_float(found.values[i]);
           most[i] = v > most[i] ? v : most[i];
