@@ -96,7 +96,9 @@ TEST(NetOnAGpu, SaysWhatIsWrongWithTheData) {
 }
 
 TEST(NetOnAGpu, RefusesWhatItCannotDo) {
-  EXPECT_EQ(message_of<InvalidArgument>([] { (void)model_of(small_detector(), {.device = "cuda:x"}); }),
+  ModelOptions unknown;
+  unknown.device = "cuda:x";
+  EXPECT_EQ(message_of<InvalidArgument>([&] { (void)model_of(small_detector(), unknown); }),
             "device is 'cuda:x', wanted cpu, cuda or cuda:N");
   ModelOptions int8 = on_gpu("int8");
   EXPECT_EQ(message_of<Unsupported>([&] { (void)model_of(small_detector(), int8); }),
