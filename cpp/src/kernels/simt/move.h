@@ -19,6 +19,13 @@ struct Blocks {
 };
 void blocks_to_pixels(void* stream, DType dtype, const void* x, void* y, const Blocks& blocks);
 
+/// y (n, y_h, y_w, channels) = x (n, h, w, c) with each 2 x 2 pixels as one of 4 c channels, and 0 around it and in the
+/// channels that are left: pixel (i, j) of y has the pixels of x from (2 (i - before_h), 2 (j - before_w)) on.
+struct Folding {
+  std::int64_t n, h, w, c, y_h, y_w, channels, before_h, before_w;
+};
+void fold_pixels(void* stream, DType dtype, const void* x, void* y, const Folding& folding);
+
 /// y = x, numbers of bytes as float32.
 void widen_bytes(void* stream, const std::uint8_t* x, float* y, std::int64_t count);
 
