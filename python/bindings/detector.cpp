@@ -44,7 +44,7 @@ constexpr std::array<Choice, 2> kScales{{{"detectron2", 0}, {"caffe2", 1}}};
 
 void load(Detector* self, const std::filesystem::path& predict_net, const std::filesystem::path& init_net,
           const std::string& device, const std::string& precision,
-          const std::optional<std::filesystem::path>& calibration, bool low_memory, int threads,
+          const std::optional<std::filesystem::path>& calibration, bool low_memory, bool tune, int threads,
           const std::string& mode, const std::optional<std::string>& input_format, std::optional<std::int64_t> min_size,
           std::optional<std::int64_t> max_size, const std::string& pad, const std::string& im_info,
           const std::string& order, bool sem_seg, bool keypoint_heatmaps) {
@@ -53,6 +53,7 @@ void load(Detector* self, const std::filesystem::path& predict_net, const std::f
   options.model.precision = precision;
   if (calibration) options.model.calibration = *calibration;
   options.model.low_memory = low_memory;
+  options.model.tune = tune;
   options.model.threads = threads;
   options.mode = static_cast<Mode>(chosen("mode", mode, kModes));
   if (input_format) options.order = channel_order("input_format", *input_format);
@@ -237,6 +238,7 @@ Args:
     precision: as `Model` has it.
     calibration: as `Model` has it.
     low_memory: as `Model` has it.
+    tune: as `Model` has it.
     threads: threads of one prediction, in mode "throughput" of all; 0: as many as the process may use.
     mode: "latency": a prediction has all threads; "throughput": one, for many predictions at the same time (see
         `streams`), which together need less time.
@@ -287,13 +289,13 @@ Args:
   nb::class_<Detector>(module, "Detector", kDetectorDoc)
       .def(
           "__init__", load, "predict_net"_a, "init_net"_a, nb::kw_only(), "device"_a = "cpu", "precision"_a = "float32",
-          "calibration"_a.none() = nb::none(), "low_memory"_a = false, "threads"_a = 0, "mode"_a = "latency",
+          "calibration"_a.none() = nb::none(), "low_memory"_a = false, "tune"_a = false, "threads"_a = 0, "mode"_a = "latency",
           "input_format"_a.none() = nb::none(), "min_size"_a.none() = nb::none(), "max_size"_a.none() = nb::none(),
           "pad"_a = "mean", "im_info"_a = "detectron2", "order"_a = "score", "sem_seg"_a = false,
           "keypoint_heatmaps"_a = false,
           nb::sig("def __init__(self, predict_net: str | os.PathLike[str], init_net: str | os.PathLike[str], *, "
                   "device: str = 'cpu', precision: str = 'float32', calibration: str | os.PathLike[str] | None = "
-                  "None, low_memory: bool = False, threads: int = 0, mode: str = 'latency', input_format: str | None = "
+                  "None, low_memory: bool = False, tune: bool = False, threads: int = 0, mode: str = 'latency', input_format: str | None = "
                   "None, min_size: int | None = None, max_size: int | None = None, pad: str = 'mean', im_info: str = "
                   "'detectron2', order: str = 'score', sem_seg: bool = False, keypoint_heatmaps: bool = False) -> "
                   "None"),

@@ -79,13 +79,14 @@ nb::list profile(SessionPool& self, const nb::dict& inputs, int runs) {
 
 void load(SessionPool* self, const std::filesystem::path& predict_net, const std::filesystem::path& init_net,
           const std::string& device, const std::string& precision,
-          const std::optional<std::filesystem::path>& calibration, bool low_memory, int threads,
+          const std::optional<std::filesystem::path>& calibration, bool low_memory, bool tune, int threads,
           const std::string& engine, std::int64_t max_tensor_bytes, bool optimize) {
   ModelOptions options;
   options.device = device;
   options.precision = precision;
   if (calibration) options.calibration = *calibration;
   options.low_memory = low_memory;
+  options.tune = tune;
   options.threads = threads;
   options.engine = engine;
   options.max_tensor_bytes = max_tensor_bytes;
@@ -116,11 +117,13 @@ constexpr const char* kInitDoc = R"(Reads, checks and prepares both files. Other
 Args:
     predict_net: path of `model.pb`.
     init_net: path of `model_init.pb`.
-    device: "cpu".
-    precision: "float32", or "bfloat16" or "int8" for the heavy operators. A CPU that has neither AVX512-BF16
-        nor AMX, or for int8 no VNNI, runs float32 all the same, and warns.
+    device: "cpu", or an NVIDIA GPU: "cuda", "cuda:1".
+    precision: "float32", or a smaller type for the heavy operators. CPU: "bfloat16", "int8"; one that has neither
+        AVX512-BF16 nor AMX, or for int8 no VNNI, runs float32 all the same, and warns. GPU: "tf32", "float16",
+        "bfloat16".
     calibration: the file that int8 needs; None: `calibration.txt` beside `model.pb`.
     low_memory: needs less memory and more time: no weights are kept that are larger than those of the file.
+    tune: on a GPU, several ways to compute each convolution are tried out, which takes some seconds per picture size.
     threads: threads of one run; 0: as many as the process may use.
     engine: "native", or "caffe2": the real Caffe2, where scripts/build_caffe2_engine has built it.
     max_tensor_bytes: no tensor may be larger, nor the memory of a run 16 times this.
@@ -176,11 +179,11 @@ void bind_model(nb::module_& module) {
   nb::class_<SessionPool>(module, "Model", kModelDoc)
       .def(
           "__init__", load, "predict_net"_a, "init_net"_a, nb::kw_only(), "device"_a = "cpu", "precision"_a = "float32",
-          "calibration"_a.none() = nb::none(), "low_memory"_a = false, "threads"_a = 0, "engine"_a = "native",
+          "calibration"_a.none() = nb::none(), "low_memory"_a = false, "tune"_a = false, "threads"_a = 0, "engine"_a = "native",
           "max_tensor_bytes"_a = ModelOptions().max_tensor_bytes, "optimize"_a = true,
           nb::sig("def __init__(self, predict_net: str | os.PathLike[str], init_net: str | os.PathLike[str], *, "
                   "device: str = 'cpu', precision: str = 'float32', calibration: str | os.PathLike[str] | None = None, "
-                  "low_memory: bool = False, threads: int = 0, engine: str = 'native', max_tensor_bytes: int = "
+                  "low_memory: bool = False, tune: bool = False, threads: int = 0, engine: str = 'native', max_tensor_bytes: int = "
                   "4294967296, optimize: bool = "
                   "True) -> None"),
           kInitDoc)

@@ -16,7 +16,12 @@ std::vector<bool> inputs_with_rows(const Operator& op, const std::vector<Tensor>
   const std::string wanted = word(op.outputs[0]);
   std::size_t first = 0;
   while (first < inputs.size() && word(*ports[first]) != wanted) ++first;
-  if (first == inputs.size()) first = 0;
+  if (first == inputs.size()) {
+    first = 0;
+    // Then others may have to follow whose rows the signature does not tell.
+    const auto untold = [](const Port* p) { return p->any_shape; };
+    if (!inputs.empty() && !untold(ports[0]) && std::ranges::any_of(ports, untold)) return result;
+  }
   for (std::size_t i = 0; i < inputs.size(); ++i)
     result[i] = inputs[i].shape().rank() > 0 && inputs[first].shape().rank() > 0 &&
                 inputs[i].dim(0) == inputs[first].dim(0) && word(*ports[i]) == word(*ports[first]);

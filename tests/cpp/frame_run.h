@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "allocation_count.h"
-#include "core/memory.h"
+#include "core/device.h"
 #include "core/threads.h"
 #include "runtime/frame.h"
 #include "runtime/model.h"
@@ -15,7 +15,7 @@ inline std::unique_ptr<Frame> frame_of(const Model& model, const Tensors& inputs
   for (const auto& [name, tensor] : inputs) types[name] = tensor.type();
   const Model::Impl& impl = impl_of(model);
   auto plan = impl.plan(types);
-  auto arena = allocate(plan->arena_bytes);
+  auto arena = allocate(impl.plan_options.context.device, plan->arena_bytes);
   auto frame = std::make_unique<Frame>(std::move(plan), std::move(arena), impl.constants, impl.plan_options);
   frame->set_inputs(inputs);
   return frame;

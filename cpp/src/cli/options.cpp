@@ -17,8 +17,11 @@ DEFINE_string(predict_net, "", "the net: model.pb");
 DEFINE_string(init_net, "", "its weights: model_init.pb");
 DEFINE_string(engine, "native", "native, or caffe2: the real Caffe2 in libtorch, to compare with");
 DEFINE_string(caffe2_library, "", "engine caffe2: its library, if not where scripts/build_caffe2_engine put it");
-DEFINE_string(device, "cpu", "where to run");
-DEFINE_string(precision, "float32", "float32; bfloat16, with AVX512-BF16 or AMX; int8, after d2deploy calibrate");
+DEFINE_string(device, "cpu", "where to run: cpu, or an NVIDIA GPU: cuda, cuda:1");
+DEFINE_string(precision, "float32",
+              "float32, or on the CPU bfloat16 (with AVX512-BF16 or AMX) or int8 (after d2deploy\n"
+              "                           calibrate), on a GPU tf32, float16 or bfloat16");
+DEFINE_bool(tune, false, "on a GPU: try out several ways to compute each convolution, which takes some seconds");
 DEFINE_string(calibration, "", "precision int8: what d2deploy calibrate made; empty: calibration.txt beside the net");
 DEFINE_bool(low_memory, false, "need less memory and more time: no weights that are larger than those of the file");
 DEFINE_int32(threads, 0, "threads of one run; 0: as many as the process may use");
@@ -60,6 +63,7 @@ std::vector<Group> groups() {
         {"precision", "NAME"},
         {"calibration", "FILE"},
         {"low_memory", nullptr},
+        {"tune", nullptr},
         {"threads", "N"},
         {"max_tensor_bytes", "N"}}},
       {"Images", {{"input", "FILE,..."}}},
@@ -98,6 +102,7 @@ Environment
   D2DEPLOY_CACHE           a folder; what is made of a model's files is kept in it, so that it is loaded faster the next
                            time. It takes about 3 times the model's size in it
   D2DEPLOY_CAFFE2_LIBRARY  the library of engine caffe2
+  D2DEPLOY_CUDNN_LIBRARY   the library of cuDNN, which a GPU needs, if not libcudnn.so.9
   GOMP_SPINCOUNT           how long threads spin before they sleep (default: 1000, some microseconds; OMP_WAIT_POLICY
                            goes before it): on machines that do nothing else, more may be a little faster
 
@@ -228,6 +233,7 @@ std::optional<Options> parse_options(int argc, char** argv) {
   options.model.precision = FLAGS_precision;
   options.model.calibration = FLAGS_calibration;
   options.model.low_memory = FLAGS_low_memory;
+  options.model.tune = FLAGS_tune;
   options.model.threads = FLAGS_threads;
   options.model.max_tensor_bytes = FLAGS_max_tensor_bytes;
   options.output_dir = FLAGS_output_dir;

@@ -1,7 +1,6 @@
 #include "kernels/nms.h"
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "kernels/rotated_boxes.h"
@@ -57,10 +56,7 @@ std::int64_t soft_nms_by(std::int32_t* order, float* scores, std::int64_t count,
     const auto overlap_of = overlap_with(order[kept]);
     std::int64_t stay = kept + 1;
     for (std::int64_t i = kept + 1; i < left; ++i) {
-      const float overlap = overlap_of(order[i]);
-      float weight = overlap > rule.threshold ? 1.0F - overlap : 1.0F;
-      if (rule.gaussian) weight = std::exp(-overlap * overlap / rule.sigma);
-      const float score = scores[i] * weight;
+      const float score = scores[i] * rule.weight(overlap_of(order[i]));
       if (!(score >= rule.least_score)) continue;
       order[stay] = order[i];
       scores[stay] = score;

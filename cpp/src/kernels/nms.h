@@ -1,7 +1,9 @@
 // Non-maximum suppression of upright boxes (x1, y1, x2, y2) and of rotated ones (x, y, w, h, angle).
 #pragma once
+#include <cmath>
 #include <cstdint>
-#include <string_view>
+
+#include "kernels/simt/host_device.h"
 
 namespace d2deploy {
 
@@ -24,6 +26,11 @@ struct SoftNms {
   bool gaussian = false;  ///< times exp(-IoU^2 / sigma); else, linear: times 1 - IoU where IoU > threshold
   float threshold = 0, sigma = 0;
   float least_score = 0;  ///< boxes that fall below are dropped
+
+  SIMT_HOST_DEVICE float weight(float overlap) const {
+    if (gaussian) return std::exp(-overlap * overlap / sigma);
+    return overlap > threshold ? 1.0F - overlap : 1.0F;
+  }
 };
 
 /// Keeps the candidate with the highest score (the first of equal ones), lowers the scores of the others, and

@@ -130,7 +130,9 @@ void Frame::run_timed(const std::function<void(std::size_t s, double millisecond
   report_faults();
 }
 
-// On a device: what has no rows at all is not launched; how many of them count is not known here.
+const Stream& Frame::stream() const { return device_->stream(); }
+
+// What can have no rows is not launched; how many there are is not known here.
 void Frame::launch_step(std::size_t s) {
   const Step& step = plan_->steps[s];
   if (step.kernel == nullptr) return;

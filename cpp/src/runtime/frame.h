@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "core/device.h"
 #include "runtime/plan.h"
 
 namespace d2deploy {
@@ -26,6 +27,9 @@ class Frame {
   void run_step(std::size_t s);  ///< on the CPU
   /// The same with the time of each step, in milliseconds.
   void run_timed(const std::function<void(std::size_t s, double milliseconds)>& note);
+  /// On a device: launches one step; nobody has waited for it when it returns.
+  void launch_step(std::size_t s);
+  const Stream& stream() const;  ///< on a device
   /// Output i of the plan, with the shape of this run. It shares the ownership of its memory, which the next run
   /// overwrites.
   Tensor output(std::size_t i) const;
@@ -35,7 +39,6 @@ class Frame {
   void point_calls();
   void settle(std::size_t s);
   void run_late(std::size_t s);
-  void launch_step(std::size_t s);
   void report_faults() const;
 
   std::shared_ptr<const Plan> plan_;

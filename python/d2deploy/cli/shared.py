@@ -99,7 +99,12 @@ def add_runtime(parser: Parser) -> None:
         action="store_true",
         help="need less memory and more time: no weights that are larger than those of the file",
     )
-    add("--device", default="cpu", help="cpu (default)")
+    add("--device", default="cpu", help="cpu (default), or an NVIDIA GPU: cuda, cuda:1")
+    add(
+        "--tune",
+        action="store_true",
+        help="on a GPU: try out several ways to compute each convolution, which takes some\nseconds for every picture size",
+    )
 
 
 def add_mode(parser: Parser) -> None:
@@ -155,6 +160,7 @@ def runtime_options(args: argparse.Namespace) -> dict[str, Any]:
         "precision": args.precision,
         "calibration": args.calibration,
         "low_memory": args.low_memory,
+        "tune": args.tune,
         "device": args.device,
     }
 

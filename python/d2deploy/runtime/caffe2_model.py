@@ -32,11 +32,13 @@ class Caffe2Model:
     Args:
         predict_net: path of `model.pb`, or the net as a message of protobuf, a NetDef.
         init_net: path of `model_init.pb`, or the net likewise.
-        device: what it runs on: "cpu".
-        precision: "float32", "int8", which needs a calibration, or "bfloat16" where the CPU has AVX512-BF16 or
-            AMX; elsewhere float32 runs, after a warning.
+        device: what it runs on: "cpu", or an NVIDIA GPU: "cuda", "cuda:1".
+        precision: "float32", or a smaller type for most of the work. CPU: "int8", which needs a calibration, or
+            "bfloat16" where the CPU has AVX512-BF16 or AMX; elsewhere float32 runs, after a warning. GPU: "tf32",
+            "float16", "bfloat16".
         calibration: the file that `d2deploy calibrate` made; None: `calibration.txt` beside `model.pb`.
         low_memory: needs less memory and more time: no weights are kept that are larger than those of the file.
+        tune: on a GPU, several ways to compute each convolution are tried out, which takes some seconds per size.
         threads: of one prediction; 0: as many as the process may use.
         input_format: channels that the model takes, "BGR", "RGB", "L"; None: what the file says.
         min_size: the shorter side that `Predictor` resizes pictures to, 0: none; None: what the file says, or 800.
@@ -61,6 +63,7 @@ class Caffe2Model:
         precision: str = "float32",
         calibration: str | Path | None = None,
         low_memory: bool = False,
+        tune: bool = False,
         threads: int = 0,
         input_format: str | None = None,
         min_size: int | None = None,
@@ -81,6 +84,7 @@ class Caffe2Model:
             "precision": precision,
             "calibration": calibration,
             "low_memory": low_memory,
+            "tune": tune,
             "threads": threads,
             "input_format": input_format,
             "min_size": min_size,

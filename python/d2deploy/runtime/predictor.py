@@ -26,6 +26,7 @@ def load(
     precision: str = "float32",
     calibration: str | Path | None = None,
     low_memory: bool = False,
+    tune: bool = False,
 ) -> Model:
     """The net in a folder with `model.pb` and `model_init.pb`, for its raw outputs.
 
@@ -36,6 +37,7 @@ def load(
         precision: see `device`.
         calibration: see `device`.
         low_memory: see `device`.
+        tune: see `device`.
 
     Raises:
         InvalidArgument: a file is not there.
@@ -51,6 +53,7 @@ def load(
         precision=precision,
         calibration=calibration,
         low_memory=low_memory,
+        tune=tune,
         threads=threads,
     )
 

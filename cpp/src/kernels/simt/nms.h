@@ -111,6 +111,7 @@ SIMT_DEVICE inline Word nms_of_tile(int boxes, Word gone, Word low, Word high) {
 /// Returns: how many are kept.
 SIMT_DEVICE inline int nms_read(const Word* mask, int count, int most, int limit, Word* removed, std::int32_t* kept) {
   constexpr int kLanes = static_cast<int>(kWarp);
+  constexpr int kAtOnce = 16;  // reads under way: a warp alone waits for each of them otherwise
   const int lane = static_cast<int>(threadIdx.x % kWarp), stride = nms_tiles(most), tiles = nms_tiles(count);
   int total = 0;
   for (int tile = 0; tile < tiles && (limit <= 0 || total < limit); ++tile) {
@@ -127,7 +128,11 @@ SIMT_DEVICE inline int nms_read(const Word* mask, int count, int most, int limit
     total += __popcll(keep);
     for (int t = tile + 1 + lane; t < tiles; t += kLanes) {
       Word sum = removed[t];
-      for (Word left = keep; left != 0; left &= left - 1) sum |= row_of(__ffsll(static_cast<long long>(left)) - 1)[t];
+      for (int i = 0; i < here; i += kAtOnce) {
+        Word words[kAtOnce];
+        for (int n = 0; n < kAtOnce; ++n) words[n] = (keep >> (i + n) & 1) != 0 ? row_of(i + n)[t] : 0;
+        for (const Word word : words) sum |= word;
+      }
       removed[t] = sum;
     }
     __syncwarp();

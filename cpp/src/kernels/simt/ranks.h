@@ -43,14 +43,14 @@ SIMT_DEVICE inline void sort_descending(Word* keys, int count) {
   __syncthreads();
 }
 
-/// The k-th largest of many keys, 1 <= k <= their number, digit by digit from the highest on.
-/// Args: `for_each(f)` calls f(key) for the calling thread's share of the keys. The block has a warp of threads at
-/// least.
+/// A number that the k largest of many keys reach, and no others; all keys differ, and 1 <= k <= their number. It is
+/// found digit by digit from the highest on, until the k largest are told from the others. Args: `for_each(f)` calls
+/// f(key) for the calling thread's share of the keys. The block has a warp of threads at least.
 template <class ForEach>
-SIMT_DEVICE Word kth_largest(int k, const ForEach& for_each) {
+SIMT_DEVICE Word bound_of_largest(int k, const ForEach& for_each) {
   constexpr int kDigitBits = 8, kDigits = 1 << kDigitBits;
   SIMT_SHARED(int, histogram, kDigits);
-  SIMT_SHARED(int, chosen, 2);  // the digit of the k-th largest, and how many keys have a larger one
+  SIMT_SHARED(int, chosen, 3);  // the digit of the k-th largest, and how many keys have a larger one, and that one
   Word prefix = 0;
   for (int shift = 64 - kDigitBits; shift >= 0; shift -= kDigitBits) {
     for (unsigned i = threadIdx.x; i < kDigits; i += blockDim.x) histogram[i] = 0;
@@ -75,12 +75,15 @@ SIMT_DEVICE Word kth_largest(int k, const ForEach& for_each) {
         while (larger + histogram[digit] < k) larger += histogram[digit--];
         chosen[0] = digit;
         chosen[1] = larger;
+        chosen[2] = histogram[digit];
       }
     }
     __syncthreads();
     prefix |= static_cast<Word>(chosen[0]) << shift;
     k -= chosen[1];
+    const bool told = chosen[2] == k;
     __syncthreads();
+    if (told) break;
   }
   return prefix;
 }

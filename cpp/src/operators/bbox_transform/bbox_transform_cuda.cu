@@ -1,3 +1,4 @@
+#include "kernels/simt/first_row.h"
 #include "operators/bbox_transform/bbox_transform.h"
 #include "operators/bbox_transform/transform.h"
 #include "operators/device_call.h"
@@ -26,30 +27,17 @@ struct Job {
 
 // The first fault, of an image or else of a row, and how many rows are of which image. One block.
 SIMT_KERNEL check_and_count(Job job) {
-  using Index = unsigned long long;
-  SIMT_SHARED(Index, first, 2);
-  constexpr Index kNone = ~Index{0};
-  if (threadIdx.x < 2) first[threadIdx.x] = kNone;
+  const std::int64_t rows = job.rows.count();
+  const auto has_image = [&](std::int64_t row) { return is_image_index(job.stored_image(row), job.images); };
+  const std::int64_t image = first_row(job.images, [&](std::int64_t i) { return !(job.scale(i) > 0); });
+  const std::int64_t row = first_row(rows, [&](std::int64_t i) { return !has_image(i); });
+  if (threadIdx.x == 0 && image >= 0) *job.fault = {bad_scale, image, job.scale(image)};
+  if (threadIdx.x == 0 && image < 0 && row >= 0) *job.fault = {bad_image, row, job.stored_image(row)};
+  if (job.splits == nullptr) return;
+  for (std::int64_t i = threadIdx.x; i < job.images; i += blockDim.x) job.splits[i] = 0;
   __syncthreads();
-  for (std::int64_t image = threadIdx.x; image < job.images; image += blockDim.x) {
-    if (!(job.scale(image) > 0)) atomicMin(&first[0], static_cast<Index>(image));
-    if (job.splits != nullptr) job.splits[image] = 0;
-  }
-  __syncthreads();
-  for (std::int64_t row = threadIdx.x; row < job.rows.count(); row += blockDim.x) {
-    const float image = job.stored_image(row);
-    if (!is_image_index(image, job.images))
-      atomicMin(&first[1], static_cast<Index>(row));
-    else if (job.splits != nullptr)
-      atomicAdd(&job.splits[static_cast<std::int64_t>(image)], 1.0F);
-  }
-  __syncthreads();
-  if (threadIdx.x != 0) return;
-  const auto image = static_cast<std::int64_t>(first[0]), row = static_cast<std::int64_t>(first[1]);
-  if (first[0] != kNone)
-    *job.fault = {bad_scale, image, job.scale(image)};
-  else if (first[1] != kNone)
-    *job.fault = {bad_image, row, job.stored_image(row)};
+  for (std::int64_t i = threadIdx.x; i < rows; i += blockDim.x)
+    if (has_image(i)) atomicAdd(&job.splits[static_cast<std::int64_t>(job.stored_image(i))], 1.0F);
 }
 
 // A thread takes the box of one class.

@@ -18,6 +18,12 @@ struct CollectAndDistributeFpnRpnProposals {
       "rois: float32 (~m, 5) image, x1, y1, x2, y2 | rois_level*: float32 (~k, 5) those of each level | "
       "rois_idx_restore: int32 (~m)"};
 
+  /// Throws InvalidArgument unless there are the outputs that levels want.
+  static void check_outputs(const Params& p, std::size_t count) {
+    const auto levels = static_cast<std::size_t>(p.roi_max_level - p.roi_min_level + 1);
+    check(count == levels + 2, signature.type, ": got ", count, " outputs, wanted rois, one for each of ", levels,
+          " levels, and rois_idx_restore");
+  }
   static Types infer(const Params& p, const Inputs& in) {
     return with_context([] { return std::string(signature.type); },
                         [&] {

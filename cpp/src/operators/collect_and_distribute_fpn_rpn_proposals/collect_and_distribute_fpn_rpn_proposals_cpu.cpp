@@ -11,14 +11,12 @@ using Params = CollectAndDistributeFpnRpnProposals::Params;
 
 void run(const Params& p, const Call& call) {
   const char* type = CollectAndDistributeFpnRpnProposals::signature.type;
-  const auto levels = static_cast<std::size_t>(p.roi_max_level - p.roi_min_level + 1);
-  check(call.outputs.size() == levels + 2, type, ": got ", call.outputs.size(),
-        " outputs, wanted rois, one for each of ", levels, " levels, and rois_idx_restore");
+  CollectAndDistributeFpnRpnProposals::check_outputs(p, call.outputs.size());
   auto* candidates = static_cast<RpnCandidate*>(call.scratch);
   const std::int64_t count = gather(type, call.inputs, candidates);
   const std::int64_t rows = collect(candidates, count, p.rpn_post_nms_topN, call.out<float>(0));
   call.write_rows(0, rows);
-  call.write_rows(levels + 1, rows);
+  call.write_rows(call.outputs.size() - 1, rows);
   distribute(p, call.output(0), call, 1);
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 
+#include "kernels/simt/host_device.h"
 #include "operators/operator.h"
 
 namespace d2deploy {
@@ -13,6 +14,15 @@ struct RpnCandidate {
   float score;
   std::int32_t image, place;  ///< place: in the order of levels, which decides between equal scores
 };
+
+/// Whether rows may have this image index. There is no number of images to compare it with.
+SIMT_HOST_DEVICE inline bool is_collected_image(float stored) { return stored > -1.0F && stored < 0x1p31F; }
+
+/// Throws InvalidArgument unless row `row` of `rois_level` may have it.
+inline void check_collected_image(const char* op, std::size_t level, std::int64_t row, float stored) {
+  check(is_collected_image(stored), op, ": row ", row, " of rois_", level, " has image index ", stored,
+        ", must not be negative");
+}
 
 /// Scratch memory for the candidates of a call whose output 0 has all of them, or fewer.
 Prepared prepare_candidates(const CallSite& site);

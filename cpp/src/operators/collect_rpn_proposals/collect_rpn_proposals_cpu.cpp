@@ -41,8 +41,7 @@ std::int64_t gather(const char* op, std::span<const Tensor* const> inputs, RpnCa
     const float* roi = inputs[l]->data<float>();
     const float* scores = inputs[levels + l]->data<float>();
     for (std::int64_t r = 0; r < inputs[l]->dim(0); ++r, roi += 5) {
-      check(*roi > -1.0F && *roi < 0x1p31F, op, ": row ", r, " of rois_", l, " has image index ", *roi,
-            ", must not be negative");
+      check_collected_image(op, l, r, *roi);
       candidates[count] = {roi, scores[r], static_cast<std::int32_t>(*roi), count};
       ++count;
     }

@@ -25,6 +25,12 @@ struct DistributeFpnProposals {
       "DistributeFpnProposals", "rois: float32 (R, 4|5) [image,] x1, y1, x2, y2 in image pixels",
       "rois_level*: float32 (~n, 5) image, x1, y1, x2, y2 | rois_idx_restore: int32 (R)"};
 
+  /// Throws InvalidArgument unless there are the outputs that levels want.
+  static void check_outputs(const Params& p, std::size_t count) {
+    const auto levels = static_cast<std::size_t>(p.roi_max_level - p.roi_min_level + 1);
+    check(count == levels + 1, signature.type, ": got ", count, " outputs, wanted one for each of ", levels,
+          " levels and rois_idx_restore");
+  }
   static Types infer(const Params& p, const Inputs& in) {
     constexpr std::int64_t kMostLevels = 16;
     const std::int64_t levels = p.roi_max_level - p.roi_min_level + 1;

@@ -36,9 +36,7 @@ void distribute(const DistributeFpnProposals::Params& p, const Tensor& rois, con
 namespace {
 
 void run(const DistributeFpnProposals::Params& p, const Call& call) {
-  const auto levels = static_cast<std::size_t>(p.roi_max_level - p.roi_min_level + 1);
-  check(call.outputs.size() == levels + 1, "DistributeFpnProposals: got ", call.outputs.size(),
-        " outputs, wanted one for each of ", levels, " levels and rois_idx_restore");
+  DistributeFpnProposals::check_outputs(p, call.outputs.size());
   distribute(p, call.input(0), call, 0);
 }
 

@@ -9,12 +9,12 @@ namespace d2deploy {
 /// by their deltas, clipped to the image, filtered by size, and thinned by non-maximum suppression to post_nms_topN.
 /// Equal scores come in the order that libstdc++'s std::sort or std::partial_sort leaves them in, as in Caffe2; with
 /// another standard library that order may differ. So it is with detectron2_order: then they come as from PyTorch's
-/// topk, which Detectron2 calls, on the CPU. (On a GPU so it is on maps of up to 16384 scores, or 256 with
-/// detectron2_order; on larger ones equal scores come by place.) A NaN score ranks last. Boxes with a NaN corner are
-/// dropped; with detectron2_order all boxes that are not finite before they are clipped, and all scores that are not,
-/// among which NaN ranks first, as in Detectron2. Anchors of five columns are rotated boxes x, y, w, h, angle: centre,
-/// size, and degrees counter-clockwise. Of those only the (almost) upright ones are clipped, and all that are not
-/// finite are dropped.
+/// topk, which Detectron2 calls, on the CPU. A NaN score ranks last. Boxes with a NaN corner are dropped; with
+/// detectron2_order all boxes that are not finite before they are clipped, and all scores that are not, among which NaN
+/// ranks first, as in Detectron2.
+/// On a GPU equal scores come so on maps of up to 16384 scores, or 256 with detectron2_order; on larger ones by place.
+/// Anchors of five columns are rotated boxes x, y, w, h, angle: centre, size, and degrees counter-clockwise. Of those
+/// only the (almost) upright ones are clipped, and all that are not finite are dropped.
 struct GenerateProposals {
   struct Params {
     float spatial_scale = 1.0F / 16;

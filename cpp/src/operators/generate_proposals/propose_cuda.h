@@ -41,6 +41,7 @@ inline propose::Job proposal_job(const GenerateProposals::Params& p, const Call&
   job.images = static_cast<int>(sizes.images);
   job.most = static_cast<int>(sizes.most);
   job.columns = static_cast<int>(sizes.columns);
+  job.image_rows = rows_of_input(call, im_info);
   job.im_info = device_in<float>(call, im_info);
   job.detectron2_order = p.detectron2_order;
   job.min_size = p.min_size;

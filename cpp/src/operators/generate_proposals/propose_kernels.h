@@ -84,6 +84,7 @@ struct Work {
 struct Job {
   Level levels[kMostProposalLevels];
   int level_count, images, most, columns;
+  DeviceRows image_rows;  // how many of the images there are
   const float* im_info;
   bool detectron2_order;
   float min_size;
@@ -195,7 +196,7 @@ SIMT_DEVICE inline void choose(const Word* keys, int count, int candidates, Word
   const int thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
   Word last = 0;
   if (candidates < count)
-    last = kth_largest(candidates, [&](const auto& use) {
+    last = bound_of_largest(candidates, [&](const auto& use) {
       for (int i = thread; i < count; i += threads) use(keys[i]);
     });
   if (thread == 0) taken[0] = 0;
@@ -323,6 +324,7 @@ SIMT_DEVICE inline int before(const float* ranks, int count, float rank, bool la
 }
 
 SIMT_DEVICE inline std::int64_t proposals_of(const Job& job, int image) {
+  if (image >= job.image_rows.count()) return 0;
   std::int64_t sum = 0;
   for (int l = 0; l < job.level_count; ++l) sum += job.work.kept_counts[l * job.images + image];
   return job.limit > 0 ? std::min<std::int64_t>(sum, job.limit) : sum;
@@ -340,6 +342,7 @@ SIMT_KERNEL write_proposals(Job job) {
   const unsigned segment = blockIdx.y;
   if (job.images == 0 || static_cast<int>(segment) >= job.level_count * job.images) return;
   const int image = job.image_of(segment), own_level = static_cast<int>(segment) / job.images;
+  if (image >= job.image_rows.count()) return;
   std::int64_t first = 0;
   for (int i = 0; i < image; ++i) first += proposals_of(job, i);
   const int count = job.work.kept_counts[segment];

@@ -1,5 +1,6 @@
 #include "core/element_type.h"
 #include "kernels/simt/element.h"
+#include "kernels/simt/first_row.h"
 #include "operators/device_call.h"
 #include "operators/own_class_conv/own_class_conv.h"
 
@@ -27,16 +28,8 @@ struct Job {
 // The first row whose class is none. For all threads of one block.
 template <class T>
 SIMT_DEVICE void find_fault(const Job<T>& job) {
-  using Row = unsigned long long;
-  SIMT_SHARED(Row, first, 1);
-  constexpr Row kNone = ~Row{0};
-  if (threadIdx.x == 0) first[0] = kNone;
-  __syncthreads();
-  for (std::int64_t row = threadIdx.x; row < job.rows.count(); row += blockDim.x)
-    if (!job.is_class(job.classes[row])) atomicMin(&first[0], static_cast<Row>(row));
-  __syncthreads();
-  if (threadIdx.x == 0 && first[0] != kNone)
-    *job.fault = {1, static_cast<std::int64_t>(first[0]), job.classes[first[0]]};
+  const std::int64_t row = first_row(job.rows.count(), [&](std::int64_t i) { return !job.is_class(job.classes[i]); });
+  if (row >= 0 && threadIdx.x == 0) *job.fault = {1, row, job.classes[row]};
 }
 
 // The part of a cell's dot product that a lane has, in steps of 16 bytes.

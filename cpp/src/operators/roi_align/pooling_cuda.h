@@ -5,6 +5,7 @@
 #include "kernels/pool_bin.h"
 #include "kernels/roi_axis.h"
 #include "kernels/simt/element.h"
+#include "kernels/simt/first_row.h"
 #include "operators/device_call.h"
 
 namespace d2deploy {
@@ -60,18 +61,9 @@ constexpr unsigned kThreads = 256;
 // The first row whose image index is out of range, with the index. For all threads of one block.
 template <class T>
 SIMT_DEVICE void find_fault(const PoolingCall<T>& job) {
-  using Row = unsigned long long;
-  SIMT_SHARED(Row, first, 1);
-  constexpr Row kNone = ~Row{0};
-  const unsigned thread = threadIdx.y * blockDim.x + threadIdx.x, threads = blockDim.x * blockDim.y;
-  if (thread == 0) first[0] = kNone;
-  __syncthreads();
-  const std::int64_t rows = job.rows.count();
-  for (std::int64_t row = thread; row < rows; row += threads)
-    if (!is_image_index(job.stored_image(row), job.maps[0].images)) atomicMin(&first[0], static_cast<Row>(row));
-  __syncthreads();
-  if (thread == 0 && first[0] != kNone)
-    *job.fault = {1, static_cast<std::int64_t>(first[0]), job.stored_image(static_cast<std::int64_t>(first[0]))};
+  const std::int64_t row = first_row(
+      job.rows.count(), [&](std::int64_t i) { return !is_image_index(job.stored_image(i), job.maps[0].images); });
+  if (row >= 0 && threadIdx.x == 0 && threadIdx.y == 0) *job.fault = {1, row, job.stored_image(row)};
 }
 
 // Calls use(weights, offsets) for each sample of bin (ph, pw) on the map: those of the four cells around it, from the

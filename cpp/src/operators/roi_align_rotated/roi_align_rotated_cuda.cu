@@ -1,4 +1,5 @@
 #include "kernels/rotated_roi.h"
+#include "kernels/simt/first_row.h"
 #include "operators/device_call.h"
 #include "operators/roi_align_rotated/roi_align_rotated.h"
 
@@ -28,16 +29,9 @@ struct Job {
 
 // The first row whose image index is out of range, with the index. For all threads of one block.
 SIMT_DEVICE void find_fault(const Job& job) {
-  using Row = unsigned long long;
-  SIMT_SHARED(Row, first, 1);
-  constexpr Row kNone = ~Row{0};
-  if (threadIdx.x == 0) first[0] = kNone;
-  __syncthreads();
-  for (std::int64_t row = threadIdx.x; row < job.rows.count(); row += blockDim.x)
-    if (!is_image_index(job.stored_image(row), job.images)) atomicMin(&first[0], static_cast<Row>(row));
-  __syncthreads();
-  if (threadIdx.x == 0 && first[0] != kNone)
-    *job.fault = {1, static_cast<std::int64_t>(first[0]), job.stored_image(static_cast<std::int64_t>(first[0]))};
+  const std::int64_t row =
+      first_row(job.rows.count(), [&](std::int64_t i) { return !is_image_index(job.stored_image(i), job.images); });
+  if (row >= 0 && threadIdx.x == 0) *job.fault = {1, row, job.stored_image(row)};
 }
 
 // A block takes one bin after the other, its threads the channels.

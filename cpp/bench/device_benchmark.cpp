@@ -1,0 +1,181 @@
+// A net on a GPU, against its floor: the same convolutions and matrix products alone, in one CUDA graph as the net is.
+// Both are timed in turn, on the device, with inputs that are there; and a run as a user sees it, from bytes in host
+// memory to outputs in host memory.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <functional>
+#include <iostream>
+#include <map>
+#include <string>
+
+#include "core/text.h"
+#include "core/threads.h"
+#include "d2deploy/model.h"
+#include "runtime/device_side.h"
+#include "runtime/frame.h"
+#include "runtime/model.h"
+
+using namespace d2deploy;
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double median(std::vector<double> values) {
+  std::ranges::nth_element(values, values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2));
+  return values[values.size() / 2];
+}
+
+template <class F>
+double milliseconds(const F& f) {
+  const auto start = Clock::now();
+  f();
+  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+}
+
+Tensor noise_image(std::int64_t images, std::int64_t height, std::int64_t width) {
+  std::vector<std::uint8_t> bytes(static_cast<std::size_t>(images * 3 * height * width));
+  std::uint32_t state = 7;
+  for (auto& b : bytes) {
+    state = state * 1664525U + 1013904223U;
+    b = static_cast<std::uint8_t>(state >> 24U);
+  }
+  return Tensor::of<std::uint8_t>({images, 3, height, width}, bytes);
+}
+
+struct Setting {
+  std::string predict_net, init_net, device = "cuda:0", precision = "float16";
+  std::int64_t height = 800, width = 1216, images = 1;
+  int runs = 30, threads = 0;
+  bool tune = false, profile = false;
+};
+
+Setting parse_setting(int argc, char** argv) {
+  Setting s;
+  check(argc >= 3, "wanted: device_benchmark MODEL.pb MODEL_INIT.pb [precision=float16] [size=800x1216] [images=1] "
+                   "[runs=30] [threads=0] [device=cuda:0] [tune] [profile]");
+  s.predict_net = argv[1];
+  s.init_net = argv[2];
+  for (int i = 3; i < argc; ++i) {
+    const std::string word = argv[i];
+    const auto mark = word.find('=');
+    const std::string name = word.substr(0, mark), value = mark == std::string::npos ? "" : word.substr(mark + 1);
+    if (name == "precision") s.precision = value;
+    else if (name == "device") s.device = value;
+    else if (name == "images") s.images = std::stoi(value);
+    else if (name == "runs") s.runs = std::stoi(value);
+    else if (name == "threads") s.threads = std::stoi(value);
+    else if (name == "tune") s.tune = true;
+    else if (name == "profile") s.profile = true;
+    else if (name == "size") {
+      s.height = std::stoi(value);
+      s.width = std::stoi(value.substr(value.find('x') + 1));
+    } else fail<InvalidArgument>("unknown: ", word);
+  }
+  return s;
+}
+
+// Times work of a stream on the device itself.
+class Timed {
+ public:
+  Timed(const Stream& stream, std::function<void()> work) : stream_(stream), recording_(stream.record(work)) {}
+  double milliseconds() const {
+    Event begin(stream_.device()), end(stream_.device());
+    begin.record(stream_);
+    stream_.replay(recording_);
+    end.record(stream_);
+    return end.milliseconds_since(begin);
+  }
+
+ private:
+  const Stream& stream_;
+  Recording recording_;
+};
+
+int run(const Setting& s) {
+  ModelOptions options;
+  options.device = s.device;
+  options.precision = s.precision;
+  options.threads = s.threads;
+  options.tune = s.tune;
+  options.own_class_masks = true;
+  std::shared_ptr<const Model> model;
+  const double load = milliseconds([&] { model = Model::load(s.predict_net, s.init_net, options); });
+  const Model::Impl& net = impl_of(*model);
+  const ThreadScope threads(net.options.threads);
+  const Device device = net.plan_options.context.device;
+  const DeviceScope scope(device);
+  std::vector<float> info;
+  for (std::int64_t i = 0; i < s.images; ++i)
+    info.insert(info.end(), {static_cast<float>(s.height), static_cast<float>(s.width), 1.0F});
+  const Tensors inputs{{"data", noise_image(s.images, s.height, s.width)},
+                       {"im_info", Tensor::of<float>({s.images, 3}, info)}};
+  std::shared_ptr<const Plan> plan;
+  TypeMap types;
+  for (const auto& [name, tensor] : inputs) types[name] = tensor.type();
+  const double planning = milliseconds([&] { plan = net.plan(net.check_inputs(types)); });
+  Session session(model);
+  const double first = milliseconds([&] { session.run(inputs); });
+  session.run(inputs);
+  std::printf("%s on %s, %lld x %lld x %lld: load %.0f ms, plan %.0f ms, first run %.0f ms, arena %.0f MB\n",
+              s.precision.c_str(), device_name(device).c_str(), static_cast<long long>(s.images),
+              static_cast<long long>(s.height), static_cast<long long>(s.width), load, planning, first,
+              static_cast<double>(plan->arena_bytes) * 1e-6);
+  std::vector<double> whole;
+  for (int i = 0; i < s.runs; ++i) whole.push_back(milliseconds([&] { session.run(inputs); }));
+
+  // The same plan in a frame of our own, whose stream we can time.
+  Frame frame(plan, allocate(device, plan->arena_bytes), net.constants, net.plan_options);
+  frame.set_inputs(inputs);
+  frame.run();
+  const Stream& stream = frame.stream();
+  const auto launch = [&](const std::function<bool(const Step&)>& wanted) {
+    return [&frame, &plan, wanted] {
+      for (std::size_t i = 0; i < plan->steps.size(); ++i)
+        if (wanted(plan->steps[i])) frame.launch_step(i);
+    };
+  };
+  const auto is_product = [](const Step& step) { return step.kernel != nullptr && step.kernel->backend == Backend::cudnn; };
+  const Timed net_graph(stream, launch([](const Step&) { return true; })), floor_graph(stream, launch(is_product));
+  double flops = 0;
+  for (const Step& step : plan->steps)
+    if (is_product(step)) flops += step.work.flops;
+  std::vector<double> graph, floor, plain;
+  for (int i = 0; i < s.runs; ++i) {
+    graph.push_back(net_graph.milliseconds());
+    floor.push_back(floor_graph.milliseconds());
+    plain.push_back(milliseconds([&] {
+      launch([](const Step&) { return true; })();
+      stream.synchronize();
+    }));
+  }
+  const double net_ms = median(graph), floor_ms = median(floor);
+  std::printf("  net %.3f ms as a graph, %.3f launched one by one, %.3f from host to host; floor %.3f ms = %.0f TFLOP/s; "
+              "ratio %.3f\n",
+              net_ms, median(plain), median(whole), floor_ms, flops / floor_ms * 1e-9, net_ms / floor_ms);
+  if (!s.profile) return 0;
+  std::map<std::size_t, std::vector<double>> times;
+  for (int i = 0; i < 7; ++i) frame.run_timed([&](std::size_t step, double ms) { times[step].push_back(ms); });
+  const auto planned = unused_profile(*plan);
+  std::vector<std::pair<double, std::string>> rows;
+  double all = 0;
+  for (const auto& [step, list] : times) {
+    const NodeProfile& p = planned[step];
+    rows.emplace_back(median(list), p.type + "  " + p.output + "  " + p.shape + "  " + p.kernel);
+    all += rows.back().first;
+  }
+  std::ranges::sort(rows, std::greater());
+  std::printf("  each step alone, %.3f ms together:\n", all);
+  for (const auto& [time, what] : rows) std::printf("  %8.1f us  %s\n", time * 1e3, what.c_str());
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  return run(parse_setting(argc, argv));
+} catch (const std::exception& e) {
+  std::cerr << "device_benchmark: " << e.what() << '\n';
+  return 1;
+}

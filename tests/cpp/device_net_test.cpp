@@ -1,0 +1,128 @@
+// Whole nets on a GPU, or on the host in place of one: what the CPU gives, in every run, and how the host goes about it.
+#include <gtest/gtest.h>
+
+#include "frame_run.h"
+#include "small_nets.h"
+#ifdef D2DEPLOY_TEST_EMULATED
+#include "core/emulated_stream.h"
+#endif
+
+namespace d2deploy::testing {
+namespace {
+
+ModelOptions on_gpu(const std::string& precision = "float32") {
+  ModelOptions options;
+  options.device = "cuda";
+  options.precision = precision;
+  return options;
+}
+
+class NetsOnAGpu : public ::testing::TestWithParam<SmallNet> {};
+
+TEST_P(NetsOnAGpu, GiveWhatTheCpuGives) {
+  const SmallNet& net = GetParam();
+  Session cpu(model_of(net.text)), gpu(model_of(net.text, on_gpu()));
+  for (std::int64_t i = 0; i < kImages; ++i) {
+    const Tensors one = image(pictures(), i);
+    EXPECT_EQ(difference(cloned(gpu.run(one)), cpu.run(one)), "") << "image " << i;
+  }
+  EXPECT_EQ(difference(cloned(gpu.run(pictures())), cpu.run(pictures())), "") << "all images";
+}
+
+// The first run is launched step by step, the second recorded, the others are replayed.
+TEST_P(NetsOnAGpu, GiveTheSameInEveryRun) {
+  Session gpu(model_of(GetParam().text, on_gpu()));
+  const Tensors first = cloned(gpu.run(image(pictures(), 0))), other = image(pictures(), 1);
+  const Tensors fresh = cloned(Session(model_of(GetParam().text, on_gpu())).run(other));
+  EXPECT_TRUE(same_bits(cloned(gpu.run(other)), fresh));
+  EXPECT_TRUE(same_bits(cloned(gpu.run(image(pictures(), 0))), first));
+  EXPECT_TRUE(same_bits(cloned(gpu.run(other)), fresh));
+}
+
+TEST_P(NetsOnAGpu, GiveEachImageWhatItGetsAlone) {
+  const SmallNet& net = GetParam();
+  Session gpu(model_of(net.text, on_gpu()));
+  Tensors together = cloned(gpu.run(pictures()));
+  together.erase("batch_splits");
+  std::int64_t first = 0;
+  for (std::int64_t i = 0; i < kImages; ++i) {
+    const Tensors alone = cloned(gpu.run(image(pictures(), i)));
+    const auto count = alone.contains("score") ? alone.at("score").dim(0) : 0;
+    Tensors have;
+    for (const auto& [name, t] : together)
+      have[name] = net.of_images.contains(name) ? rows(t, i, 1) : rows(t, first, count);
+    EXPECT_TRUE(same_bits(have, alone)) << "image " << i << ": " << difference(have, alone);
+    first += count;
+  }
+}
+
+// Reduced numbers move boxes a little, and may tip the choice among them: shapes alone are looked at, and that numbers
+// are there.
+TEST_P(NetsOnAGpu, RunInEveryPrecision) {
+  for (const char* precision : {"tf32", "float16", "bfloat16"}) {
+    Session gpu(model_of(GetParam().text, on_gpu(precision)));
+    const Tensors found = gpu.run(image(pictures(), 0));
+    for (const auto& [name, t] : found) {
+      EXPECT_EQ(t.dtype(), DType::float32) << precision << ' ' << name;
+      for (const float x : t.values<float>()) EXPECT_TRUE(std::isfinite(x)) << precision << ' ' << name;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, NetsOnAGpu, ::testing::ValuesIn(small_nets()),
+                         [](const auto& tested) { return std::string(tested.param.name); });
+
+TEST(NetOnAGpu, TakesBytes) {
+  const std::string text = "input data float32 ?x2x?x?\nx = Relu(data)\noutput x\n";
+  Tensor bytes = Tensor::allocate({DType::uint8, {1, 2, 3, 5}, Layout::row_major});
+  for (std::int64_t i = 0; i < bytes.size(); ++i) bytes.data<std::uint8_t>()[i] = static_cast<std::uint8_t>(i * 9);
+  Session cpu(model_of(text)), gpu(model_of(text, on_gpu()));
+  const Tensors want = cpu.run({{"data", bytes}});
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(same_bits(gpu.run({{"data", bytes}}), want)) << "run " << i;
+}
+
+TEST(NetOnAGpu, SaysWhatIsWrongWithTheData) {
+  const std::string text = "input data float32 1x2x4x4\ninput rois float32 ?x5\n"
+                           "y = RoIAlign(data, rois) {spatial_scale=1.0 pooled_h=1 pooled_w=1}\noutput y\n";
+  const Tensors bad{{"data", noise({1, 2, 4, 4})}, {"rois", Tensor::of<float>({1, 5}, {3, 0, 0, 2, 2})}};
+  const Tensors good{{"data", noise({1, 2, 4, 4})}, {"rois", Tensor::of<float>({1, 5}, {0, 0, 0, 2, 2})}};
+  Session cpu(model_of(text)), gpu(model_of(text, on_gpu()));
+  const std::string want = message_of<Error>([&] { cpu.run(bad); });
+  ASSERT_FALSE(want.empty());
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(message_of<Error>([&] { gpu.run(bad); }), want) << "run " << i;
+    EXPECT_EQ(difference(cloned(gpu.run(good)), cpu.run(good)), "") << "after a fault";
+  }
+}
+
+TEST(NetOnAGpu, RefusesWhatItCannotDo) {
+  ModelOptions unknown;
+  unknown.device = "cuda:x";
+  EXPECT_EQ(message_of<InvalidArgument>([&] { (void)model_of(small_detector(), unknown); }),
+            "device is 'cuda:x', wanted cpu, cuda or cuda:N");
+  ModelOptions int8 = on_gpu("int8");
+  EXPECT_EQ(message_of<Unsupported>([&] { (void)model_of(small_detector(), int8); }),
+            "precision 'int8' is not available on cuda:0; available: float32, tf32, float16, bfloat16");
+  ModelOptions caffe2 = on_gpu();
+  caffe2.engine = "caffe2";
+  EXPECT_EQ(message_of<Unsupported>([&] { (void)model_of(small_detector(), caffe2); }),
+            "engine 'caffe2' runs on the CPU alone, got device 'cuda:0'");
+}
+
+#ifdef D2DEPLOY_TEST_EMULATED
+TEST(NetOnAGpu, IsWaitedForOnceARun) {
+  const auto frame = frame_of(*model_of(small_detector(), on_gpu()), image(pictures(), 0));
+  const auto& stream = *static_cast<const EmulatedStream*>(frame->stream().handle());
+  const int before = stream.synchronizations;
+  frame->run();
+  EXPECT_EQ(stream.synchronizations, before + 1);
+  frame->run();
+  const int submissions = stream.submissions;
+  frame->run();
+  EXPECT_EQ(stream.synchronizations, before + 3);
+  EXPECT_EQ(stream.submissions, submissions + 1) << "more than the replay of one recording";
+}
+#endif
+
+}  // namespace
+}  // namespace d2deploy::testing
