@@ -31,7 +31,7 @@ struct Loops {
     b[count - 1] = b_step;
   }
 
-  std::int64_t total() const {
+  constexpr std::int64_t total() const {
     std::int64_t product = 1;
     for (std::size_t d = 0; d < count; ++d) product *= size[d];
     return product;
@@ -41,7 +41,7 @@ struct Loops {
     std::int64_t a, b;
   };
   /// Where turn `index` of the first `loops` loops stands in both.
-  Offsets at(std::int64_t index, std::size_t loops) const {
+  constexpr Offsets at(std::int64_t index, std::size_t loops) const {
     Offsets offsets{0, 0};
     for (std::size_t d = loops; d-- > 0; index /= size[d]) {
       offsets.a += index % size[d] * a[d];

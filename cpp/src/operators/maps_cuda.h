@@ -29,6 +29,8 @@ struct DeviceMap {
   std::int64_t stride_n;
   std::int32_t stride_c, stride_h, stride_w;
 
+  SIMT_HOST_DEVICE bool channels_last() const { return stride_c == 1 && stride_w == channels; }
+
   template <int kCount = 1>
   SIMT_DEVICE auto& at(const MapCell& i) const {
     using Chosen =
@@ -64,7 +66,7 @@ SIMT_KERNEL fill_cells(DeviceMap<T> y, DeviceRows rows, F f) {
   using namespace simt;
   const auto height = static_cast<unsigned>(y.height), width = static_cast<unsigned>(y.width),
              channels = static_cast<unsigned>(y.channels) / kCount, step = gridDim.x * blockDim.x;
-  const bool last = y.stride_c == 1 && y.stride_w == y.channels;
+  const bool last = y.channels_last();
   for (std::int64_t image = blockIdx.y; image < rows.count(); image += gridDim.y)
     for (unsigned i = blockIdx.x * blockDim.x + threadIdx.x; i < channels * height * width; i += step) {
       const unsigned inner = last ? channels : width, middle = last ? width : height;
@@ -77,27 +79,33 @@ SIMT_KERNEL fill_cells(DeviceMap<T> y, DeviceRows rows, F f) {
     }
 }
 
-/// Fills output 0, whose elements are of type T, as those of input 0 are.
+inline bool is_aligned(const Tensor& t) { return reinterpret_cast<std::uintptr_t>(t.raw()) % 16 == 0; }
+
+/// Fills y, whose rows are images. `aligned`: so are all maps that f reads and writes, and their channels lie as y's do.
 template <class T, class F>
-void launch_fill(const char* name, const Call& call, const F& f) {
+void launch_fill(const char* name, const DeviceMap<T>& y, DeviceRows rows, bool aligned, simt::Stream stream,
+                 const F& f) {
   constexpr unsigned kThreads = 256, kMostImages = 65535;  // CUDA's limit of gridDim.y
-  const Tensor& y = call.output(0);
-  if (y.size() == 0) return;
-  const auto aligned = [](const Tensor& t) { return reinterpret_cast<std::uintptr_t>(t.raw()) % 16 == 0; };
-  const bool wide =
-      y.layout() == Layout::channels_last && y.dim(1) % kWideLanes<T> == 0 && aligned(y) && aligned(call.input(0));
+  const std::int64_t size = std::int64_t{y.channels} * y.height * y.width;
+  if (size == 0 || rows.most == 0) return;
   const auto go = [&]<int kCount>(std::integral_constant<int, kCount>) {
-    const auto units = static_cast<unsigned>(y.shape().size(1, 4) / kCount);
+    const auto units = static_cast<unsigned>(size / kCount);
     const unsigned threads = std::min(kThreads, (units + simt::kWarp - 1) / simt::kWarp * simt::kWarp);
     const unsigned blocks = (units + threads - 1) / threads;
-    const auto images = static_cast<unsigned>(std::min<std::int64_t>(y.dim(0), kMostImages));
-    simt::launch(name, fill_cells<kCount, T, F>, {{blocks, images}, threads, 0, stream_of(call)}, device_map<T>(y),
-                 rows_of_input(call, 0), f);
+    const auto images = static_cast<unsigned>(std::min<std::int64_t>(rows.most, kMostImages));
+    simt::launch(name, fill_cells<kCount, T, F>, {{blocks, images}, threads, 0, stream}, y, rows, f);
   };
-  if (wide)
+  if (aligned && y.channels_last() && y.channels % kWideLanes<T> == 0)
     go(std::integral_constant<int, kWideLanes<T>>{});
   else
     go(std::integral_constant<int, 1>{});
+}
+
+/// Fills output 0, whose elements are of type T, as those of input 0 are.
+template <class T, class F>
+void launch_fill(const char* name, const Call& call, const F& f) {
+  const bool aligned = is_aligned(call.input(0)) && is_aligned(call.output(0));
+  launch_fill(name, device_map<T>(call.output(0)), rows_of_input(call, 0), aligned, stream_of(call), f);
 }
 
 }  // namespace d2deploy

@@ -122,7 +122,7 @@ struct ConvJob {
   std::int64_t groups, in_channels, out_channels;  // of a group
   ConvOutput<T, Y> y;
 
-  std::int64_t phases() const { return transposed ? turned_down.stride * turned_across.stride : 1; }
+  SIMT_HOST_DEVICE std::int64_t phases() const { return transposed ? turned_down.stride * turned_across.stride : 1; }
   SIMT_DEVICE ConvAxes axes_of(std::int64_t phase) const {
     if (!transposed) return axes;
     return {turned_down.phase(phase / turned_across.stride), turned_across.phase(phase % turned_across.stride)};
