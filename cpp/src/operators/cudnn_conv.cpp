@@ -4,7 +4,7 @@
 #include "core/element_type.h"
 #include "core/memory.h"
 #include "kernels/convert.h"
-#include "kernels/simt/move.h"
+#include "kernels/simt/rearrange.h"
 
 namespace d2deploy {
 

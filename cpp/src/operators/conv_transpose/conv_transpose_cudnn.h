@@ -2,7 +2,7 @@
 // which are then put where they belong.
 #pragma once
 #include "core/memory.h"
-#include "kernels/simt/move.h"
+#include "kernels/simt/rearrange.h"
 #include "operators/conv_transpose/conv_transpose.h"
 #include "operators/cudnn_conv.h"
 

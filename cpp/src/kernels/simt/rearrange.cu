@@ -1,4 +1,4 @@
-#include "kernels/simt/move.h"
+#include "kernels/simt/rearrange.h"
 
 #include "core/element_type.h"
 #include "kernels/simt/simt.h"
