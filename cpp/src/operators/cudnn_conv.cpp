@@ -126,11 +126,16 @@ Tensor upload(Device device, const Tensor& host) {
   return there;
 }
 
+std::int64_t cudnn_runs(const CallSite& site, std::int64_t rows) {
+  if (!site.bounded) return rows;
+  return site.images > 0 && rows % site.images == 0 ? site.images : 1;
+}
+
 Prepared prepare_cudnn(const CallSite& site, const CudnnCall& call) {
   auto state = std::make_shared<State>();
   state->problem = call.problem;
   state->problem.tf32 = site.context.tf32;
-  if (call.by_image) std::swap(state->problem.n, state->runs);
+  state->runs = call.runs;
   state->c = call.problem.c;
   state->k = call.problem.k;
   state->h = call.problem.h;
