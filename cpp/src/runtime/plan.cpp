@@ -455,7 +455,8 @@ std::map<std::string, std::string> parse_forced_kernels(const std::string& text)
     const Operator* op = find_operator(type);
     check(op != nullptr, "kernels: there is no operator '", type, "'");
     std::vector<std::string> known;
-    for (const auto& k : op->kernels) known.push_back(k.name);
+    for (const auto& k : op->kernels)  // kernels for several devices may share a name
+      if (std::ranges::find(known, k.name) == known.end()) known.push_back(k.name);
     check(std::ranges::find(known, name) != known.end(), "kernels: ", type, " has no kernel '", name,
           "'; known: ", list_of(known));
     forced[op->type] = name;

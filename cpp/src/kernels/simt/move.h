@@ -171,13 +171,18 @@ SIMT_KERNEL transpose_tiles(const From* x, To* y, Matrices m) {
     const std::int64_t strip = quotient(t, across), which = quotient(strip, down);
     const std::int64_t row = (strip - which * down) * kTile, column = (t - strip * across) * kTile;
     const std::int64_t matrix = which * m.rows * m.columns;
-    for (int r = slow; r < kTile; r += kStep)
-      if (row + r < m.rows && column + fast < m.columns)
-        tile[r * (kTile + 1) + fast] = to_stored(converted<To>(x[matrix + (row + r) * m.columns + column + fast]));
+    Stored loaded[kTile / kStep] = {};  // all on their way before the first is waited for
+    for (int k = 0; k < kTile / kStep; ++k) {
+      const std::int64_t r = row + slow + k * kStep, c = column + fast;
+      if (r < m.rows && c < m.columns) loaded[k] = to_stored(converted<To>(x[matrix + r * m.columns + c]));
+    }
+    for (int k = 0; k < kTile / kStep; ++k) tile[(slow + k * kStep) * (kTile + 1) + fast] = loaded[k];
     __syncthreads();
-    for (int c = slow; c < kTile; c += kStep)
-      if (row + fast < m.rows && column + c < m.columns)
-        y[matrix + (column + c) * m.rows + row + fast] = from_stored<To>(tile[fast * (kTile + 1) + c]);
+    for (int k = 0; k < kTile / kStep; ++k) {
+      const std::int64_t r = row + fast, c = column + slow + k * kStep;
+      if (r < m.rows && c < m.columns)
+        y[matrix + c * m.rows + r] = from_stored<To>(tile[fast * (kTile + 1) + slow + k * kStep]);
+    }
     __syncthreads();
   }
 }
