@@ -81,7 +81,8 @@ SIMT_KERNEL fill_cells(DeviceMap<T> y, DeviceRows rows, F f) {
 
 inline bool is_aligned(const Tensor& t) { return reinterpret_cast<std::uintptr_t>(t.raw()) % 16 == 0; }
 
-/// Fills y, whose rows are images. `aligned`: so are all maps that f reads and writes, and their channels lie as y's do.
+/// Fills y, whose rows are images. `aligned`: so are all maps that f reads and writes, and their channels lie as y's
+/// do.
 template <class T, class F>
 void launch_fill(const char* name, const DeviceMap<T>& y, DeviceRows rows, bool aligned, simt::Stream stream,
                  const F& f) {

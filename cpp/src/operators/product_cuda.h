@@ -79,18 +79,17 @@ void launch_product(const char* name, const Call& call, const ProductExtents& ex
   const auto blocks = [=](std::int64_t count) { return static_cast<unsigned>(std::min(count, kMost)); };
   const std::int64_t down = tiles(extents.m), across = tiles(extents.n);
   if (down == 0 || across == 0 || batch.count == 0) return;
-  simt::launch(name, multiply_matrices<A, B, Writer>,
-               {{static_cast<unsigned>(down), blocks(across), blocks(batch.count)},
-                simt::kTileThreads,
-                0,
-                stream_of(call)},
-               extents, batch, a, b, writer);
+  simt::launch(
+      name, multiply_matrices<A, B, Writer>,
+      {{static_cast<unsigned>(down), blocks(across), blocks(batch.count)}, simt::kTileThreads, 0, stream_of(call)},
+      extents, batch, a, b, writer);
 }
 
 /// A matrix in row-major order as an operand of which `columns` are summed up, or, transposed, rows.
 template <class T>
 simt::SteppedOperand<T> matrix_operand(const T* data, std::int64_t columns, bool sums_columns) {
-  return sums_columns ? simt::SteppedOperand<T>{data, columns, 1, true} : simt::SteppedOperand<T>{data, 1, columns, false};
+  return sums_columns ? simt::SteppedOperand<T>{data, columns, 1, true}
+                      : simt::SteppedOperand<T>{data, 1, columns, false};
 }
 
 }  // namespace d2deploy

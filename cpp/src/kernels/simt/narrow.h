@@ -57,17 +57,22 @@ SIMT_KERNEL narrow_product(NarrowJob<T, Y> job, Rows all) {
   for (std::int64_t first = 0; first < rows; first += teams * kNarrowRows) {
     float sums[kNarrowRows][kColumns] = {};
     const Vector<T>* x[kNarrowRows];
+    SIMT_UNROLL
     for (int r = 0; r < kNarrowRows; ++r) {
       const std::int64_t row = std::min(first + r * teams + team, rows - 1);
       x[r] = reinterpret_cast<const Vector<T>*>(job.x + row * job.depth);
     }
     for (int v = lane; v < vectors; v += kNarrowLanes) {
       Vector<T> loaded[kNarrowRows];
+      SIMT_UNROLL
       for (int r = 0; r < kNarrowRows; ++r) loaded[r] = x[r][v];
+      SIMT_UNROLL
       for (int e = 0; e < kSize; ++e) {
         const auto* at = reinterpret_cast<const float4*>(weights + (e * vectors + v) * narrow_pitch(kColumns));
+        SIMT_UNROLL
         for (int c = 0; c < kColumns; c += 4) {
           const float4 w = at[c / 4];
+          SIMT_UNROLL
           for (int r = 0; r < kNarrowRows; ++r) {
             const float value = to_float(loaded[r].values[e]);
             sums[r][c] = std::fma(value, w.x, sums[r][c]);
@@ -78,10 +83,13 @@ SIMT_KERNEL narrow_product(NarrowJob<T, Y> job, Rows all) {
         }
       }
     }
+    SIMT_UNROLL
     for (int r = 0; r < kNarrowRows; ++r) {
       const std::int64_t row = first + r * teams + team;
+      SIMT_UNROLL
       for (int c = 0; c < kColumns; ++c) {
         float sum = sums[r][c];
+        SIMT_UNROLL
         for (int step = kNarrowLanes / 2; step > 0; step /= 2) sum += __shfl_xor_sync(kAllLanes, sum, step);
         if (c % kNarrowLanes != lane || c >= job.columns || row >= rows) continue;
         if (job.bias != nullptr) sum += job.bias[c];

@@ -85,8 +85,7 @@ void run_narrow(const char* type, const ConvParams& p, const Call& call, ConvTai
                                     static_cast<int>(x.dim(1)),
                                     tail.relu};
     const std::int64_t cells = x.dim(2) * x.dim(3);
-    simt::launch_narrow("Conv: narrow", job, x.dim(0) * cells, Extent{rows_of_input(call, 0), cells},
-                        stream_of(call));
+    simt::launch_narrow("Conv: narrow", job, x.dim(0) * cells, Extent{rows_of_input(call, 0), cells}, stream_of(call));
   });
 }
 

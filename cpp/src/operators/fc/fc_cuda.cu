@@ -47,9 +47,7 @@ struct ReorderedWriter {
 
   using Line = std::int64_t;
   SIMT_DEVICE Line line(std::int64_t i) const { return i * in_order.columns; }
-  SIMT_DEVICE void write(Line line, std::int64_t j, float sum) const {
-    in_order.write(order(line + j) - j, j, sum);
-  }
+  SIMT_DEVICE void write(Line line, std::int64_t j, float sum) const { in_order.write(order(line + j) - j, j, sum); }
   SIMT_DEVICE void move(std::int64_t elements) { in_order.move(elements); }
 };
 
@@ -97,14 +95,9 @@ void run_narrow(const char* type, const FCParams& p, const Call& call, bool relu
   const FCSizes s = sizes_of(type, p, call);
   const Extent rows = extent_of_input(call, 0, 0, s.axis);
   with_sum_types(call, [&]<class T, class Y>(T, Y) {
-    const simt::NarrowJob<T, Y> job{device_in<T>(call, 0),
-                                    device_in<float>(call, 1),
-                                    device_in<float>(call, 2),
-                                    nullptr,
-                                    device_out<Y>(call, 0),
-                                    static_cast<int>(s.columns),
-                                    static_cast<int>(s.depth),
-                                    relu};
+    const simt::NarrowJob<T, Y> job{
+        device_in<T>(call, 0),  device_in<float>(call, 1),   device_in<float>(call, 2), nullptr,
+        device_out<Y>(call, 0), static_cast<int>(s.columns), static_cast<int>(s.depth), relu};
     simt::launch_narrow("FC: narrow", job, rows.most(), rows, stream_of(call));
   });
 }

@@ -15,7 +15,8 @@ namespace {
 using namespace simt;
 
 /// How the moments of an image's groups are found. A unit is some channels of a group that lie together, channels last,
-/// else the whole group; it has `steps` parts of `lanes` numbers. A block takes `across` units, and some of their parts.
+/// else the whole group; it has `steps` parts of `lanes` numbers. A block takes `across` units, and some of their
+/// parts.
 struct Split {
   std::int64_t units, steps, chunks;
   int lanes, across, down;
@@ -23,7 +24,8 @@ struct Split {
 
   Split(const Maps& maps, std::int64_t groups, int most_lanes) {
     constexpr std::int64_t kStepsPerThread = 16;
-    const std::int64_t per_group = maps.channels / groups, run = maps.channels_last ? per_group : per_group * maps.cells;
+    const std::int64_t per_group = maps.channels / groups,
+                       run = maps.channels_last ? per_group : per_group * maps.cells;
     lanes = run % most_lanes == 0 ? most_lanes : 1;
     units = maps.channels_last ? maps.channels / lanes : groups;
     steps = maps.channels_last ? maps.cells : run / lanes;
@@ -185,16 +187,9 @@ void run(const char* type, std::int64_t groups, float epsilon, bool relu, const 
   const auto moments = [&](std::size_t i) { return call.has_output(i) ? device_out<float>(call, i) : nullptr; };
   const Split split(maps, groups, most_lanes(x.dtype(), is_aligned(x)));
   Scratch scratch(call.scratch);
-  const Job job{maps,
-                split,
-                Work(scratch, maps, split),
-                rows_of_input(call, 0),
-                groups,
-                epsilon,
-                device_in<float>(call, 1),
-                device_in<float>(call, 2),
-                moments(1),
-                moments(2)};
+  const Job job{maps,       split,     Work(scratch, maps, split), rows_of_input(call, 0),
+                groups,     epsilon,   device_in<float>(call, 1),  device_in<float>(call, 2),
+                moments(1), moments(2)};
   with_real_type(x.dtype(), [&]<class T>(T) { run_typed<T>(type, job, relu, call); });
 }
 

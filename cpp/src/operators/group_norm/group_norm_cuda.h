@@ -15,15 +15,14 @@ void run(const char* type, std::int64_t groups, float epsilon, bool relu, const 
 
 template <class Op>
 Kernels<Op> group_norm_cuda_kernels() {
-  return {{.name = "moments",
-           .reject = [](const GroupNormParams&, const CallSite& site) { return group_norm_on_gpu::reject(site); },
-           .run =
-               [](const GroupNormParams& p, const Call& call) {
-                 group_norm_on_gpu::run(Op::signature.type, p.group, p.epsilon, Op::relu, call);
-               },
-           .prepare = [](const GroupNormParams& p,
-                         const CallSite& site) { return group_norm_on_gpu::prepare(p.group, site); },
-           .takes = Takes::any_real}};
+  return {
+      {.name = "moments",
+       .reject = [](const GroupNormParams&, const CallSite& site) { return group_norm_on_gpu::reject(site); },
+       .run = [](const GroupNormParams& p,
+                 const Call& call) { group_norm_on_gpu::run(Op::signature.type, p.group, p.epsilon, Op::relu, call); },
+       .prepare = [](const GroupNormParams& p,
+                     const CallSite& site) { return group_norm_on_gpu::prepare(p.group, site); },
+       .takes = Takes::any_real}};
 }
 
 }  // namespace d2deploy

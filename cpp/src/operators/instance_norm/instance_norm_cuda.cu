@@ -7,13 +7,12 @@ namespace d2deploy {
 template <>
 Kernels<InstanceNorm> kernels<InstanceNorm, Backend::cuda>() {
   using Params = InstanceNorm::Params;
-  return {{"moments_f32", [](const Params&, const CallSite& site) { return group_norm_on_gpu::reject(site); },
-           [](const Params& p, const Call& call) {
-             group_norm_on_gpu::run("InstanceNorm", call.input(0).dim(1), p.epsilon, false, call);
-           },
-           [](const Params&, const CallSite& site) {
-             return group_norm_on_gpu::prepare(site.inputs[0].shape[1], site);
-           }}};
+  return {
+      {"moments_f32", [](const Params&, const CallSite& site) { return group_norm_on_gpu::reject(site); },
+       [](const Params& p, const Call& call) {
+         group_norm_on_gpu::run("InstanceNorm", call.input(0).dim(1), p.epsilon, false, call);
+       },
+       [](const Params&, const CallSite& site) { return group_norm_on_gpu::prepare(site.inputs[0].shape[1], site); }}};
 }
 
 }  // namespace d2deploy
