@@ -140,6 +140,7 @@ class Session {
   struct Impl;
 
  private:
+  friend Impl& impl_of(Session& session);  // likewise; runtime/session.h
   std::unique_ptr<Impl> impl_;
 };
 

@@ -3,13 +3,16 @@
 
 #include <algorithm>
 #include <functional>
+#include <mutex>
 
 #include "core/check.h"
 #include "core/threads.h"
 #include "d2deploy/session_pool.h"
+#include "detector/device_feed.h"
 #include "detector/input_rule.h"
 #include "detector/prediction.h"
 #include "runtime/arguments.h"
+#include "runtime/session.h"
 
 namespace d2deploy {
 
@@ -18,11 +21,33 @@ namespace {
 using Names = std::vector<std::string>;
 
 // An input that a net does not read, such as im_info of a RetinaNet, it may not have.
-Tensors inputs_of(const Model& model, const FedImage& fed) {
-  Tensors inputs{{"data", fed.data}, {"im_info", fed.im_info}};
+Tensors taken_by(const Model& model, Tensors inputs) {
   std::erase_if(inputs, [&](const auto& input) { return std::ranges::count(model.inputs(), input.first) == 0; });
   return inputs;
 }
+
+// What pictures on their way to a GPU need there, for each of those that predict at the same time.
+class FeedPool {
+ public:
+  explicit FeedPool(Device device) : device_(device) {}
+
+  std::unique_ptr<DeviceFeed> take() {
+    const std::scoped_lock lock(mutex_);
+    if (idle_.empty()) return std::make_unique<DeviceFeed>(device_);
+    auto feed = std::move(idle_.back());
+    idle_.pop_back();
+    return feed;
+  }
+  void give_back(std::unique_ptr<DeviceFeed> feed) {
+    const std::scoped_lock lock(mutex_);
+    idle_.push_back(std::move(feed));
+  }
+
+ private:
+  Device device_;
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<DeviceFeed>> idle_;
+};
 
 }  // namespace
 
@@ -34,11 +59,36 @@ struct Detector::Impl {
         outputs(*model),
         class_names(argument(model->info().arguments, "class_names", Names())),
         stuff_class_names(argument(model->info().arguments, "stuff_class_names", Names())),
-        sessions(model) {}
+        sessions(model),
+        device(impl_of(*model).plan_options.context.device),
+        feeds(device) {}
 
   Prediction predict(const FedImage& fed, Size wanted) {
     const SessionPool::Lease session(sessions);
-    return outputs.predict(session->run(inputs_of(sessions.model(), fed)), fed.size, wanted, options);
+    const Tensors inputs = taken_by(sessions.model(), {{"data", fed.data}, {"im_info", fed.im_info}});
+    return outputs.predict(session->run(inputs), fed.size, wanted, options);
+  }
+
+  // The image is resized by whoever runs the net.
+  Prediction predict(const ImageView& image) {
+    const Size wanted{image.height, image.width};
+    if (device.kind == Device::cpu || !DeviceFeed::takes(static_cast<std::size_t>(input.channels)))
+      return predict(feed(image, input, options.caffe2_scale), wanted);
+    const Size size = fed_size(image, input), room = padded(size, input.size_divisibility);
+    const SourceImage source(image, input);
+    const auto planes = planes_of(source.view, input);
+    const Tensors info =
+        taken_by(sessions.model(), {{"im_info", im_info_of(size, wanted, options.caffe2_scale)}});
+    auto feed = feeds.take();
+    const Fill data{{DType::float32, {1, input.channels, room.height, room.width}},
+                    [&](const Tensor& there, const Stream& stream) {
+                      feed->resize_into_planes(source.view, size, planes, there, stream);
+                    }};
+    const SessionPool::Lease session(sessions);
+    Prediction prediction =
+        outputs.predict(impl_of(*session.operator->()).run(info, {{"data", data}}), size, wanted, options);
+    feeds.give_back(std::move(feed));
+    return prediction;
   }
 
   DetectorOptions options;
@@ -47,6 +97,8 @@ struct Detector::Impl {
   OutputRule outputs;
   Names class_names, stuff_class_names;
   SessionPool sessions;
+  Device device;
+  FeedPool feeds;
 };
 
 Detector Detector::load(const std::filesystem::path& folder, const DetectorOptions& options) {
@@ -83,8 +135,7 @@ int Detector::streams() const { return impl_->streams; }
 Prediction Detector::predict(const ImageView& image) const {
   return guarded([&] {
     const ThreadScope threads(impl_->sessions.model().options().threads);
-    const FedImage fed = feed(image, impl_->input, impl_->options.caffe2_scale);
-    return impl_->predict(fed, {image.height, image.width});
+    return impl_->predict(image);
   });
 }
 

@@ -57,14 +57,8 @@ std::int64_t channels_of(ChannelOrder order, std::int64_t otherwise) {
 
 FedImage allocate_fed(const InputRule& rule, Size size, Size wanted, bool caffe2_scale) {
   const Size room = padded(size, rule.size_divisibility);
-  FedImage fed{Tensor::allocate({DType::float32, {1, rule.channels, room.height, room.width}}),
-               Tensor::allocate({DType::float32, {1, 3}}), size};
-  float* info = fed.im_info.data<float>();
-  info[0] = static_cast<float>(size.height);
-  info[1] = static_cast<float>(size.width);
-  info[2] =
-      caffe2_scale ? static_cast<float>(static_cast<double>(wanted.height) / static_cast<double>(size.height)) : 1.0F;
-  return fed;
+  return {Tensor::allocate({DType::float32, {1, rule.channels, room.height, room.width}}),
+          im_info_of(size, wanted, caffe2_scale), size};
 }
 
 template <class T>
@@ -152,10 +146,20 @@ InputRule input_rule(const Model& model) {
   return guarded([&] { return input_rule_of(model.info(), {}); });
 }
 
-FedImage feed(const ImageView& image, const InputRule& rule, bool caffe2_scale) {
+Size fed_size(const ImageView& image, const InputRule& rule) {
   check_image(image, rule);
+  return shortest_edge(image.height, image.width, rule.min_size, rule.max_size);
+}
+
+Tensor im_info_of(Size size, Size wanted, bool caffe2_scale) {
+  const float scale =
+      caffe2_scale ? static_cast<float>(static_cast<double>(wanted.height) / static_cast<double>(size.height)) : 1.0F;
+  return Tensor::of<float>({1, 3}, {static_cast<float>(size.height), static_cast<float>(size.width), scale});
+}
+
+FedImage feed(const ImageView& image, const InputRule& rule, bool caffe2_scale) {
+  const Size size = fed_size(image, rule);
   const SourceImage source(image, rule);
-  const Size size = shortest_edge(image.height, image.width, rule.min_size, rule.max_size);
   FedImage fed = allocate_fed(rule, size, {image.height, image.width}, caffe2_scale);
   resize_into_planes(source.view, size, planes_of(source.view, rule), {fed.data.dim(2), fed.data.dim(3)},
                      fed.data.data<float>());

@@ -27,6 +27,11 @@ struct SourceImage {
 /// Which channel of the image each plane takes, and what it is padded with.
 std::vector<PlaneSource> planes_of(const ImageView& image, const InputRule& rule);
 
+/// The size that an image is given before the net. Throws as check_image.
+Size fed_size(const ImageView& image, const InputRule& rule);
+/// What a net is told of an image of this size, (1, 3), which predictions of the size `wanted` are made for.
+Tensor im_info_of(Size size, Size wanted, bool caffe2_scale);
+
 /// The net's inputs for one image, and the size that it has in them without padding.
 struct FedImage {
   Tensor data, im_info;

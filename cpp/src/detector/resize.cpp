@@ -106,7 +106,7 @@ struct Job {
         tiles(tiles_of(columns)),
         planar(is_planar),
         same_width(size.width == pixels.width),
-        columns_first(same_width || down_columns_first(pixels, size)),
+        columns_first(resizes_columns_first(pixels, size)),
         plane_bytes(planar ? size.width + kResampleSlack : 0),
         bytes(planar ? plane_bytes * pixels.channels : size.width * pixels.channels),
         row_bytes(static_cast<std::int64_t>(align_up(static_cast<std::size_t>(bytes + kResampleSlack)))) {
@@ -260,6 +260,26 @@ Size shortest_edge(std::int64_t height, std::int64_t width, std::int64_t min_siz
   check(size.height > 0 && size.width > 0, "shortest_edge: an image of ", height, " x ", width,
         " pixels is so long that a side would have none; crop it");
   return size;
+}
+
+ResizeAxis resize_axis(std::int64_t size, std::int64_t result_size) {
+  const Axis axis(size, result_size);
+  ResizeAxis table;
+  table.stride = axis.most_taps();
+  for (std::int64_t i = 0; i < axis.size(); ++i) {
+    const Support& support = axis[i];
+    table.first.push_back(static_cast<std::int32_t>(support.first));
+    table.taps.push_back(static_cast<std::int32_t>(support.taps));
+    for (std::int64_t t = 0; t < table.stride; ++t) {
+      const WeightPair pair = t < support.taps ? support.pairs[t / 2] : WeightPair{};
+      table.weights.push_back((pair.high[t % 2] << kLowWeightBits) + pair.low[t % 2]);
+    }
+  }
+  return table;
+}
+
+bool resizes_columns_first(const ImageView& image, Size size) {
+  return size.width == image.width || down_columns_first(image, size);
 }
 
 void check_resize(const ImageView& image, Size size) {

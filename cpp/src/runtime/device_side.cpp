@@ -57,10 +57,14 @@ const DeviceFault& DeviceSide::found_fault(std::size_t step) const {
   return reinterpret_cast<const DeviceFault*>(all)[step];
 }
 
-void DeviceSide::upload(const Plan& plan, const std::map<std::string, Tensor>& given) {
+void DeviceSide::upload(const Plan& plan, const std::map<std::string, Tensor>& given, const Fills& fills) {
   for (const auto& [name, v] : plan.inputs) {
-    const Tensor& x = given.at(name);
     Tensor& there = inputs_.at(v);
+    if (const auto fill = fills.find(name); fill != fills.end()) {
+      fill->second.make(there, stream_);
+      continue;
+    }
+    const Tensor& x = given.at(name);
     const auto bytes = static_cast<std::size_t>(x.bytes());
     if (x.dtype() == there.dtype()) {
       stream_.copy(there.raw(), device_, x.raw(), x.device(), bytes);

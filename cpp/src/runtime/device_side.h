@@ -2,12 +2,20 @@
 #pragma once
 #include <functional>
 #include <map>
+#include <string>
 #include <vector>
 
 #include "core/device.h"
 #include "runtime/plan.h"
 
 namespace d2deploy {
+
+/// An input that is made on the device: `make` asks the stream for all that fills its memory.
+struct Fill {
+  TensorType type;
+  std::function<void(const Tensor& there, const Stream& stream)> make;
+};
+using Fills = std::map<std::string, Fill>;
 
 /// Work goes to one stream, and the host waits for it once, at the end of a run. From the second run on that work is
 /// one CUDA graph.
@@ -22,7 +30,7 @@ class DeviceSide {
   DeviceFault* fault(std::size_t step) const;
 
   /// Sends the inputs on their way. They may be bytes where the plan has float32, and on the device already.
-  void upload(const Plan& plan, const std::map<std::string, Tensor>& given);
+  void upload(const Plan& plan, const std::map<std::string, Tensor>& given, const Fills& fills);
   /// `steps` launches the steps; `values` are the plan's. Returns when all is done.
   void run(const Plan& plan, const std::vector<Tensor>& values, const std::function<void()>& steps);
   /// The same step by step, as `run` does around the steps.

@@ -4,7 +4,6 @@
 #include <chrono>
 
 #include "core/memory.h"
-#include "runtime/device_side.h"
 
 namespace d2deploy {
 
@@ -88,8 +87,8 @@ void Frame::point_calls() {
   }
 }
 
-void Frame::set_inputs(const std::map<std::string, Tensor>& inputs) {
-  if (device_ != nullptr) return device_->upload(*plan_, inputs);
+void Frame::set_inputs(const std::map<std::string, Tensor>& inputs, const Fills& fills) {
+  if (device_ != nullptr) return device_->upload(*plan_, inputs, fills);
   for (const auto& [name, v] : plan_->inputs) values_[v] = inputs.at(name);
   for (std::size_t v = 0; v < values_.size(); ++v) {
     const PlannedValue& value = plan_->values[v];

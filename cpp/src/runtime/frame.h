@@ -5,12 +5,10 @@
 #include <memory>
 #include <vector>
 
-#include "core/device.h"
+#include "runtime/device_side.h"
 #include "runtime/plan.h"
 
 namespace d2deploy {
-
-class DeviceSide;
 
 class Frame {
  public:
@@ -21,7 +19,8 @@ class Frame {
 
   const Plan& plan() const { return *plan_; }
   /// Must come before the first run. They are read in every run, and must live as long.
-  void set_inputs(const std::map<std::string, Tensor>& inputs);
+  /// `fills`: on a device, those that are made there instead.
+  void set_inputs(const std::map<std::string, Tensor>& inputs, const Fills& fills = {});
   /// Throws the errors of kernels, with the step's label.
   void run();
   void run_step(std::size_t s);  ///< on the CPU

@@ -1,10 +1,9 @@
-// Runs plans, step by step, in memory of its own.
+#include "runtime/session.h"
+
 #include <algorithm>
 
 #include "core/device.h"
 #include "core/threads.h"
-#include "runtime/frame.h"
-#include "runtime/model.h"
 
 namespace d2deploy {
 
@@ -23,22 +22,6 @@ Tensors in_float32(const Tensors& given, const TypeMap& wanted) {
 }
 
 }  // namespace
-
-struct Session::Impl {
-  std::shared_ptr<const Model> model;
-  std::shared_ptr<void> arena;
-  std::size_t arena_bytes = 0;
-  std::unique_ptr<Frame> frame;
-  bool profiling = false;
-  std::vector<NodeProfile> profile;  // per step of the frame's plan
-
-  const Model::Impl& net() const { return impl_of(*model); }
-
-  void bind(std::shared_ptr<const Plan> plan);
-  void note_profile(std::size_t s, double milliseconds);
-  Tensors collect(const Tensors& given) const;
-  Tensors run(const Tensors& given);
-};
 
 void Session::Impl::bind(std::shared_ptr<const Plan> plan) {
   if (frame && &frame->plan() == plan.get()) return;
@@ -69,9 +52,9 @@ void Session::Impl::note_profile(std::size_t s, double milliseconds) {
   p.bytes = work.bytes;
 }
 
-Tensors Session::Impl::collect(const Tensors& given) const {
+Tensors Session::Impl::collect(const TypeMap& types) const {
   Tensors outputs;
-  const std::size_t images = given.contains("data") ? static_cast<std::size_t>(given.at("data").dim(0)) : 1;
+  const std::int64_t images = types.contains("data") ? types.at("data").shape[0] : 1;
   for (std::size_t i = 0; i < net().graph.outputs.size(); ++i) {
     const auto& name = net().graph.outputs[i];
     const Tensor tensor = frame->output(i);
@@ -89,23 +72,26 @@ Session::~Session() = default;
 Session::Session(Session&&) noexcept = default;
 Session& Session::operator=(Session&&) noexcept = default;
 
-Tensors Session::Impl::run(const Tensors& given) {
+Tensors Session::Impl::run(const Tensors& given, const Fills& fills) {
   const ThreadScope threads(net().options.threads);
   TypeMap types;
   for (const auto& [name, tensor] : given) types[name] = tensor.type();
+  for (const auto& [name, fill] : fills) types[name] = fill.type;
   types = net().check_inputs(types);
   const Device device = net().plan_options.context.device;
   const Tensors inputs = device.kind == Device::cpu ? in_float32(given, types) : given;
   if (net().caffe2) return net().caffe2->run(inputs, net().outputs);
   const DeviceScope scope(device);
   bind(net().plan(types));
-  frame->set_inputs(inputs);
+  frame->set_inputs(inputs, fills);
   if (profiling)
     frame->run_timed([this](std::size_t s, double milliseconds) { note_profile(s, milliseconds); });
   else
     frame->run();
-  return collect(inputs);
+  return collect(types);
 }
+
+Session::Impl& impl_of(Session& session) { return *session.impl_; }
 
 Tensors Session::run(const Tensors& given) {
   return guarded([&] { return impl_->run(given); });

@@ -1,6 +1,7 @@
 // In builds without kernels for GPUs, in which nobody comes here: there is no device that one could name.
 #include "core/check.h"
 #include "kernels/cudnn/conv.h"
+#include "kernels/simt/pictures.h"
 #include "kernels/simt/rearrange.h"
 
 namespace d2deploy {
@@ -15,6 +16,9 @@ namespace simt {
 
 void widen_bytes(void*, const std::uint8_t*, float*, std::int64_t) { refuse(); }
 void copy_rows(void*, const void*, void*, std::int64_t, const std::int32_t*, std::size_t) { refuse(); }
+
+void resample(void*, const Picture&, const PictureAxis&, bool, std::uint8_t*) { refuse(); }
+void resample_into_planes(void*, const Picture&, const PictureAxis&, bool, const PictureTargets&) { refuse(); }
 
 }  // namespace simt
 
