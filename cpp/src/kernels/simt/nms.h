@@ -106,36 +106,43 @@ SIMT_DEVICE inline Word nms_of_tile(int boxes, Word gone, Word low, Word high) {
   return keep;
 }
 
-/// What the mask leads to, by one warp. `removed`: a word for each tile, whose bits say which boxes take no part; they
-/// are written. `kept` has room for all boxes.
-/// Returns: how many are kept.
+constexpr unsigned kNmsReaders = 256;
+
+/// What the mask leads to, by a block of kNmsReaders threads. `removed`: a word for each tile, whose bits say which
+/// boxes take no part; they are written. `kept` has room for all boxes. Returns: how many are kept.
 SIMT_DEVICE inline int nms_read(const Word* mask, int count, int most, int limit, Word* removed, std::int32_t* kept) {
-  constexpr int kLanes = static_cast<int>(kWarp);
-  constexpr int kAtOnce = 16;  // reads under way: a warp alone waits for each of them otherwise
-  const int lane = static_cast<int>(threadIdx.x % kWarp), stride = nms_tiles(most), tiles = nms_tiles(count);
+  SIMT_SHARED(Word, chosen, 1);
+  constexpr int kLanes = static_cast<int>(kWarp), kEach = kNmsTile / static_cast<int>(kNmsReaders / kWarp);
+  const int lane = static_cast<int>(threadIdx.x % kWarp), warp = static_cast<int>(threadIdx.x / kWarp);
+  const int stride = nms_tiles(most), tiles = nms_tiles(count);
+  const auto own_word = [&](int box, int tile) { return box < count ? mask[std::int64_t{box} * stride + tile] : 0; };
   int total = 0;
+  Word low = own_word(lane, 0), high = own_word(lane + kLanes, 0);
   for (int tile = 0; tile < tiles && (limit <= 0 || total < limit); ++tile) {
     const int first = tile * kNmsTile, here = std::min(+kNmsTile, count - first);
-    const auto row_of = [&](int box) { return mask + std::int64_t{first + box} * stride; };
-    const Word low = lane < here ? row_of(lane)[tile] : 0;
-    const Word high = lane + kLanes < here ? row_of(lane + kLanes)[tile] : 0;
-    const Word keep = nms_of_tile(here, removed[tile], low, high);
-    for (int i = lane; i < here; i += kLanes)
-      if ((keep >> i & 1) != 0) {
-        const int at = total + __popcll(keep & ((Word{1} << i) - 1));
-        if (limit <= 0 || at < limit) kept[at] = first + i;
-      }
-    total += __popcll(keep);
-    for (int t = tile + 1 + lane; t < tiles; t += kLanes) {
-      Word sum = removed[t];
-      for (int i = 0; i < here; i += kAtOnce) {
-        Word words[kAtOnce];
-        for (int n = 0; n < kAtOnce; ++n) words[n] = (keep >> (i + n) & 1) != 0 ? row_of(i + n)[t] : 0;
-        for (const Word word : words) sum |= word;
-      }
-      removed[t] = sum;
+    if (warp == 0) {
+      const Word keep = nms_of_tile(here, removed[tile], low, high);
+      for (int i = lane; i < here; i += kLanes)
+        if ((keep >> i & 1) != 0) {
+          const int at = total + __popcll(keep & ((Word{1} << i) - 1));
+          if (limit <= 0 || at < limit) kept[at] = first + i;
+        }
+      if (lane == 0) chosen[0] = keep;
+      low = own_word(first + kNmsTile + lane, tile + 1);
+      high = own_word(first + kNmsTile + lane + kLanes, tile + 1);
     }
-    __syncwarp();
+    __syncthreads();
+    const Word keep = chosen[0];
+    total += __popcll(keep);
+    // A warp has some of the rows, whose words are all read at once.
+    const Word* rows = mask + std::int64_t{first + warp * kEach} * stride;
+    for (int t = tile + 1 + lane; t < tiles; t += kLanes) {
+      Word words[kEach], sum = 0;
+      for (int n = 0; n < kEach; ++n) words[n] = (keep >> (warp * kEach + n) & 1) != 0 ? rows[n * stride + t] : 0;
+      for (const Word word : words) sum |= word;
+      if (sum != 0) atomicOr(&removed[t], sum);
+    }
+    __syncthreads();
   }
   return limit > 0 ? std::min(total, limit) : total;
 }

@@ -88,7 +88,8 @@ void launch_proposals(propose::Job job, const ProposalSizes& sizes, simt::Stream
       const auto tiles = static_cast<unsigned>(nms_tiles(job.most));
       launch("proposals: compare", nms_compare<Boxes>, {{tiles, tiles, segments}, kNmsTile, 0, stream},
              NmsSegments{job.work.boxes, job.work.counts, job.most, job.work.mask}, job.nms);
-      launch("proposals: suppress_compared", suppress_compared, {segments, kWarp, tiles * sizeof(Word), stream}, job);
+      launch("proposals: suppress_compared", suppress_compared, {segments, kNmsReaders, tiles * sizeof(Word), stream},
+             job);
     } else {
       launch("proposals: suppress_many", suppress_many<Boxes>, {segments, kSuppressThreads, 0, stream}, job);
     }

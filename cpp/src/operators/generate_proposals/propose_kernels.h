@@ -294,18 +294,17 @@ SIMT_DEVICE inline void list_kept(const Job& job, unsigned segment, int count) {
         job.rank(job.work.ranks[job.at(segment) + job.work.kept[job.at(segment) + k]]);
 }
 
-// One warp for each segment, with a word for each tile in the memory of the block.
+// One block of kNmsReaders threads for each segment, with memory for a word for each tile.
 SIMT_KERNEL suppress_compared(Job job) {
   const unsigned segment = blockIdx.x;
   const int tiles = nms_tiles(job.most), count = job.work.counts[segment];
   const std::uint32_t* excluded = job.work.excluded + std::int64_t{segment} * tiles * 2;
   Word* removed = dynamic_shared<Word>();
-  for (int t = static_cast<int>(threadIdx.x); t < nms_tiles(count); t += static_cast<int>(kWarp))
+  for (int t = static_cast<int>(threadIdx.x); t < nms_tiles(count); t += static_cast<int>(kNmsReaders))
     removed[t] = Word{excluded[2 * t + 1]} << 32 | excluded[2 * t];
-  __syncwarp();
+  __syncthreads();
   const int kept = nms_read(job.work.mask + job.at(segment) * tiles, count, job.most, job.nms.limit, removed,
                             job.work.kept + job.at(segment));
-  __syncwarp();
   list_kept(job, segment, kept);
 }
 
