@@ -24,7 +24,7 @@ def eager_run(model: Any, channels_last: bool = False, compiled: bool = False) -
     if channels_last:
         model = model.to(memory_format=torch.channels_last)
     if compiled:
-        _compile(model)
+        compile_networks(model)
     maps = caffe2_meta_arch(model) if isinstance(model, RetinaNet) else None
 
     @torch.inference_mode()
@@ -49,7 +49,7 @@ def eager_run(model: Any, channels_last: bool = False, compiled: bool = False) -
     return run
 
 
-def _compile(model: Any) -> None:
+def compile_networks(model: Any) -> None:
     """Compiles the networks in place."""
     model.backbone = torch.compile(model.backbone)
     if hasattr(model, "head"):  # RetinaNet's

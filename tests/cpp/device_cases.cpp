@@ -22,6 +22,19 @@ struct Variant {
   std::string text() const { return join(layout, spare_rows > 0 ? ", spare rows" : "", in_place ? ", in place" : ""); }
 };
 
+std::vector<Variant> variants(const Case& c) {
+  constexpr std::int64_t kSpare = 5;
+  std::vector<Variant> all{{}};
+  if (can_have_spare_rows(*c.op, c.args, c.inputs, kSpare)) all.push_back({Layout::row_major, kSpare, false});
+  const bool maps = std::ranges::any_of(c.inputs, [](const Tensor& t) { return t.shape().rank() == 4; });
+  const auto add = [&](auto change) {
+    for (std::size_t i = 0, n = all.size(); i < n; ++i) change(all.emplace_back(all[i]));
+  };
+  if (maps && c.op->layout != LayoutRule::row_major) add([](Variant& v) { v.layout = Layout::channels_last; });
+  if (c.op->is(in_place)) add([](Variant& v) { v.in_place = true; });
+  return all;
+}
+
 DeviceEvaluation evaluation_of(Device device, const Case& c, const Variant& variant) {
   std::vector<Tensor> inputs;
   for (std::size_t i = 0; i < c.inputs.size(); ++i) {
@@ -31,30 +44,6 @@ DeviceEvaluation evaluation_of(Device device, const Case& c, const Variant& vari
     inputs.push_back(reordered(c.inputs[i], map ? variant.layout : Layout::row_major));
   }
   return {device, *c.op, c.args, inputs, c.constant, variant.spare_rows};
-}
-
-// Whether its inputs go together, which those with more rows may not: where rows are summed up, others must be as many.
-bool fits(Device device, const Case& c, const Variant& variant) {
-  try {
-    (void)evaluation_of(device, c, variant);
-    return true;
-  } catch (const InvalidArgument&) {
-    return false;
-  }
-}
-
-std::vector<Variant> variants(Device device, const Case& c) {
-  constexpr std::int64_t kSpare = 5;
-  std::vector<Variant> all{{}};
-  const Variant spare{Layout::row_major, kSpare, false};
-  if (has_rows(*c.op, c.inputs) && fits(device, c, spare)) all.push_back(spare);
-  const bool maps = std::ranges::any_of(c.inputs, [](const Tensor& t) { return t.shape().rank() == 4; });
-  const auto add = [&](auto change) {
-    for (std::size_t i = 0, n = all.size(); i < n; ++i) change(all.emplace_back(all[i]));
-  };
-  if (maps && c.op->layout != LayoutRule::row_major) add([](Variant& v) { v.layout = Layout::channels_last; });
-  if (c.op->is(in_place)) add([](Variant& v) { v.in_place = true; });
-  return all;
 }
 
 // An emulated device runs the threads of blocks in several orders, in turn.
@@ -116,7 +105,7 @@ std::vector<const Kernel*> kernels_for(Device device, const Operator& op) {
 void run_kernels(Device device, const Case& c, const std::vector<Tensor>& want, const std::string& what,
                  DeviceOutcome& outcome) {
   for (const Kernel* kernel : kernels_for(device, *c.op)) {
-    const auto all = variants(device, c);
+    const auto all = variants(c);
     for (std::size_t r = 0; r < std::max(all.size(), ThreadOrder::kCount); ++r) {
       const Variant& variant = all[r % all.size()];
       const DeviceEvaluation evaluation = evaluation_of(device, c, variant);

@@ -36,9 +36,37 @@ Types types_of(const std::vector<Tensor>& tensors) {
 
 }  // namespace
 
-bool has_rows(const Operator& op, const std::vector<Tensor>& inputs) {
-  const auto rows = inputs_with_rows(op, inputs);
-  return std::ranges::find(rows, true) != rows.end();
+bool can_have_spare_rows(const Operator& op, const Args& args, const std::vector<Tensor>& inputs,
+                         std::int64_t spare_rows) {
+  const auto spare = inputs_with_rows(op, inputs);
+  const auto first = std::ranges::find(spare, true);
+  if (first == spare.end()) return false;
+  const std::int64_t most = inputs[static_cast<std::size_t>(first - spare.begin())].dim(0) + spare_rows;
+  const Parameters params = op.parse(args);
+  const auto types_with = [&](std::int64_t rows) {
+    Types types = types_of(inputs);
+    std::vector<const Tensor*> values;
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      if (spare[i]) types[i].shape[0] = rows;
+      values.push_back(spare[i] ? nullptr : &inputs[i]);
+    }
+    return infer_all(op, params, {types, values});
+  };
+  Types full, open;
+  try {
+    full = types_with(most);
+    open = types_with(kUnknown);
+  } catch (const Error&) {  // they do not fit the other inputs
+    return false;
+  }
+  const auto ports = ports_of(op.outputs, full.size());
+  for (std::size_t i = 0; i < full.size(); ++i) {
+    if (!ports[i]->rows_found().empty() || open[i] == full[i]) continue;
+    if (open[i].shape.rank() == 0 || open[i].shape[0] != kUnknown || full[i].shape[0] != most) return false;
+    open[i].shape[0] = most;
+    if (open[i] != full[i]) return false;
+  }
+  return true;
 }
 
 // A tensor of the device between guard bands, with its row slot.

@@ -41,7 +41,9 @@ class DeviceEvaluation {
   Stream stream_;
 };
 
-/// Whether there are inputs that could have spare rows.
-bool has_rows(const Operator& op, const std::vector<Tensor>& inputs);
+/// Whether a plan could pass these inputs with spare rows: they have rows, whose number is that of the outputs or
+/// decides on no shape.
+bool can_have_spare_rows(const Operator& op, const Args& args, const std::vector<Tensor>& inputs,
+                         std::int64_t spare_rows);
 
 }  // namespace d2deploy::testing

@@ -9,6 +9,8 @@
 #include <random>
 #include <vector>
 
+#include "kernels/simt/introsort.h"
+
 namespace d2deploy {
 
 namespace {
@@ -70,6 +72,61 @@ TEST(Ranks, TellTheLargestFromTheOthers) {
       EXPECT_EQ(reach, k) << k << " of " << distinct << " scores";
     }
   }
+}
+
+// Values that std::sort parts so badly that it runs out of depth: they are fixed while it asks for them, as late and as
+// low as can be. *Source*: McIlroy, A Killer Adversary for Quicksort.
+std::vector<int> worst_values(int count) {
+  std::vector<int> values(static_cast<std::size_t>(count), count), places;
+  int fixed = 0, candidate = 0;
+  for (int i = 0; i < count; ++i) places.push_back(i);
+  const auto value = [&](int i) -> int& { return values[static_cast<std::size_t>(i)]; };
+  std::sort(places.begin(), places.end(), [&](int a, int b) {
+    if (value(a) == count && value(b) == count) value(a == candidate ? a : b) = fixed++;
+    if (value(a) == count)
+      candidate = a;
+    else if (value(b) == count)
+      candidate = b;
+    return value(a) < value(b);
+  });
+  return values;
+}
+
+// Keys, of which each knows where it came from: of few values, rising, falling, and the worst.
+std::vector<std::vector<std::pair<int, int>>> many_keys(int count) {
+  std::mt19937 random(3);
+  std::vector<std::vector<std::pair<int, int>>> lists(7);
+  const auto worst = worst_values(count);
+  for (int i = 0; i < count; ++i) {
+    const int bad = worst[static_cast<std::size_t>(i)];
+    std::size_t kind = 0;
+    for (const int value :
+         {0, static_cast<int>(random() % 3), static_cast<int>(random() % 200), i / 3, -i / 3, bad, bad / 2})
+      lists[kind++].emplace_back(value, i);
+  }
+  return lists;
+}
+
+TEST(Introsort, OrdersEqualKeysAsTheStandardLibraryDoes) {
+  const auto less = [](const auto& a, const auto& b) { return a.first < b.first; };
+  for (const int count : {0, 1, 2, 3, 4, 15, 16, 17, 18, 40, 100, 333, 2000})
+    for (const auto& keys : many_keys(count)) {
+      auto have = keys, want = keys;
+      sort_as_host(have.data(), count, less);
+      std::sort(want.begin(), want.end(), less);
+      EXPECT_EQ(have, want) << count;
+      for (const int part : {1, count / 64, count / 3, count - 1, count}) {
+        if (part < 1 || part > count) continue;
+        have = want = keys;
+        partial_sort_as_host(have.data(), part, count, less);
+        std::partial_sort(want.begin(), want.begin() + part, want.end(), less);
+        EXPECT_EQ(have, want) << part << " of " << count;
+        have = want = keys;
+        nth_element_as_host(have.data(), part - 1, count, less);
+        std::nth_element(want.begin(), want.begin() + part - 1, want.end(), less);
+        EXPECT_EQ(have, want) << part << "th of " << count;
+      }
+    }
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include "core/element_type.h"
 #include "kernels/broadcast.h"
+#include "kernels/simt/host_device.h"
 #include "operators/operator.h"
 
 namespace d2deploy {
@@ -76,7 +77,7 @@ Kernels<Op> binary_kernels() {
 
 /// Integers wrap around, as they do in Caffe2; done on unsigned values, where that is defined.
 template <class T, class F>
-T wrapping(T a, T b, F f) {
+SIMT_HOST_DEVICE T wrapping(T a, T b, F f) {
   if constexpr (std::is_floating_point_v<T>) {
     return f(a, b);
   } else {
@@ -84,5 +85,24 @@ T wrapping(T a, T b, F f) {
     return static_cast<T>(f(static_cast<U>(a), static_cast<U>(b)));
   }
 }
+
+struct Plus {
+  template <class T>
+  SIMT_HOST_DEVICE T operator()(T a, T b) const {
+    return wrapping(a, b, [](auto x, auto y) { return x + y; });
+  }
+};
+struct Minus {
+  template <class T>
+  SIMT_HOST_DEVICE T operator()(T a, T b) const {
+    return wrapping(a, b, [](auto x, auto y) { return x - y; });
+  }
+};
+struct Times {
+  template <class T>
+  SIMT_HOST_DEVICE T operator()(T a, T b) const {
+    return wrapping(a, b, [](auto x, auto y) { return x * y; });
+  }
+};
 
 }  // namespace d2deploy

@@ -10,13 +10,18 @@ namespace d2deploy {
 
 /// A convolution as its operator knows it.
 struct CudnnCall {
-  cudnn::ConvProblem problem;  ///< of all images
-  bool by_image = true;        ///< images run one by one, so that each gets what it gets alone; rows of RoIs do not
+  cudnn::ConvProblem problem;  ///< of one run
+  /// How many runs there are, each of as many images: each image of the net, and the RoIs that one may have, run apart,
+  /// so that it gets what it gets alone.
+  std::int64_t runs = 1;
   std::string form;            ///< how the weights are read
   /// The weights (k, kernel_h, kernel_w, c / group) from the plain ones.
   std::function<void(const Tensor& plain, float* filters)> filters;
   std::int64_t bias_repeats = 1;  ///< the bias stands for so many runs of channels, one after the other
 };
+
+/// The runs of a call with so many images, or rows.
+std::int64_t cudnn_runs(const CallSite& site, std::int64_t rows);
 
 /// Weights are input 1, the bias input 2. Throws Unsupported where cuDNN has no way to compute it.
 Prepared prepare_cudnn(const CallSite& site, const CudnnCall& call);

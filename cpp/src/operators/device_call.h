@@ -23,6 +23,18 @@ T* device_out(const Call& call, std::size_t i) {
   return static_cast<T*>(y.raw());
 }
 
+/// For what only moves elements, whatever they are.
+inline const std::byte* device_bytes_in(const Call& call, std::size_t i) {
+  const Tensor& x = call.input(i);
+  check<InternalError>(x.device().kind == Device::cuda, "input ", i, " is on ", x.device(), ", wanted on a GPU");
+  return static_cast<const std::byte*>(x.raw());
+}
+inline std::byte* device_bytes_out(const Call& call, std::size_t i) {
+  Tensor& y = call.output(i);
+  check<InternalError>(y.device().kind == Device::cuda, "output ", i, " is on ", y.device(), ", wanted on a GPU");
+  return static_cast<std::byte*>(y.raw());
+}
+
 inline simt::Stream stream_of(const Call& call) { return static_cast<simt::Stream>(call.context.stream); }
 
 /// Rows of a tensor: the most there may be, and on the device how many there are, where that is less.

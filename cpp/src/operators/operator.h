@@ -120,6 +120,7 @@ struct CallSite {
   std::span<Constant* const> constants;  ///< per input, null where it is none
   bool bounded = false;                  ///< the first dimension of inputs and outputs is the most there may be
   Context context;
+  std::int64_t images = 1;  ///< of the net; where bounded, each has as many of the rows at most
 
   bool is_constant(std::size_t i) const { return i < constants.size() && constants[i] != nullptr; }
 };

@@ -32,7 +32,7 @@ std::optional<Lines> lines_of(const Graph& graph, const Node& node, std::int64_t
   if (bn && !params.is_test) return std::nullopt;
   Lines lines;
   for (std::int64_t c = 0; c < channels; ++c)
-    lines.push_back(bn ? SpatialBN::line(params, v[0][c], v[1][c], v[2][c], v[3][c])
+    lines.push_back(bn ? SpatialBN::line(params.epsilon, v[0][c], v[1][c], v[2][c], v[3][c])
                        : SpatialBN::Line{static_cast<double>(v[0][c]), static_cast<double>(v[1][c])});
   return lines;
 }

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "core/memory.h"
-#include "kernels/simt/move.h"
+#include "kernels/simt/rearrange.h"
 
 namespace d2deploy {
 

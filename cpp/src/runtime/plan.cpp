@@ -32,6 +32,8 @@ class Planner {
     // A model's graph has its constants elsewhere.
     for (const auto& [name, constant] : constants) (void)names_.make(name);
     for (const auto& name : graph.inputs) plan_.inputs[name] = add_value(name, input_types.at(name), Place::input);
+    if (const auto data = input_types.find("data"); data != input_types.end() && data->second.shape.rank() == 4)
+      images_ = data->second.shape[0];
   }
 
   Plan run() {
@@ -143,7 +145,7 @@ class Planner {
     if (!step.op->is(view) || outputs.size() > 1) {
       const bool bounded = std::ranges::any_of(rows, [](int r) { return r >= 0; }) ||
                            std::ranges::any_of(step.inputs, [&](std::size_t v) { return plan_.values[v].rows >= 0; });
-      const CallSite site{in.types, outputs, in.constants, bounded, options_.context};
+      const CallSite site{in.types, outputs, in.constants, bounded, options_.context, images_};
       check<Unsupported>(!step.late || !on_device(), "has shapes that depend on data in a way that ",
                          options_.context.device, " does not support");
       if (auto why = choose_kernel(step, site); !why.empty()) return why;
@@ -218,7 +220,7 @@ class Planner {
   void prepare_one(const Later& l) {
     Step& step = plan_.steps[l.step];
     const DeviceScope scope(options_.context.device);
-    const CallSite site{l.inputs, l.outputs, l.constants, l.bounded, options_.context};
+    const CallSite site{l.inputs, l.outputs, l.constants, l.bounded, options_.context, images_};
     with_context([&] { return step.label; },
                  [&] {
                    for (;; step.kernel = &next_kernel(step, site)) try {
@@ -437,6 +439,7 @@ class Planner {
   UnusedNames names_;
   Plan plan_;
   std::vector<Later> later_;
+  std::int64_t images_ = 1;
   std::map<std::string, std::size_t> index_;
   std::vector<std::size_t> first_, last_;
 };

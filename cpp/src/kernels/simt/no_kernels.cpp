@@ -1,7 +1,7 @@
 // In builds without kernels for GPUs, in which nobody comes here: there is no device that one could name.
 #include "core/check.h"
 #include "kernels/cudnn/conv.h"
-#include "kernels/simt/move.h"
+#include "kernels/simt/rearrange.h"
 
 namespace d2deploy {
 

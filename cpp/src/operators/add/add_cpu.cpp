@@ -2,20 +2,9 @@
 
 namespace d2deploy {
 
-namespace {
-
-struct Sum {
-  template <class T>
-  T operator()(T a, T b) const {
-    return wrapping(a, b, [](auto x, auto y) { return x + y; });
-  }
-};
-
-}  // namespace
-
 template <>
 Kernels<Add> kernels<Add, Backend::cpu>() {
-  return binary_kernels<Add, Sum>();
+  return binary_kernels<Add, Plus>();
 }
 
 }  // namespace d2deploy

@@ -11,8 +11,7 @@ namespace {
 // The first dimension is the outermost in every layout.
 void run(const NoParams&, const Call& call) {
   const std::int64_t rows = call.input(0).dim(0);
-  check(call.input(1).dim(0) == rows, "BatchPermutation: indices must be (N) with N = ", rows, ", got ",
-        call.input(1).shape());
+  BatchPermutation::check_rows(rows, call.input(1).shape());
   if (rows == 0) return;
   const std::int64_t row_bytes = call.input(0).bytes() / rows;
   const auto* x = static_cast<const std::byte*>(call.input(0).raw());
@@ -21,8 +20,7 @@ void run(const NoParams&, const Call& call) {
   constexpr std::int64_t kGrainBytes = 1 << 16;
   parallel_for(rows, kGrainBytes / (row_bytes + 1) + 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
-      check(indices[i] >= 0 && indices[i] < rows, "BatchPermutation: indices[", i, "] is ", indices[i],
-            ", must be in [0, ", rows, ")");
+      BatchPermutation::check_index(i, indices[i], rows);
       std::memcpy(y + i * row_bytes, x + indices[i] * row_bytes, static_cast<std::size_t>(row_bytes));
     }
   });

@@ -1,7 +1,9 @@
 #pragma once
 #include <algorithm>
+#include <limits>
 #include <utility>
 
+#include "kernels/simt/host_device.h"
 #include "operators/operator.h"
 
 namespace d2deploy {
@@ -40,7 +42,35 @@ struct Cast {
     fail<Unsupported>("Cast: to is ", to_text(p.to), ", wanted 1 FLOAT, 2 INT32, 5 BOOL, 6 UINT8 or 10 INT64");
   }
 
+  /// One element; real numbers come and go as float.
+  template <class To, class From>
+  SIMT_HOST_DEVICE static To convert(From x) {
+    if constexpr (std::is_same_v<To, From>)
+      return x;
+    else if constexpr (std::is_same_v<To, float>)
+      return static_cast<float>(x);
+    else if constexpr (std::is_same_v<To, bool>)
+      return x != From{0};
+    else if constexpr (std::is_same_v<From, float> && sizeof(To) == 1)
+      return static_cast<To>(integer<std::int32_t>(x));
+    else if constexpr (std::is_same_v<From, float>)
+      return integer<To>(x);
+    else
+      return static_cast<To>(x);
+  }
+
   static Types infer(const Params& p, const Inputs& in) { return {{dtype(p), in[0], Layout::row_major}}; }
+
+ private:
+  // A float that is beyond the range of an integer has no defined conversion in C++.
+  template <class T>
+  SIMT_HOST_DEVICE static T integer(float x) {
+    constexpr auto kLow = static_cast<float>(std::numeric_limits<T>::min());
+    constexpr auto kHigh = -kLow;  // one past the largest: that itself is no float
+    if (x >= kHigh) return std::numeric_limits<T>::max();
+    if (x < kLow) return std::numeric_limits<T>::min();
+    return x == x ? static_cast<T>(x) : T{0};
+  }
 };
 
 }  // namespace d2deploy

@@ -1,7 +1,5 @@
 #include "operators/cast/cast.h"
 
-#include <limits>
-
 #include "core/element_type.h"
 #include "core/threads.h"
 
@@ -9,32 +7,14 @@ namespace d2deploy {
 
 namespace {
 
-// A float that is beyond the range of an integer has no defined conversion in C++.
-template <class T>
-T integer(float x) {
-  constexpr auto kLow = static_cast<float>(std::numeric_limits<T>::min());
-  constexpr auto kHigh = -kLow;  // one past the largest: that itself is no float
-  if (x >= kHigh) return std::numeric_limits<T>::max();
-  if (x < kLow) return std::numeric_limits<T>::min();
-  return x == x ? static_cast<T>(x) : T{0};
-}
-
 template <class To, class From>
 To convert(From x) {
-  if constexpr (std::is_same_v<To, From>)
-    return x;
-  else if constexpr (kReal<From> && !std::is_same_v<From, float>)
+  if constexpr (kReal<From> && !std::is_same_v<From, float>)
     return convert<To>(static_cast<float>(x));
   else if constexpr (kReal<To>)
-    return static_cast<To>(static_cast<float>(x));
-  else if constexpr (std::is_same_v<To, bool>)
-    return x != From{0};
-  else if constexpr (std::is_same_v<From, float> && sizeof(To) == 1)
-    return static_cast<To>(integer<std::int32_t>(x));
-  else if constexpr (std::is_same_v<From, float>)
-    return integer<To>(x);
+    return static_cast<To>(Cast::convert<float>(x));
   else
-    return static_cast<To>(x);
+    return Cast::convert<To>(x);
 }
 
 void run(const Cast::Params&, const Call& call) {

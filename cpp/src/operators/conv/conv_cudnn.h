@@ -18,10 +18,11 @@ inline std::string reject_cudnn_conv(const CallSite& site, ConvTail tail) {
 template <class Op>
 Prepared prepare_cudnn_conv(const ConvParams& p, const CallSite& site) {
   const TensorType &x = site.inputs[0], &y = site.outputs[0];
+  const std::int64_t runs = cudnn_runs(site, x.shape[0]);
   CudnnCall call;
   call.problem = {.x = x.dtype,
                   .y = y.dtype,
-                  .n = x.shape[0],
+                  .n = x.shape[0] / runs,
                   .c = x.shape[1],
                   .h = x.shape[2],
                   .w = x.shape[3],
@@ -31,7 +32,7 @@ Prepared prepare_cudnn_conv(const ConvParams& p, const CallSite& site) {
                   .bias = site.inputs.size() > 2,
                   .add = Op::tail.add,
                   .relu = Op::tail.relu};
-  call.by_image = !site.bounded;
+  call.runs = runs;
   call.form = "filters";
   call.filters = [](const Tensor& plain, float* filters) {
     const Strides4 s = strides4(plain.type());

@@ -2,7 +2,7 @@
 // which are then put where they belong.
 #pragma once
 #include "core/memory.h"
-#include "kernels/simt/move.h"
+#include "kernels/simt/rearrange.h"
 #include "operators/conv_transpose/conv_transpose.h"
 #include "operators/cudnn_conv.h"
 
@@ -31,10 +31,11 @@ Prepared prepare_cudnn_conv_transpose(const ConvTransposeParams& p, const CallSi
   const TensorType &x = site.inputs[0], &y = site.outputs[0];
   const TransposedWindow at = transposed_window(Op::signature.type, p, site);
   const std::int64_t cells = at.kernel_h * at.kernel_w;
+  const std::int64_t runs = cudnn_runs(site, x.shape[0]);
   CudnnCall call;
   call.problem = {.x = x.dtype,
                   .y = y.dtype,
-                  .n = x.shape[0],
+                  .n = x.shape[0] / runs,
                   .c = x.shape[1],
                   .h = x.shape[2],
                   .w = x.shape[3],
@@ -42,7 +43,7 @@ Prepared prepare_cudnn_conv_transpose(const ConvTransposeParams& p, const CallSi
                   .window = {.kernel_h = 1, .kernel_w = 1, .out_h = x.shape[2], .out_w = x.shape[3]},
                   .bias = site.inputs.size() > 2,
                   .relu = Op::relu};
-  call.by_image = !site.bounded;
+  call.runs = runs;
   call.bias_repeats = cells;
   call.form = "transposed filters";
   call.filters = [](const Tensor& plain, float* filters) {

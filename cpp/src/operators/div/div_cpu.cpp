@@ -8,7 +8,7 @@ struct Quotient {
   float operator()(float a, float b) const { return a / b; }
   template <class T>
   T operator()(T a, T b) const {
-    check(b != 0, "Div: an integer is divided by 0");
+    Div::check_divisor(b != 0);
     if (b == -1) return wrapping(T{0}, a, [](auto x, auto y) { return x - y; });  // the least integer wraps around
     return a / b;
   }

@@ -13,14 +13,16 @@ inline std::string reject_cudnn_fc(const char* type, const FCParams& p, const Ca
 template <class Op>
 Prepared prepare_cudnn_fc(const FCParams& p, const CallSite& site) {
   const FCSizes sizes = FCSizes::of(Op::signature.type, p, site);
+  const std::int64_t runs = site.bounded ? cudnn_runs(site, sizes.rows) : 1, rows = sizes.rows / runs;
   CudnnCall call;
+  call.runs = runs;
   call.problem = {.x = site.inputs[0].dtype,
                   .y = site.outputs[0].dtype,
                   .c = sizes.depth,
-                  .h = sizes.rows,
+                  .h = rows,
                   .w = 1,
                   .k = sizes.columns,
-                  .window = {.kernel_h = 1, .kernel_w = 1, .out_h = sizes.rows, .out_w = 1},
+                  .window = {.kernel_h = 1, .kernel_w = 1, .out_h = rows, .out_w = 1},
                   .bias = true,
                   .relu = Op::relu};
   call.form = join("matrix, ", site.inputs[1].layout);

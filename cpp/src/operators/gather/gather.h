@@ -24,6 +24,13 @@ struct Gather {
 
   static bool wraps(const Params& p) { return p.wrap_indices == kByAxis ? p.axis == 0 : p.wrap_indices != 0; }
 
+  /// indices[i] is `index`; the dimension that is picked from has `size`.
+  static void check_index(const Params& p, std::int64_t i, std::int64_t index, std::int64_t size) {
+    const std::int64_t least = wraps(p) ? -size : 0;
+    check(index >= least && index < size, "Gather: indices[", i, "] is ", index, ", must be in [", least, ", ", size,
+          ")");
+  }
+
   static Types infer(const Params& p, const Inputs& in) {
     check<Unsupported>(p.match_outer == 0, "Gather: match_outer=", p.match_outer, " is not available, wanted 0");
     const Shape& x = in[0];

@@ -15,10 +15,7 @@ void gather(const Gather::Params& p, const Call& call) {
   const auto runs = axis_runs(x.type(), canonical_axis("Gather", p.axis, x.shape().rank()));
   const std::int64_t count = call.input(1).size(), size = runs.length;
   const auto* indices = call.in<Index>(1);
-  const bool wraps = Gather::wraps(p);
-  for (std::int64_t i = 0; i < count; ++i)
-    check(indices[i] < size && indices[i] >= (wraps ? -size : 0), "Gather: indices[", i, "] is ", indices[i],
-          ", must be in [", wraps ? -size : 0, ", ", size, ")");
+  for (std::int64_t i = 0; i < count; ++i) Gather::check_index(p, i, indices[i], size);
   const auto* from = static_cast<const std::byte*>(x.raw());
   auto* to = static_cast<std::byte*>(call.output(0).raw());
   constexpr std::int64_t kGrainBytes = 1 << 16;

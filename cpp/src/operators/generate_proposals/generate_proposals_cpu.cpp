@@ -113,7 +113,7 @@ std::int64_t rank(const Params& p, const Tensor& scores, std::int64_t image, con
   const AnchorGrid grid = grid_of(scores.shape());
   const std::int64_t count = grid.count(), candidates = limited(count, p.pre_nms_topN);
   if (candidates < count && rank_distinct(count, candidates, work)) return candidates;
-  sort_cells(p.detectron2_order, grid, work.ranks, candidates, work.order);
+  sort_cells<StandardSorting>(p.detectron2_order, grid, work.ranks, candidates, work.order);
   return candidates;
 }
 

@@ -90,7 +90,7 @@ void launch_proposals(propose::Job job, const ProposalSizes& sizes, simt::Stream
              NmsSegments{job.work.boxes, job.work.counts, job.most, job.work.mask}, job.nms);
       launch("proposals: suppress_compared", suppress_compared, {segments, kWarp, tiles * sizeof(Word), stream}, job);
     } else {
-      launch("proposals: suppress_many", suppress_many<Boxes>, {segments, kSortThreads, 0, stream}, job);
+      launch("proposals: suppress_many", suppress_many<Boxes>, {segments, kSuppressThreads, 0, stream}, job);
     }
   }
   const dim3 written(blocks_for(sizes.most, kThreads), std::max(segments, 1U));

@@ -5,6 +5,7 @@
 // its place in the output by itself, since the levels are sorted.
 #pragma once
 #include "kernels/scratch.h"
+#include "kernels/simt/introsort.h"
 #include "kernels/simt/nms.h"
 #include "operators/device_call.h"
 #include "operators/generate_proposals/decode.h"
@@ -19,7 +20,7 @@ namespace propose {
 using namespace simt;
 
 constexpr int kLeadingBits = 11, kBins = 1 << kLeadingBits;
-constexpr unsigned kThreads = 256, kSortThreads = 1024;
+constexpr unsigned kThreads = 256, kSortThreads = 1024, kSuppressThreads = 512;
 constexpr int kMostInBlock = 4096;   // keys that are sorted in the memory of a block
 constexpr int kMostCompared = 8192;  // candidates that are all compared with each other
 // As many scores are sorted by one thread where some are equal, as Caffe2 or PyTorch sort them. That takes time, and
@@ -207,6 +208,22 @@ SIMT_DEVICE inline void choose(const Word* keys, int count, int candidates, Word
   sort_descending(best, candidates);
 }
 
+// What StandardSorting is to CPUs.
+struct DeviceSorting {
+  template <class Less>
+  SIMT_HOST_DEVICE static void sort(std::int32_t* first, std::int64_t count, Less less) {
+    sort_as_host(first, static_cast<int>(count), less);
+  }
+  template <class Less>
+  SIMT_HOST_DEVICE static void partial_sort(std::int32_t* first, std::int64_t middle, std::int64_t count, Less less) {
+    partial_sort_as_host(first, static_cast<int>(middle), static_cast<int>(count), less);
+  }
+  template <class Less>
+  SIMT_HOST_DEVICE static void nth_element(std::int32_t* first, std::int64_t nth, std::int64_t count, Less less) {
+    nth_element_as_host(first, static_cast<int>(nth), static_cast<int>(count), less);
+  }
+};
+
 // The candidates in the order of the sorting functions, by one thread, in place of `best`. `memory`: as much as all
 // keys take.
 SIMT_DEVICE inline void choose_alone(const Job& job, const Level& level, int image, Word* memory, Word* best) {
@@ -215,7 +232,7 @@ SIMT_DEVICE inline void choose_alone(const Job& job, const Level& level, int ima
   for (int i = static_cast<int>(threadIdx.x); i < level.count; i += static_cast<int>(blockDim.x))
     ranks[i] = job.rank(level.score(image, i));
   __syncthreads();
-  if (threadIdx.x == 0) sort_cells(job.detectron2_order, level.grid, ranks, level.candidates, order);
+  if (threadIdx.x == 0) sort_cells<DeviceSorting>(job.detectron2_order, level.grid, ranks, level.candidates, order);
   __syncthreads();
   for (int i = static_cast<int>(threadIdx.x); i < level.candidates; i += static_cast<int>(blockDim.x)) {
     const int place = job.detectron2_order ? level.to_cells_first(order[i]) : order[i];

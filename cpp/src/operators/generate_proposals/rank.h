@@ -14,23 +14,39 @@ struct AnchorGrid {
   SIMT_HOST_DEVICE std::int64_t count() const { return anchors * height * width; }
 };
 
+/// The sorting functions of the standard library, by which CPUs sort cells.
+struct StandardSorting {
+  template <class Less>
+  static void sort(std::int32_t* first, std::int64_t count, Less less) {
+    std::sort(first, first + count, less);
+  }
+  template <class Less>
+  static void partial_sort(std::int32_t* first, std::int64_t middle, std::int64_t count, Less less) {
+    std::partial_sort(first, first + middle, first + count, less);
+  }
+  template <class Less>
+  static void nth_element(std::int32_t* first, std::int64_t nth, std::int64_t count, Less less) {
+    std::nth_element(first, first + nth, first + count, less);
+  }
+};
+
 /// Sorts cells, which are positions in the order (A, H, W), by rank alone: which of two equal ranks comes first is what
 /// the sorting functions make of it, so these are the ones that Caffe2 or PyTorch calls, on cells in the order in
 /// which those list them. `order` has room for all cells; the candidates are at its front afterwards.
-SIMT_HOST_DEVICE inline void sort_cells(bool detectron2_order, const AnchorGrid& grid, const float* ranks,
-                                        std::int64_t candidates, std::int32_t* order) {
+template <class Sorting>
+SIMT_HOST_DEVICE void sort_cells(bool detectron2_order, const AnchorGrid& grid, const float* ranks,
+                                 std::int64_t candidates, std::int32_t* order) {
   const std::int64_t count = grid.count(), cells = grid.height * grid.width;
   for (std::int64_t i = 0; i < count; ++i)  // in PyTorch's, anchors of a cell follow each other
     order[i] = static_cast<std::int32_t>(detectron2_order ? i % grid.anchors * cells + i / grid.anchors : i);
-  std::int32_t *first = order, *middle = first + candidates, *last = first + count;
   const auto higher = [ranks](std::int32_t a, std::int32_t b) { return ranks[a] > ranks[b]; };
   if (detectron2_order ? candidates * 64 <= count : candidates < count) {
-    std::partial_sort(first, middle, last, higher);
+    Sorting::partial_sort(order, candidates, count, higher);
   } else if (detectron2_order && candidates > 0) {
-    std::nth_element(first, middle - 1, last, higher);
-    std::sort(first, middle - 1, higher);
+    Sorting::nth_element(order, candidates - 1, count, higher);
+    Sorting::sort(order, candidates - 1, higher);
   } else {
-    std::sort(first, middle, higher);
+    Sorting::sort(order, candidates, higher);
   }
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 #include <cmath>
 
+#include "kernels/simt/host_device.h"
 #include "operators/operator.h"
 
 namespace d2deploy {
@@ -10,7 +11,7 @@ struct Erf {
   using Params = NoParams;
   static constexpr Signature signature{"Erf", "X: real any", "Y: real any like X", LayoutRule::follow, in_place};
   static Types infer(const Params&, const Inputs& in) { return {in.types[0]}; }
-  static float of(const Params&, float x) { return std::erf(x); }
+  SIMT_HOST_DEVICE static float of(const Params&, float x) { return std::erf(x); }
 };
 
 }  // namespace d2deploy

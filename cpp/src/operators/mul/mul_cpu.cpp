@@ -2,20 +2,9 @@
 
 namespace d2deploy {
 
-namespace {
-
-struct Product {
-  template <class T>
-  T operator()(T a, T b) const {
-    return wrapping(a, b, [](auto x, auto y) { return x * y; });
-  }
-};
-
-}  // namespace
-
 template <>
 Kernels<Mul> kernels<Mul, Backend::cpu>() {
-  return binary_kernels<Mul, Product>();
+  return binary_kernels<Mul, Times>();
 }
 
 }  // namespace d2deploy

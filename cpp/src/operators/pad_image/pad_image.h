@@ -1,4 +1,5 @@
 #pragma once
+#include "kernels/simt/host_device.h"
 #include "operators/most_rows.h"
 #include "operators/window_fields.h"
 
@@ -23,6 +24,18 @@ struct PadImage {
     if (p.mode == "edge") return Mode::edge;
     check<InvalidModel>(p.mode == "constant", "PadImage: mode is '", p.mode, "', must be constant, reflect or edge");
     return Mode::constant;
+  }
+
+  static constexpr std::int64_t kNone = -1;
+  /// The input cell that stands at place i, counted from the first input cell; kNone where the value stands.
+  SIMT_HOST_DEVICE static std::int64_t source(Mode mode, std::int64_t i, std::int64_t size) {
+    if (i >= 0 && i < size) return i;
+    switch (mode) {
+      case Mode::constant: return kNone;
+      case Mode::reflect: return i < 0 ? -i : 2 * size - i - 2;
+      case Mode::edge: return i < 0 ? 0 : size - 1;
+    }
+    return kNone;
   }
 
   /// Only the pads of the window are of use.

@@ -10,18 +10,6 @@ namespace d2deploy {
 namespace {
 
 using Mode = PadImage::Mode;
-constexpr std::int64_t kNone = -1;
-
-// The input cell that stands at place i, counted from the first input cell; kNone where the value stands.
-std::int64_t source(Mode mode, std::int64_t i, std::int64_t size) {
-  if (i >= 0 && i < size) return i;
-  switch (mode) {
-    case Mode::constant: return kNone;
-    case Mode::reflect: return i < 0 ? -i : 2 * size - i - 2;
-    case Mode::edge: return i < 0 ? 0 : size - 1;
-  }
-  return kNone;
-}
 
 template <class T>
 struct Row {
@@ -31,8 +19,8 @@ struct Row {
 
   void pad(const T* x, std::int64_t begin, std::int64_t end, T* y) const {
     for (std::int64_t j = begin; j < end; ++j, y += cell) {
-      const std::int64_t from = source(mode, j, width);
-      from == kNone ? std::fill_n(y, cell, value) : std::copy_n(x + from * cell, cell, y);
+      const std::int64_t from = PadImage::source(mode, j, width);
+      from == PadImage::kNone ? std::fill_n(y, cell, value) : std::copy_n(x + from * cell, cell, y);
     }
   }
   void copy(const T* x, T* y) const {
@@ -55,8 +43,8 @@ void run_typed(const PadImage::Params& p, const Call& call) {
   const std::int64_t in_row = row.width * row.cell, out_row = out.shape[3] * row.cell, out_h = out.shape[2];
   parallel_for(planes * out_h, 1 + (1 << 15) / out_row, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
-      const std::int64_t from = source(row.mode, i % out_h - w.pad_t, height);
-      if (from == kNone)
+      const std::int64_t from = PadImage::source(row.mode, i % out_h - w.pad_t, height);
+      if (from == PadImage::kNone)
         std::fill_n(y + i * out_row, out_row, row.value);
       else
         row.copy(x + (i / out_h * height + from) * in_row, y + i * out_row);

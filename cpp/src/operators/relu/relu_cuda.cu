@@ -14,8 +14,10 @@ struct AtLeastZero {
 
 template <>
 Kernels<Relu> kernels<Relu, Backend::cuda>() {
-  return {{"map_f32", accepts_all<Relu>,
-           [](const NoParams&, const Call& call) { launch_map<float>("Relu", call, AtLeastZero{}); }}};
+  return {{.name = "map",
+           .reject = accepts_all<Relu>,
+           .run = [](const NoParams&, const Call& call) { launch_real_map("Relu", call, AtLeastZero{}); },
+           .takes = Takes::any_real}};
 }
 
 }  // namespace d2deploy

@@ -195,7 +195,7 @@ void launch_pooling(const char* name, const PoolingCall<T>& job, simt::Stream st
     launch(name, pool_any<T>, {blocks_for(job.rows.most * bins, 1), threads, 0, stream}, job);
     return;
   }
-  constexpr std::int64_t kBlocks = 4096;  // enough of them where there are few rows
+  constexpr std::int64_t kBlocks = 2048;  // enough of them where there are few rows
   const auto across = static_cast<unsigned>(std::min<std::int64_t>(channels / Vector<T>::kSize, kThreads));
   const unsigned down = kThreads / across;
   const std::int64_t most_parts = (bins + down - 1) / down;

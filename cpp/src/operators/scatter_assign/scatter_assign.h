@@ -18,6 +18,10 @@ struct ScatterAssign {
           x);
   }
 
+  static void check_index(std::int64_t i, std::int64_t index, std::int64_t rows) {
+    check(index >= 0 && index < rows, "ScatterAssign: indices[", i, "] is ", index, ", must be in [0, ", rows, ")");
+  }
+
   static Types infer(const Params&, const Inputs& in) {
     check(in.types[2].dtype == in.types[0].dtype, "ScatterAssign: slices are ", in.types[2].dtype, ", X is ",
           in.types[0].dtype);

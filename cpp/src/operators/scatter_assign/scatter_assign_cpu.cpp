@@ -14,8 +14,7 @@ void scatter(const Call& call) {
   const auto* slices = static_cast<const std::byte*>(call.input(2).raw());
   auto* y = static_cast<std::byte*>(call.output(0).raw());
   for (std::int64_t i = 0; i < count; ++i) {
-    check(indices[i] >= 0 && indices[i] < rows, "ScatterAssign: indices[", i, "] is ", indices[i], ", must be in [0, ",
-          rows, ")");
+    ScatterAssign::check_index(i, indices[i], rows);
     std::memcpy(y + indices[i] * row_bytes, slices + i * row_bytes, static_cast<std::size_t>(row_bytes));
   }
 }

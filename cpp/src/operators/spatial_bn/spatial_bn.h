@@ -1,6 +1,7 @@
 #pragma once
 #include <cmath>
 
+#include "kernels/simt/host_device.h"
 #include "operators/operator.h"
 
 namespace d2deploy {
@@ -35,8 +36,8 @@ struct SpatialBN {
   struct Line {
     double factor, shift;
   };
-  static Line line(const Params& p, float scale, float bias, float mean, float var) {
-    const double variance = static_cast<double>(var) + static_cast<double>(p.epsilon);
+  SIMT_HOST_DEVICE static Line line(float epsilon, float scale, float bias, float mean, float var) {
+    const double variance = static_cast<double>(var) + static_cast<double>(epsilon);
     const double factor = static_cast<double>(scale) / std::sqrt(variance);
     return {factor, static_cast<double>(bias) - static_cast<double>(mean) * factor};
   }

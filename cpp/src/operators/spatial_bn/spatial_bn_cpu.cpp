@@ -34,7 +34,7 @@ void run(const SpatialBN::Params& p, const Call& call) {
   const float *scale = call.in<float>(1), *bias = call.in<float>(2), *mean = call.in<float>(3),
               *var = call.in<float>(4);
   for (std::int64_t c = 0; c < channels; ++c) {
-    const auto line = SpatialBN::line(p, scale[c], bias[c], mean[c], var[c]);
+    const auto line = SpatialBN::line(p.epsilon, scale[c], bias[c], mean[c], var[c]);
     work.scale[c] = static_cast<float>(line.factor);
     work.shift[c] = static_cast<float>(line.shift);
   }

@@ -62,6 +62,16 @@ struct Split {
     return sizes;
   }
 
+  /// Outputs may have been planned without knowing X: whether their sizes add up to its size.
+  static void check_parts(const Params& p, const Call& call, std::size_t axis) {
+    const std::int64_t size = call.input(0).dim(axis);
+    std::int64_t sum = 0;
+    for (const Tensor* y : call.outputs) sum += y->dim(axis);
+    check(sum == size || !p.split.empty() || call.has_input(1), "Split: ", size,
+          " cannot be split into equal parts, wanted ", call.outputs.size());
+    check(sum == size, "Split: the sizes of the parts add up to ", sum, ", X has ", size);
+  }
+
   static Types infer(const Params& p, const Inputs& in) {
     const auto d = axis(p, in[0].rank());
     Types parts;

@@ -10,12 +10,7 @@ void run(const Split::Params& p, const Call& call) {
   const Tensor& x = call.input(0);
   const auto axis = Split::axis(p, x.shape().rank());
   const AxisRuns in = axis_runs(x.type(), axis);
-  // The outputs may have been planned without knowing X.
-  std::int64_t sum = 0;
-  for (const Tensor* y : call.outputs) sum += y->dim(axis);
-  check(sum == in.length || !p.split.empty() || call.has_input(1), "Split: ", in.length,
-        " cannot be split into equal parts, wanted ", call.outputs.size());
-  check(sum == in.length, "Split: the sizes of the parts add up to ", sum, ", X has ", in.length);
+  Split::check_parts(p, call, axis);
   const auto* from = static_cast<const std::byte*>(x.raw());
   for (Tensor* y : call.outputs) {
     const std::int64_t chunk = y->dim(axis) * in.run_bytes;

@@ -2,20 +2,9 @@
 
 namespace d2deploy {
 
-namespace {
-
-struct Difference {
-  template <class T>
-  T operator()(T a, T b) const {
-    return wrapping(a, b, [](auto x, auto y) { return x - y; });
-  }
-};
-
-}  // namespace
-
 template <>
 Kernels<Sub> kernels<Sub, Backend::cpu>() {
-  return binary_kernels<Sub, Difference>();
+  return binary_kernels<Sub, Minus>();
 }
 
 }  // namespace d2deploy

@@ -2,6 +2,7 @@
 #include <array>
 #include <numeric>
 
+#include "kernels/loops.h"
 #include "operators/axis.h"
 #include "operators/operator.h"
 
@@ -32,6 +33,16 @@ struct Transpose {
       used[out[i]] = true;
     }
     return out;
+  }
+
+  /// Nested loops that walk Y in the order of its memory; a: steps in X.
+  static Loops loops(const Params& p, const TensorType& x, const TensorType& y) {
+    const std::size_t rank = y.shape.rank();
+    const auto order = axes(p, rank), memory = memory_order(y);
+    const Steps from = steps(x);
+    Loops loops;
+    for (std::size_t i = 0; i < rank; ++i) loops.add(y.shape[memory[i]], from[order[memory[i]]], 0);
+    return loops;
   }
 
   static Types infer(const Params& p, const Inputs& in) {

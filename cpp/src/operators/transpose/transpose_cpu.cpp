@@ -4,22 +4,10 @@
 
 #include "core/element_type.h"
 #include "core/threads.h"
-#include "kernels/loops.h"
 
 namespace d2deploy {
 
 namespace {
-
-// Nested loops that walk Y in the order of its memory; a: steps in X.
-Loops loops_of(const Transpose::Params& p, const TensorType& x, const TensorType& y) {
-  const std::size_t rank = y.shape.rank();
-  const auto order = Transpose::axes(p, rank);
-  const Steps from = steps(x);
-  const auto memory = memory_order(y);
-  Loops loops;
-  for (std::size_t i = 0; i < rank; ++i) loops.add(y.shape[memory[i]], from[order[memory[i]]], 0);
-  return loops;
-}
 
 // Rows are the innermost loop. Rows that are neighbours in X are made together, so that each line of the cache that
 // a strided row touches serves them all.
@@ -49,7 +37,7 @@ void run(const Transpose::Params& p, const Call& call) {
   if (x.size() == 0) return;
   Tensor& y = call.output(0);
   with_element_bytes(x.dtype(), [&]<class T>(T) {
-    copy(loops_of(p, x.type(), y.type()), static_cast<const T*>(x.raw()), x.size(), static_cast<T*>(y.raw()));
+    copy(Transpose::loops(p, x.type(), y.type()), static_cast<const T*>(x.raw()), x.size(), static_cast<T*>(y.raw()));
   });
 }
 

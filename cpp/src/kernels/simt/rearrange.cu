@@ -1,4 +1,4 @@
-#include "kernels/simt/move.h"
+#include "kernels/simt/rearrange.h"
 
 #include "core/element_type.h"
 #include "kernels/simt/simt.h"
@@ -31,6 +31,20 @@ SIMT_KERNEL move_blocks(const T* x, T* y, Blocks b) {
     const std::int64_t cell = row / b.block_h * b.w + column / b.block_w;
     const T* from = x + ((cell * b.block_h + row % b.block_h) * b.block_w + column % b.block_w) * b.c;
     for (std::int64_t c = threadIdx.x; c < b.c; c += blockDim.x) y[pixel * b.c + c] = from[c];
+  }
+}
+
+template <class T>
+SIMT_KERNEL fold(const T* x, T* y, Folding f) {
+  const std::int64_t row = f.y_w * f.channels;
+  for (std::int64_t line = blockIdx.x; line < f.n * f.y_h; line += gridDim.x) {
+    const std::int64_t image = line / f.y_h, top = 2 * (line % f.y_h - f.before_h);
+    for (std::int64_t i = threadIdx.x; i < row; i += blockDim.x) {
+      const auto channel = static_cast<int>(i % f.channels), phase = channel / static_cast<int>(f.c);
+      const std::int64_t v = top + phase / 2, u = 2 * (i / f.channels - f.before_w) + phase % 2;
+      const bool inside = phase < 4 && v >= 0 && v < f.h && u >= 0 && u < f.w;
+      y[line * row + i] = inside ? x[((image * f.h + v) * f.w + u) * f.c + channel % f.c] : T{};
+    }
   }
 }
 
@@ -76,6 +90,16 @@ void blocks_to_pixels(void* stream, DType dtype, const void* x, void* y, const B
     go(Bytes16{}, size);
   else
     with_element_bytes(dtype, [&](auto element) { go(element, size); });
+}
+
+void fold_pixels(void* stream, DType dtype, const void* x, void* y, const Folding& f) {
+  const std::int64_t lines = f.n * f.y_h;
+  if (lines * f.y_w == 0) return;
+  with_element_bytes(dtype, [&](auto element) {
+    using T = decltype(element);
+    launch("fold_pixels", fold<T>, {blocks_for(lines, 1), kThreads, 0, static_cast<Stream>(stream)},
+           static_cast<const T*>(x), static_cast<T*>(y), f);
+  });
 }
 
 void widen_bytes(void* stream, const std::uint8_t* x, float* y, std::int64_t count) {
