@@ -34,7 +34,8 @@ SIMT_DEVICE Moments moments_of(const T* x) {
 
 constexpr int kMomentThreads = 256;
 
-/// Joins those of the threads of a block that are `width` apart, `height` of them: threads below `width` get the result.
+/// Joins those of the threads of a block that are `width` apart, `height` of them: threads below `width` get the
+/// result.
 SIMT_DEVICE inline Moments joined_in_block(const Moments& mine, int width, int height) {
   SIMT_SHARED(float, counts, kMomentThreads);
   SIMT_SHARED(float, means, kMomentThreads);
