@@ -6,7 +6,7 @@ endif()
 if(D2DEPLOY_CUDA STREQUAL "ON")
   # CUDA and the headers of cuDNN as packages of Python (scripts/setup --cuda), or as a toolkit of the system.
   set(packages)
-  foreach(prefix IN LISTS CMAKE_PREFIX_PATH)
+  foreach(prefix IN LISTS CMAKE_PREFIX_PATH ITEMS "${PROJECT_SOURCE_DIR}/.venv")
     file(GLOB found LIST_DIRECTORIES true "${prefix}/lib/python3*/site-packages/nvidia")
     list(APPEND packages ${found})
   endforeach()

@@ -32,7 +32,18 @@ def test_help_names_the_script(script: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["setup", "test", "test_arm64", "build_dependencies", "build_wheels", "check_wheels", "demo", "fuzz", "tidy"],
+    [
+        "setup",
+        "test",
+        "test_arm64",
+        "test_cuda",
+        "build_dependencies",
+        "build_wheels",
+        "check_wheels",
+        "demo",
+        "fuzz",
+        "tidy",
+    ],
 )
 def test_unknown_option_is_refused(name: str) -> None:
     result = run(ROOT / "scripts" / name, "--no-such-option")
