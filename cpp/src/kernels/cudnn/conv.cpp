@@ -22,11 +22,11 @@ cudnnDataType_t type_of(DType dtype) {
 }
 
 // A map or a bank of filters, channels last.
-Descriptor map(std::int64_t uid, cudnnDataType_t type, const Dims& d, bool is_virtual = false) {
+Descriptor map(std::int64_t uid, cudnnDataType_t type, const Dims& d, std::int64_t alignment, bool is_virtual = false) {
   return std::move(Descriptor(CUDNN_BACKEND_TENSOR_DESCRIPTOR)
                        .set(CUDNN_ATTR_TENSOR_UNIQUE_ID, uid)
                        .set(CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, type)
-                       .set(CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, std::int64_t{16})
+                       .set(CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, alignment)
                        .set(CUDNN_ATTR_TENSOR_DIMENSIONS, d)
                        .set(CUDNN_ATTR_TENSOR_STRIDES, Dims{d[1] * d[2] * d[3], 1, d[1] * d[3], d[1]})
                        .set(CUDNN_ATTR_TENSOR_IS_VIRTUAL, CUDNN_TYPE_BOOLEAN, is_virtual))
@@ -63,12 +63,13 @@ class Graph {
  public:
   Graph(const ConvProblem& p, cudnnHandle_t handle) : handle_(handle) {
     const Dims y_dims{p.n, p.k, p.window.out_h, p.window.out_w};
-    const Descriptor x = map(kX, type_of(p.x), {p.n, p.c, p.h, p.w});
-    const Descriptor w = map(kW, type_of(p.x), {p.k, p.c / p.group, p.window.kernel_h, p.window.kernel_w});
-    const Descriptor bias = map(kBias, CUDNN_DATA_FLOAT, {1, p.k, 1, 1});
-    const Descriptor addend = map(kAddend, type_of(p.x), y_dims), y = map(kY, type_of(p.y), y_dims);
+    const Descriptor x = map(kX, type_of(p.x), {p.n, p.c, p.h, p.w}, p.alignment);
+    const Descriptor w = map(kW, type_of(p.x), {p.k, p.c / p.group, p.window.kernel_h, p.window.kernel_w}, 16);
+    const Descriptor bias = map(kBias, CUDNN_DATA_FLOAT, {1, p.k, 1, 1}, 16);
+    const Descriptor addend = map(kAddend, type_of(p.x), y_dims, p.alignment);
+    const Descriptor y = map(kY, type_of(p.y), y_dims, p.alignment);
     std::vector<Descriptor> sums;
-    for (std::int64_t i = 0; i < 3; ++i) sums.push_back(map(kFirstVirtual + i, CUDNN_DATA_FLOAT, y_dims, true));
+    for (std::int64_t i = 0; i < 3; ++i) sums.push_back(map(kFirstVirtual + i, CUDNN_DATA_FLOAT, y_dims, 16, true));
     const Descriptor window = convolution(p.window);
     const int steps = (p.bias ? 1 : 0) + (p.add ? 1 : 0) + (p.relu ? 1 : 0);
     int done = 0;
@@ -282,7 +283,7 @@ std::string ConvProblem::text() const {
   return join(x, " (", n, ", ", c, ", ", h, ", ", w, ") ", k, " filters ", at.kernel_h, 'x', at.kernel_w, " group ",
               group, " stride ", at.stride_h, ' ', at.stride_w, " pads ", at.pad_t, ' ', at.pad_l, ' ', at.pad_b, ' ',
               at.pad_r, " dilation ", at.dilation_h, ' ', at.dilation_w, bias ? " bias" : "", add ? " add" : "",
-              relu ? " relu" : "", tf32 ? " tf32" : "", " to ", y);
+              relu ? " relu" : "", tf32 ? " tf32" : "", " aligned to ", alignment, " to ", y);
 }
 
 std::shared_ptr<const Conv> make_conv(Device device, const ConvProblem& problem, bool tune) {
