@@ -100,7 +100,8 @@ std::shared_ptr<const Tensor> device_filters(const CallSite& site, const CudnnCa
     auto there = std::make_shared<Tensor>(upload(device, narrow));
     return {there, static_cast<std::size_t>(there->bytes()), {}};
   };
-  const auto form = join(call.form, folded.on ? " folded " : " ", p.x, " on ", device, ", ", filled.k, " x ", filled.c, " group ", p.group);
+  const auto form = join(call.form, folded.on ? " folded " : " ", p.x, " on ", device, ", ", filled.k, " x ", filled.c,
+                         " group ", p.group);
   return std::static_pointer_cast<const Tensor>(site.constants[1]->packed(form, join("cudnn/", form), pack));
 }
 

@@ -153,8 +153,9 @@ std::shared_ptr<ModelCache> ModelCache::open(const std::filesystem::path& predic
   std::shared_ptr<ModelCache> cache(new ModelCache(predict_net, init_net, options, std::move(source)));
   const std::string build = join(D2DEPLOY_VERSION " ", build_id());
   const std::string options_text =
-      join(options.device.substr(0, options.device.find(':')), ' ', options.precision, ' ', options.optimize ? "optimized" : "as it is", ' ',
-           options.own_class_masks ? "own class" : "all classes", ' ', options.max_tensor_bytes);
+      join(options.device.substr(0, options.device.find(':')), ' ', options.precision, ' ',
+           options.optimize ? "optimized" : "as it is", ' ', options.own_class_masks ? "own class" : "all classes", ' ',
+           options.max_tensor_bytes);
   cache->calibration_content_ = calibration_content(options);
   cache->settings_ = join(build, '\n', options_text, '\n', cache->calibration_content_, '\n');
   // By name, so that new files of a model take the place of old ones.

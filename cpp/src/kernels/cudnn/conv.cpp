@@ -140,9 +140,8 @@ class Graph {
     if (functions().BackendGetAttribute(choice.get(), CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
                                         &count, &handle) != CUDNN_STATUS_SUCCESS)
       return;
-    for (const auto note :
-         engine.values<cudnnBackendNumericalNote_t>(CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE,
-                                                    CUDNN_NUMERICAL_NOTE_TYPE_COUNT)) {
+    for (const auto note : engine.values<cudnnBackendNumericalNote_t>(
+             CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, CUDNN_NUMERICAL_NOTE_TYPE_COUNT)) {
       if (note == CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC || note == CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION)
         return;
       const bool strict = p.x == DType::float32 && !p.tf32;
@@ -180,12 +179,11 @@ class CudnnConv : public Conv {
       uids.push_back(kAddend);
       pointers.push_back(a.addend);
     }
-    const Descriptor pack =
-        std::move(Descriptor(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR)
-                      .set(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, uids)
-                      .set(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, pointers)
-                      .set(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, a.scratch))
-            .finalize();
+    const Descriptor pack = std::move(Descriptor(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR)
+                                          .set(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, uids)
+                                          .set(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, pointers)
+                                          .set(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, a.scratch))
+                                .finalize();
     Handle& handle = Handle::of(device_);
     const std::scoped_lock lock(handle.mutex());
     check(functions().SetStream(handle.get(), static_cast<cudaStream_t>(stream)), "stream");
@@ -214,8 +212,8 @@ class Timer {
 
   double milliseconds(const Conv& conv) const {
     const auto scratch = allocate(device_, conv.scratch_bytes());
-    const ConvArguments arguments{
-        x_.get(), w_.get(), static_cast<const float*>(bias_.get()), addend_.get(), y_.get(), scratch.get()};
+    const ConvArguments arguments{x_.get(),      w_.get(), static_cast<const float*>(bias_.get()),
+                                  addend_.get(), y_.get(), scratch.get()};
     double best = 1e30;
     for (int i = 0; i < 5; ++i) {  // the first is slower than the others
       Event begin(device_), end(device_);

@@ -1,5 +1,5 @@
-// Convolutions of feature maps on a GPU, channels last, with bias, addend and ReLU in the same pass: by cuDNN, or, where
-// the host stands in for the GPU, by portable loops.
+// Convolutions of feature maps on a GPU, channels last, with bias, addend and ReLU in the same pass: by cuDNN, or,
+// where the host stands in for the GPU, by portable loops.
 #pragma once
 #include <cstdint>
 #include <memory>
