@@ -5,13 +5,24 @@ endif()
 
 if(D2DEPLOY_CUDA STREQUAL "ON")
   # CUDA and the headers of cuDNN as packages of Python (scripts/setup --cuda), or as a toolkit of the system.
-  file(GLOB packages LIST_DIRECTORIES true "${CMAKE_PREFIX_PATH}/lib/python3*/site-packages/nvidia")
+  set(packages)
+  foreach(prefix IN LISTS CMAKE_PREFIX_PATH)
+    file(GLOB found LIST_DIRECTORIES true "${prefix}/lib/python3*/site-packages/nvidia")
+    list(APPEND packages ${found})
+  endforeach()
   find_program(D2DEPLOY_NVCC nvcc HINTS ${packages} PATH_SUFFIXES cu13/bin PATHS /usr/local/cuda/bin)
   find_path(D2DEPLOY_CUDNN_INCLUDE cudnn.h HINTS ${packages} PATH_SUFFIXES cudnn/include)
   if(NOT D2DEPLOY_NVCC OR NOT D2DEPLOY_CUDNN_INCLUDE)
     message(FATAL_ERROR "D2DEPLOY_CUDA is ON, but there is no nvcc (${D2DEPLOY_NVCC}), or no header of cuDNN "
       "(${D2DEPLOY_CUDNN_INCLUDE}). Run scripts/setup --cuda, or install CUDA 13 and cuDNN 9 and tell where they are: "
       "-DD2DEPLOY_NVCC=/path/bin/nvcc -DD2DEPLOY_CUDNN_INCLUDE=/path/include")
+  endif()
+  # The package has the library beside the headers: dlopen looks into the RUNPATH of the library that calls it.
+  cmake_path(SET cudnn_folder NORMALIZE "${D2DEPLOY_CUDNN_INCLUDE}/../lib")
+  if(EXISTS "${cudnn_folder}/libcudnn.so.9")
+    list(APPEND CMAKE_BUILD_RPATH "${cudnn_folder}")
+  else()
+    unset(cudnn_folder)
   endif()
   set(CMAKE_CUDA_COMPILER "${D2DEPLOY_NVCC}")
   cmake_path(GET D2DEPLOY_NVCC PARENT_PATH cuda_root)

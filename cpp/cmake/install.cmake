@@ -40,7 +40,12 @@ elseif(D2DEPLOY_ONEDNN)
   cmake_path(GET onednn PARENT_PATH onednn_folder)
 endif()
 
-set_target_properties(d2deploy_shared PROPERTIES INSTALL_RPATH "$ORIGIN;${onednn_folder}")
+# Beside d2deploy in site-packages lies cuDNN's package. cudnn_folder is that of the build (cuda.cmake).
+if(SKBUILD AND D2DEPLOY_CUDA STREQUAL "ON")
+  set(cudnn_folder "$ORIGIN/../../nvidia/cudnn/lib")
+endif()
+
+set_target_properties(d2deploy_shared PROPERTIES INSTALL_RPATH "$ORIGIN;${onednn_folder};${cudnn_folder}")
 install(TARGETS d2deploy_shared EXPORT d2deploy_targets LIBRARY DESTINATION ${lib} ${namelink}
   INCLUDES DESTINATION ${include})
 install(DIRECTORY cpp/include/d2deploy "${PROJECT_BINARY_DIR}/include/d2deploy" DESTINATION ${include}
@@ -50,7 +55,7 @@ write_basic_package_version_file("${PROJECT_BINARY_DIR}/d2deploy-config-version.
 install(FILES "${PROJECT_BINARY_DIR}/d2deploy-config-version.cmake" DESTINATION ${lib}/cmake/d2deploy)
 
 if(TARGET caffe2_mask_rcnn)
-  set_target_properties(caffe2_mask_rcnn PROPERTIES INSTALL_RPATH "$ORIGIN/${lib_from_bin};${onednn_folder}")
+  set_target_properties(caffe2_mask_rcnn PROPERTIES INSTALL_RPATH "$ORIGIN/${lib_from_bin};${onednn_folder};${cudnn_folder}")
   install(TARGETS caffe2_mask_rcnn RUNTIME DESTINATION ${bin})
 endif()
 

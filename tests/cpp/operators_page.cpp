@@ -103,7 +103,6 @@ void print_kernels(std::ostream& out, const Operator& op) {
   out << "\nKernels, best first:";
   const char* separator = " ";
   for (const Kernel& k : op.kernels) {
-    if (device_of(k.backend) != Device::cpu) continue;  // no build for users has those yet
     out << separator << '`' << k.name << "` (" << name(k.backend) << ')';
     separator = ", ";
   }

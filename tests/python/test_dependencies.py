@@ -43,7 +43,8 @@ def imported(*places: str) -> dict[str, set[str]]:
 
 
 DEPENDENCIES = names(PROJECT["project"]["dependencies"])
-EXTRAS = names([r for extra in PROJECT["project"]["optional-dependencies"].values() for r in extra])
+OPTIONAL = PROJECT["project"]["optional-dependencies"]
+EXTRAS = names([r for extra, wanted in OPTIONAL.items() if extra != "cuda" for r in wanted])  # nothing imports cuDNN
 
 
 def test_what_is_imported_is_declared() -> None:
@@ -67,3 +68,9 @@ def test_what_is_declared_is_pinned_where_it_is_developed() -> None:
     assert not (DEPENDENCIES | EXTRAS) - names(developed)
     assert not [requirement for requirement in developed if "==" not in requirement]
     assert set(PROJECT["dependency-groups"]["program"]) <= set(developed)
+
+
+def test_what_a_build_for_gpus_takes_is_pinned() -> None:
+    group = PROJECT["dependency-groups"]["cuda"]
+    assert names(OPTIONAL["cuda"]) <= names(group)
+    assert not [requirement for requirement in group if "==" not in requirement]

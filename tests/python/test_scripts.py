@@ -47,11 +47,17 @@ def test_demo_names_the_image_that_is_missing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "message"),
-    [("ON", "there is no build for GPUs yet. Either: -DD2DEPLOY_CUDA=OFF"), ("maybe", "must be OFF or EMULATED")],
+    ("options", "message"),
+    [
+        (["-DD2DEPLOY_CUDA=maybe"], "is 'maybe', must be OFF, ON or EMULATED"),
+        (
+            ["-DD2DEPLOY_CUDA=ON", "-DD2DEPLOY_NVCC=OFF", "-DD2DEPLOY_CUDNN_INCLUDE=OFF"],  # as where none is found
+            "but there is no nvcc (OFF), or no header of cuDNN (OFF). Run scripts/setup --cuda, or install",
+        ),
+    ],
 )
-def test_build_for_gpus_is_refused(value: str, message: str) -> None:
-    result = run("cmake", f"-DD2DEPLOY_CUDA={value}", "-P", ROOT / "cpp/cmake/cuda.cmake")
+def test_build_for_gpus_is_refused(options: list[str], message: str) -> None:
+    result = run("cmake", *options, "-P", ROOT / "cpp/cmake/cuda.cmake")
     assert result.returncode == 1
     assert message in " ".join(result.stderr.split())
 

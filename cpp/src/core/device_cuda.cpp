@@ -49,7 +49,11 @@ class CudaDriver : public DeviceDriver {
     if (status == cudaErrorInsufficientDriver)
       return "the NVIDIA driver serves CUDA " + version_text(driver) + ", this build needs " + version_text(runtime) +
              "; install a newer driver";
-    return status == cudaSuccess ? "the driver shows none (CUDA_VISIBLE_DEVICES?)" : cudaGetErrorString(status);
+    if (status == cudaSuccess || status == cudaErrorNoDevice)
+      return "the NVIDIA driver shows none; nvidia-smi lists those of the machine, and CUDA_VISIBLE_DEVICES, "
+             "where it is set, those that may be used";
+    return std::string("the NVIDIA driver does not start: ") + cudaGetErrorString(status) +
+           "; nvidia-smi may tell more";
   }
 
   std::string name(int index) const override {

@@ -16,6 +16,7 @@ namespace {
 constexpr std::size_t kOldest = 90000;  // cuDNN 9.0
 
 std::string version_text(std::size_t version) {
+  if (version < 10000) return join(version / 1000, '.', version % 1000 / 100, '.', version % 100);  // until 8
   return join(version / 10000, '.', version % 10000 / 100, '.', version % 100);
 }
 
@@ -38,6 +39,9 @@ Functions open() {
   }
   Functions f{};
   find(library, "cudnnGetVersion", f.GetVersion);
+  d2deploy::check<DeviceError>(f.GetVersion() >= kOldest, "a GPU needs cuDNN 9.0 or later, ", name, " is ",
+                               version_text(f.GetVersion()),
+                               "; install a newer one: pip install --upgrade nvidia-cudnn-cu13");
   find(library, "cudnnCreate", f.Create);
   find(library, "cudnnDestroy", f.Destroy);
   find(library, "cudnnSetStream", f.SetStream);
@@ -49,9 +53,6 @@ Functions open() {
   find(library, "cudnnBackendGetAttribute", f.BackendGetAttribute);
   find(library, "cudnnBackendFinalize", f.BackendFinalize);
   find(library, "cudnnBackendExecute", f.BackendExecute);
-  d2deploy::check<DeviceError>(f.GetVersion() >= kOldest, "a GPU needs cuDNN 9.0 or later, ", name, " is ",
-                               version_text(f.GetVersion()),
-                               "; install a newer one: pip install --upgrade nvidia-cudnn-cu13");
   return f;
 }
 
