@@ -6,7 +6,9 @@
 
 #include "core/check.h"
 #include "core/device.h"
+#include "d2deploy/version.h"
 #include "kernels/cudnn/descriptor.h"
+#include "kernels/cudnn/kept_plan.h"
 
 namespace d2deploy::cudnn {
 
@@ -167,6 +169,7 @@ class CudnnConv : public Conv {
     return static_cast<std::size_t>(plan_->integer(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE));
   }
   std::string detail() const override { return join("engine ", engine_); }
+  KeptPlan kept() const { return {engine_, plan_->text(CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION)}; }
 
   void run(void* stream, const ConvArguments& a) const override {
     Dims uids{kX, kW, kY};
@@ -249,11 +252,26 @@ class Timer {
   std::shared_ptr<void> x_, w_, bias_, addend_, y_;
 };
 
-std::shared_ptr<const Conv> choose(Device device, const ConvProblem& problem, bool tune) {
-  const DeviceScope scope(device);
+// Null where this cuDNN does not take the plan.
+std::shared_ptr<const CudnnConv> restored(Device device, const ConvProblem& problem, const KeptPlan& kept) {
+  try {
+    auto plan = std::make_shared<Descriptor>(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
+    plan->set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, Handle::of(device.index).get())
+        .set(CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION, CUDNN_TYPE_CHAR,
+             std::vector<char>(kept.json.begin(), kept.json.end()));
+    if (!plan->try_finalize()) return nullptr;
+    auto conv = std::make_shared<const CudnnConv>(device.index, problem, std::move(plan), kept.engine);
+    (void)conv->scratch_bytes();
+    return conv;
+  } catch (const DeviceError&) {
+    return nullptr;
+  }
+}
+
+std::shared_ptr<const CudnnConv> choose(Device device, const ConvProblem& problem, bool tune) {
   const Graph graph(problem, Handle::of(device.index).get());
   constexpr std::size_t kTried = 8;
-  std::shared_ptr<const Conv> best;
+  std::shared_ptr<const CudnnConv> best;
   double least = 0;
   std::unique_ptr<Timer> timer;
   static std::mutex timing;  // convolutions that are timed side by side would measure each other
@@ -272,6 +290,17 @@ std::shared_ptr<const Conv> choose(Device device, const ConvProblem& problem, bo
     least = time;
   }
   return best;
+}
+
+std::shared_ptr<const Conv> restore_or_choose(Device device, const ConvProblem& problem, bool tune) {
+  const DeviceScope scope(device);
+  const auto key = join(D2DEPLOY_VERSION, " cuDNN ", functions().GetVersion(), " on ", device_name(device),
+                        tune ? " tuned " : " ", problem.text());
+  if (const auto kept = read_plan(key))
+    if (auto conv = restored(device, problem, *kept)) return conv;
+  auto conv = choose(device, problem, tune);
+  if (conv != nullptr) keep_plan(key, conv->kept());
+  return conv;
 }
 
 }  // namespace
@@ -301,7 +330,7 @@ std::shared_ptr<const Conv> make_conv(Device device, const ConvProblem& problem,
   }
   const std::scoped_lock lock(entry->mutex);  // one maker; who wants the same waits
   auto conv = entry->conv.lock();
-  if (conv == nullptr) entry->conv = conv = choose(device, problem, tune);
+  if (conv == nullptr) entry->conv = conv = restore_or_choose(device, problem, tune);
   return conv;
 }
 
