@@ -7,10 +7,12 @@
 #include <functional>
 #include <iostream>
 #include <map>
+#include <span>
 #include <string>
 
 #include "core/text.h"
 #include "core/threads.h"
+#include "d2deploy/image.h"
 #include "d2deploy/model.h"
 #include "runtime/device_side.h"
 #include "runtime/frame.h"
@@ -34,47 +36,47 @@ double milliseconds(const F& f) {
   return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
 }
 
-Tensor noise_image(std::int64_t images, std::int64_t height, std::int64_t width) {
-  std::vector<std::uint8_t> bytes(static_cast<std::size_t>(images * 3 * height * width));
+Tensor noise_images(std::int64_t images, Size size) {
+  std::vector<std::uint8_t> bytes(static_cast<std::size_t>(images * 3 * size.height * size.width));
   std::uint32_t state = 7;
   for (auto& b : bytes) {
     state = state * 1664525U + 1013904223U;
     b = static_cast<std::uint8_t>(state >> 24U);
   }
-  return Tensor::of<std::uint8_t>({images, 3, height, width}, bytes);
+  return Tensor::of<std::uint8_t>({images, 3, size.height, size.width}, bytes);
 }
 
-struct Setting {
-  std::string predict_net, init_net, device = "cuda:0", precision = "float16";
-  std::int64_t height = 800, width = 1216, images = 1;
-  int runs = 30, threads = 0;
-  bool tune = false, profile = false;
-};
+constexpr const char* kUsage =
+    "device_benchmark --predict_net=model.pb --init_net=model_init.pb [--device=cuda:0] [--precision=float16] "
+    "[--size=800x1216] [--images=1] [--runs=30] [--threads=0] [--tune] [--profile]";
 
-Setting parse_setting(int argc, char** argv) {
-  Setting s;
-  check(argc >= 3, "wanted: device_benchmark MODEL.pb MODEL_INIT.pb [precision=float16] [size=800x1216] [images=1] "
-                   "[runs=30] [threads=0] [device=cuda:0] [tune] [profile]");
-  s.predict_net = argv[1];
-  s.init_net = argv[2];
-  for (int i = 3; i < argc; ++i) {
-    const std::string word = argv[i];
-    const auto mark = word.find('=');
-    const std::string name = word.substr(0, mark), value = mark == std::string::npos ? "" : word.substr(mark + 1);
-    if (name == "precision") s.precision = value;
-    else if (name == "device") s.device = value;
-    else if (name == "images") s.images = std::stoi(value);
-    else if (name == "runs") s.runs = std::stoi(value);
-    else if (name == "threads") s.threads = std::stoi(value);
-    else if (name == "tune") s.tune = true;
-    else if (name == "profile") s.profile = true;
-    else if (name == "size") {
-      s.height = std::stoi(value);
-      s.width = std::stoi(value.substr(value.find('x') + 1));
-    } else fail<InvalidArgument>("unknown: ", word);
+// Without gflags: this program goes to machines that have nothing but a GPU.
+class Flags {
+ public:
+  Flags(int argc, char** argv) {
+    for (const std::string word : std::span(argv, static_cast<std::size_t>(argc)).subspan(1)) {
+      const auto mark = word.find('=');
+      const std::string name = word.substr(0, mark);
+      check(values_.contains(name), "unknown flag '", name, "'; wanted: ", kUsage);
+      values_[name] = mark == std::string::npos ? "true" : word.substr(mark + 1);
+    }
+    check(!(*this)["predict_net"].empty() && !(*this)["init_net"].empty(), "wanted: ", kUsage);
   }
-  return s;
-}
+
+  const std::string& operator[](const std::string& name) const { return values_.at("--" + name); }
+  bool on(const std::string& name) const { return (*this)[name] == "true"; }
+  int number(const std::string& name) const { return std::stoi((*this)[name]); }
+  Size size() const {
+    const std::string& text = (*this)["size"];
+    return {std::stoi(text), std::stoi(text.substr(text.find('x') + 1))};
+  }
+
+ private:
+  std::map<std::string, std::string> values_{{"--predict_net", ""},      {"--init_net", ""},     {"--device", "cuda:0"},
+                                             {"--precision", "float16"}, {"--size", "800x1216"}, {"--images", "1"},
+                                             {"--runs", "30"},           {"--threads", "0"},     {"--tune", ""},
+                                             {"--profile", ""}};
+};
 
 // Times work of a stream on the device itself.
 class Timed {
@@ -93,24 +95,43 @@ class Timed {
   Recording recording_;
 };
 
-int run(const Setting& s) {
+// Of the net's steps, launched one by one.
+void print_profile(Frame& frame) {
+  std::map<std::size_t, std::vector<double>> times;
+  for (int i = 0; i < 7; ++i) frame.run_timed([&](std::size_t step, double ms) { times[step].push_back(ms); });
+  const auto planned = unused_profile(frame.plan());
+  std::vector<std::pair<double, std::string>> rows;
+  double all = 0;
+  for (const auto& [step, list] : times) {
+    const NodeProfile& p = planned[step];
+    rows.emplace_back(median(list), join(p.type, "  ", p.output, "  ", p.shape, "  ", p.kernel));
+    all += rows.back().first;
+  }
+  std::ranges::sort(rows, std::greater());
+  std::printf("  each step alone, %.3f ms together:\n", all);
+  for (const auto& [time, what] : rows) std::printf("  %8.1f us  %s\n", time * 1e3, what.c_str());
+}
+
+int run(const Flags& flags) {
   ModelOptions options;
-  options.device = s.device;
-  options.precision = s.precision;
-  options.threads = s.threads;
-  options.tune = s.tune;
+  options.device = flags["device"];
+  options.precision = flags["precision"];
+  options.threads = flags.number("threads");
+  options.tune = flags.on("tune");
   options.own_class_masks = true;
+  const Size size = flags.size();
+  const int runs = flags.number("runs"), images = flags.number("images");
+  check(runs > 0 && images > 0, "--runs and --images must be at least 1");
   std::shared_ptr<const Model> model;
-  const double load = milliseconds([&] { model = Model::load(s.predict_net, s.init_net, options); });
+  const double load = milliseconds([&] { model = Model::load(flags["predict_net"], flags["init_net"], options); });
   const Model::Impl& net = impl_of(*model);
   const ThreadScope threads(net.options.threads);
   const Device device = net.plan_options.context.device;
   const DeviceScope scope(device);
   std::vector<float> info;
-  for (std::int64_t i = 0; i < s.images; ++i)
-    info.insert(info.end(), {static_cast<float>(s.height), static_cast<float>(s.width), 1.0F});
-  const Tensors inputs{{"data", noise_image(s.images, s.height, s.width)},
-                       {"im_info", Tensor::of<float>({s.images, 3}, info)}};
+  for (int i = 0; i < images; ++i)
+    info.insert(info.end(), {static_cast<float>(size.height), static_cast<float>(size.width), 1.0F});
+  const Tensors inputs{{"data", noise_images(images, size)}, {"im_info", Tensor::of<float>({images, 3}, info)}};
   std::shared_ptr<const Plan> plan;
   TypeMap types;
   for (const auto& [name, tensor] : inputs) types[name] = tensor.type();
@@ -118,12 +139,11 @@ int run(const Setting& s) {
   Session session(model);
   const double first = milliseconds([&] { session.run(inputs); });
   session.run(inputs);
-  std::printf("%s on %s, %lld x %lld x %lld: load %.0f ms, plan %.0f ms, first run %.0f ms, arena %.0f MB\n",
-              s.precision.c_str(), device_name(device).c_str(), static_cast<long long>(s.images),
-              static_cast<long long>(s.height), static_cast<long long>(s.width), load, planning, first,
-              static_cast<double>(plan->arena_bytes) * 1e-6);
+  std::printf("%s on %s, %d x %lld x %lld: load %.0f ms, plan %.0f ms, first run %.0f ms, arena %.0f MB\n",
+              flags["precision"].c_str(), device_name(device).c_str(), images, static_cast<long long>(size.height),
+              static_cast<long long>(size.width), load, planning, first, static_cast<double>(plan->arena_bytes) * 1e-6);
   std::vector<double> whole;
-  for (int i = 0; i < s.runs; ++i) whole.push_back(milliseconds([&] { session.run(inputs); }));
+  for (int i = 0; i < runs; ++i) whole.push_back(milliseconds([&] { session.run(inputs); }));
 
   // The same plan in a frame of our own, whose stream we can time.
   Frame frame(plan, allocate(device, plan->arena_bytes), net.constants, net.plan_options);
@@ -136,13 +156,15 @@ int run(const Setting& s) {
         if (wanted(plan->steps[i])) frame.launch_step(i);
     };
   };
-  const auto is_product = [](const Step& step) { return step.kernel != nullptr && step.kernel->backend == Backend::cudnn; };
+  const auto is_product = [](const Step& step) {
+    return step.kernel != nullptr && step.kernel->backend == Backend::cudnn;
+  };
   const Timed net_graph(stream, launch([](const Step&) { return true; })), floor_graph(stream, launch(is_product));
   double flops = 0;
   for (const Step& step : plan->steps)
     if (is_product(step)) flops += step.work.flops;
   std::vector<double> graph, floor, plain;
-  for (int i = 0; i < s.runs; ++i) {
+  for (int i = 0; i < runs; ++i) {
     graph.push_back(net_graph.milliseconds());
     floor.push_back(floor_graph.milliseconds());
     plain.push_back(milliseconds([&] {
@@ -151,31 +173,17 @@ int run(const Setting& s) {
     }));
   }
   const double net_ms = median(graph), floor_ms = median(floor);
-  std::printf("  net %.3f ms as a graph, %.3f launched one by one, %.3f from host to host; floor %.3f ms = %.0f TFLOP/s; "
-              "ratio %.3f\n",
-              net_ms, median(plain), median(whole), floor_ms, flops / floor_ms * 1e-9, net_ms / floor_ms);
-  if (!s.profile) return 0;
-  std::map<std::size_t, std::vector<double>> times;
-  for (int i = 0; i < 7; ++i) frame.run_timed([&](std::size_t step, double ms) { times[step].push_back(ms); });
-  const auto planned = unused_profile(*plan);
-  std::vector<std::pair<double, std::string>> rows;
-  double all = 0;
-  for (const auto& [step, list] : times) {
-    const NodeProfile& p = planned[step];
-    rows.emplace_back(median(list), p.type + "  " + p.output + "  " + p.shape + "  " + p.kernel);
-    all += rows.back().first;
-  }
-  std::ranges::sort(rows, std::greater());
-  std::printf("  each step alone, %.3f ms together:\n", all);
-  for (const auto& [time, what] : rows) std::printf("  %8.1f us  %s\n", time * 1e3, what.c_str());
+  std::printf(
+      "  net %.3f ms as a graph, %.3f launched one by one, %.3f from host to host; floor %.3f ms = %.0f TFLOP/s; "
+      "ratio %.3f\n",
+      net_ms, median(plain), median(whole), floor_ms, flops / floor_ms * 1e-9, net_ms / floor_ms);
+  if (flags.on("profile")) print_profile(frame);
   return 0;
 }
 
 }  // namespace
 
-int main(int argc, char** argv) try {
-  return run(parse_setting(argc, argv));
-} catch (const std::exception& e) {
+int main(int argc, char** argv) try { return run(Flags(argc, argv)); } catch (const std::exception& e) {
   std::cerr << "device_benchmark: " << e.what() << '\n';
   return 1;
 }

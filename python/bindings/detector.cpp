@@ -287,19 +287,19 @@ Args:
     width: see `height`.)") +
       kResultDoc;
   nb::class_<Detector>(module, "Detector", kDetectorDoc)
-      .def(
-          "__init__", load, "predict_net"_a, "init_net"_a, nb::kw_only(), "device"_a = "cpu", "precision"_a = "float32",
-          "calibration"_a.none() = nb::none(), "low_memory"_a = false, "tune"_a = false, "threads"_a = 0, "mode"_a = "latency",
-          "input_format"_a.none() = nb::none(), "min_size"_a.none() = nb::none(), "max_size"_a.none() = nb::none(),
-          "pad"_a = "mean", "im_info"_a = "detectron2", "order"_a = "score", "sem_seg"_a = false,
-          "keypoint_heatmaps"_a = false,
-          nb::sig("def __init__(self, predict_net: str | os.PathLike[str], init_net: str | os.PathLike[str], *, "
-                  "device: str = 'cpu', precision: str = 'float32', calibration: str | os.PathLike[str] | None = "
-                  "None, low_memory: bool = False, tune: bool = False, threads: int = 0, mode: str = 'latency', input_format: str | None = "
-                  "None, min_size: int | None = None, max_size: int | None = None, pad: str = 'mean', im_info: str = "
-                  "'detectron2', order: str = 'score', sem_seg: bool = False, keypoint_heatmaps: bool = False) -> "
-                  "None"),
-          kInitDoc)
+      .def("__init__", load, "predict_net"_a, "init_net"_a, nb::kw_only(), "device"_a = "cpu",
+           "precision"_a = "float32", "calibration"_a.none() = nb::none(), "low_memory"_a = false, "tune"_a = false,
+           "threads"_a = 0, "mode"_a = "latency", "input_format"_a.none() = nb::none(),
+           "min_size"_a.none() = nb::none(), "max_size"_a.none() = nb::none(), "pad"_a = "mean",
+           "im_info"_a = "detectron2", "order"_a = "score", "sem_seg"_a = false, "keypoint_heatmaps"_a = false,
+           nb::sig("def __init__(self, predict_net: str | os.PathLike[str], init_net: str | os.PathLike[str], *, "
+                   "device: str = 'cpu', precision: str = 'float32', calibration: str | os.PathLike[str] | None = "
+                   "None, low_memory: bool = False, tune: bool = False, threads: int = 0, mode: str = 'latency', "
+                   "input_format: str | None = "
+                   "None, min_size: int | None = None, max_size: int | None = None, pad: str = 'mean', im_info: str = "
+                   "'detectron2', order: str = 'score', sem_seg: bool = False, keypoint_heatmaps: bool = False) -> "
+                   "None"),
+           kInitDoc)
       .def_prop_ro(
           "info", [](const Detector& self) { return info_of(self.model().info()); },
           nb::sig("def info(self) -> dict[str, typing.Any]"), "As that of `Model`.")

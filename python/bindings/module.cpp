@@ -179,11 +179,12 @@ void bind_model(nb::module_& module) {
   nb::class_<SessionPool>(module, "Model", kModelDoc)
       .def(
           "__init__", load, "predict_net"_a, "init_net"_a, nb::kw_only(), "device"_a = "cpu", "precision"_a = "float32",
-          "calibration"_a.none() = nb::none(), "low_memory"_a = false, "tune"_a = false, "threads"_a = 0, "engine"_a = "native",
-          "max_tensor_bytes"_a = ModelOptions().max_tensor_bytes, "optimize"_a = true,
+          "calibration"_a.none() = nb::none(), "low_memory"_a = false, "tune"_a = false, "threads"_a = 0,
+          "engine"_a = "native", "max_tensor_bytes"_a = ModelOptions().max_tensor_bytes, "optimize"_a = true,
           nb::sig("def __init__(self, predict_net: str | os.PathLike[str], init_net: str | os.PathLike[str], *, "
                   "device: str = 'cpu', precision: str = 'float32', calibration: str | os.PathLike[str] | None = None, "
-                  "low_memory: bool = False, tune: bool = False, threads: int = 0, engine: str = 'native', max_tensor_bytes: int = "
+                  "low_memory: bool = False, tune: bool = False, threads: int = 0, engine: str = 'native', "
+                  "max_tensor_bytes: int = "
                   "4294967296, optimize: bool = "
                   "True) -> None"),
           kInitDoc)

@@ -24,6 +24,7 @@ class Model:
         precision: str = "float32",
         calibration: str | os.PathLike[str] | None = None,
         low_memory: bool = False,
+        tune: bool = False,
         threads: int = 0,
         engine: str = "native",
         max_tensor_bytes: int = 4294967296,
@@ -35,11 +36,13 @@ class Model:
         Args:
             predict_net: path of `model.pb`.
             init_net: path of `model_init.pb`.
-            device: "cpu".
-            precision: "float32", or "bfloat16" or "int8" for the heavy operators. A CPU that has neither AVX512-BF16
-                nor AMX, or for int8 no VNNI, runs float32 all the same, and warns.
+            device: "cpu", or an NVIDIA GPU: "cuda", "cuda:1".
+            precision: "float32", or a smaller type for the heavy operators. CPU: "bfloat16", "int8"; one that has neither
+                AVX512-BF16 nor AMX, or for int8 no VNNI, runs float32 all the same, and warns. GPU: "tf32", "float16",
+                "bfloat16".
             calibration: the file that int8 needs; None: `calibration.txt` beside `model.pb`.
             low_memory: needs less memory and more time: no weights are kept that are larger than those of the file.
+            tune: on a GPU, several ways to compute each convolution are tried out, which takes some seconds per picture size.
             threads: threads of one run; 0: as many as the process may use.
             engine: "native", or "caffe2": the real Caffe2, where scripts/build_caffe2_engine has built it.
             max_tensor_bytes: no tensor may be larger, nor the memory of a run 16 times this.
@@ -125,6 +128,7 @@ class Detector:
         precision: str = "float32",
         calibration: str | os.PathLike[str] | None = None,
         low_memory: bool = False,
+        tune: bool = False,
         threads: int = 0,
         mode: str = "latency",
         input_format: str | None = None,
@@ -146,6 +150,7 @@ class Detector:
             precision: as `Model` has it.
             calibration: as `Model` has it.
             low_memory: as `Model` has it.
+            tune: as `Model` has it.
             threads: threads of one prediction, in mode "throughput" of all; 0: as many as the process may use.
             mode: "latency": a prediction has all threads; "throughput": one, for many predictions at the same time (see
                 `streams`), which together need less time.

@@ -32,9 +32,15 @@ TEST(DeviceFeed, ResizesAsTheHostDoes) {
   DeviceFeed feed(kGpu);
   const Stream stream(kGpu);
   const std::vector<PlaneSource> planes{{2, 1.5F}, {0, -3.0F}, {0, 0.0F}};
-  for (const auto& [height, width, new_height, new_width] : std::vector<std::array<std::int64_t, 4>>{
-           {1, 1, 5, 7}, {33, 47, 20, 90}, {90, 20, 40, 33}, {40, 33, 90, 20}, {64, 64, 64, 31}, {64, 64, 31, 64},
-           {64, 64, 64, 64}, {400, 50, 60, 70}, {3, 90, 2, 7}})
+  for (const auto& [height, width, new_height, new_width] : std::vector<std::array<std::int64_t, 4>>{{1, 1, 5, 7},
+                                                                                                     {33, 47, 20, 90},
+                                                                                                     {90, 20, 40, 33},
+                                                                                                     {40, 33, 90, 20},
+                                                                                                     {64, 64, 64, 31},
+                                                                                                     {64, 64, 31, 64},
+                                                                                                     {64, 64, 64, 64},
+                                                                                                     {400, 50, 60, 70},
+                                                                                                     {3, 90, 2, 7}})
     for (const std::int64_t gap : {0, 5}) {
       const Picture picture(height, width, 3, gap);
       const Size size{new_height, new_width}, room{new_height + 3, new_width + 9};

@@ -1,4 +1,5 @@
-// Whole nets on a GPU, or on the host in place of one: what the CPU gives, in every run, and how the host goes about it.
+// Whole nets on a GPU, or on the host in place of one: what the CPU gives, in every run, and how the host goes about
+// it.
 #include <gtest/gtest.h>
 
 #include "frame_run.h"
@@ -98,8 +99,9 @@ TEST(NetOnAGpu, TakesBytes) {
 }
 
 TEST(NetOnAGpu, SaysWhatIsWrongWithTheData) {
-  const std::string text = "input data float32 1x2x4x4\ninput rois float32 ?x5\n"
-                           "y = RoIAlign(data, rois) {spatial_scale=1.0 pooled_h=1 pooled_w=1}\noutput y\n";
+  const std::string text =
+      "input data float32 1x2x4x4\ninput rois float32 ?x5\n"
+      "y = RoIAlign(data, rois) {spatial_scale=1.0 pooled_h=1 pooled_w=1}\noutput y\n";
   const Tensors bad{{"data", noise({1, 2, 4, 4})}, {"rois", Tensor::of<float>({1, 5}, {3, 0, 0, 2, 2})}};
   const Tensors good{{"data", noise({1, 2, 4, 4})}, {"rois", Tensor::of<float>({1, 5}, {0, 0, 0, 2, 2})}};
   Session cpu(model_of(text)), gpu(model_of(text, on_gpu()));
@@ -114,8 +116,8 @@ TEST(NetOnAGpu, SaysWhatIsWrongWithTheData) {
 TEST(NetOnAGpu, RefusesWhatItCannotDo) {
   ModelOptions unknown;
   unknown.device = "cuda:x";
-  EXPECT_EQ(message_of<InvalidArgument>([&] { (void)model_of(small_detector(), unknown); }),
-            "device is 'cuda:x', wanted cpu, cuda or cuda:N");
+  EXPECT_EQ(message_of<Unsupported>([&] { (void)model_of(small_detector(), unknown); }),
+            "device 'cuda:x' is not available; available: cpu, cuda, cuda:N");
   ModelOptions int8 = on_gpu("int8");
   EXPECT_EQ(message_of<Unsupported>([&] { (void)model_of(small_detector(), int8); }),
             "precision 'int8' is not available on cuda:0; available: float32, tf32, float16, bfloat16");

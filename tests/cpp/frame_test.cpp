@@ -1,6 +1,7 @@
 // Runs of a plan: row slots, late steps, who owns the memory of outputs, and that a run allocates nothing.
 #include "runtime/frame.h"
 
+#include "core/memory.h"
 #include "frame_run.h"
 #include "net_run.h"
 #include "small_detector.h"

@@ -16,7 +16,7 @@
 #include <fstream>
 #include <thread>
 
-#include "io/cache_file.h"
+#include "core/cache_file.h"
 #include "net_files.h"
 #include "runtime/model.h"
 #include "small_detector.h"
@@ -27,7 +27,7 @@ namespace {
 namespace fs = std::filesystem;
 using testing::NetFiles;
 
-constexpr std::size_t kHeader = 40, kEntry = 16;  // bytes, as io/cache_file.cpp writes them
+constexpr std::size_t kHeader = 40, kEntry = 16;  // bytes, as core/cache_file.cpp writes them
 
 // A convolution that Winograd takes, and an FC layer whose weights oneDNN packs.
 std::string net(const std::string& bias = "0.5") {

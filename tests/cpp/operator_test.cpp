@@ -263,7 +263,8 @@ void check_safely(const Case& c) {
   }
 }
 
-// Returns: how many of the cases ran. An operator with kernels for the device that takes none of them is a failure.
+// Returns: how many of the cases ran. An operator without a kernel for the device, or whose kernels take none of them,
+// is a failure.
 std::size_t check_on_device(Device device, const std::string& who, const std::vector<Case>& cases) {
   std::size_t count = 0;
   bool has_kernel = false;
@@ -277,9 +278,14 @@ std::size_t check_on_device(Device device, const std::string& who, const std::ve
     }
     count += outcome.runs > 0 ? 1 : 0;
   }
-  if (!has_kernel) std::cout << "skip " << who << ": no kernel for " << device << '\n';
-  if (has_kernel) std::cout << who << ": " << count << " of " << cases.size() << " cases on " << device << '\n';
-  check(!has_kernel || count > 0, who, ": the kernels for ", device, " take none of the cases");
+  const bool views = std::ranges::all_of(cases, [](const Case& c) { return c.op->is(view); });
+  if (!has_kernel && views) {
+    std::cout << who << ": views, for which nothing runs\n";
+    return cases.size();
+  }
+  std::cout << who << ": " << count << " of " << cases.size() << " cases on " << device << '\n';
+  check(has_kernel, who, " has no kernel for ", device);
+  check(count > 0, who, ": the kernels for ", device, " take none of the cases");
   return count;
 }
 

@@ -259,9 +259,9 @@ TEST(Model, OptionsAreChecked) {
   precision.precision = "int4";
   threads.threads = -1;
   EXPECT_EQ(message_of<Unsupported>([&] { (void)model_of(net, device); }),
-            "device 'tpu' is not available in this build; available: cpu");
+            "device 'tpu' is not available; available: cpu, cuda, cuda:N");
   EXPECT_EQ(message_of<Unsupported>([&] { (void)model_of(net, precision); }),
-            "precision 'int4' is not available; available: float32, bfloat16, int8");
+            "precision 'int4' is not available on cpu; available: float32, bfloat16, int8");
   EXPECT_EQ(message_of<InvalidArgument>([&] { (void)model_of(net, threads); }),
             "threads is -1, wanted 0 (as many as the process may use) or more");
 }

@@ -289,11 +289,11 @@ def test_hostile_arguments_are_refused(example: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "kind", "message"),
     [
-        ({"device": "tpu"}, errors.Unsupported, "device 'tpu' is not available in this build; available: cpu"),
+        ({"device": "tpu"}, errors.Unsupported, "device 'tpu' is not available; available: cpu, cuda, cuda:N"),
         (
             {"precision": "int4"},
             errors.Unsupported,
-            "precision 'int4' is not available; available: float32, bfloat16, int8",
+            "precision 'int4' is not available on cpu; available: float32, bfloat16, int8",
         ),
         ({"engine": "torch"}, errors.Unsupported, "engine 'torch' is not available; available: native, caffe2"),
         ({"threads": -1}, errors.InvalidArgument, "threads is -1, wanted 0 (as many as the process may use) or more"),

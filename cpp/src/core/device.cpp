@@ -56,8 +56,7 @@ std::shared_ptr<void> allocate_pinned(Device device, std::size_t bytes) {
   return driver_of(device).allocate_pinned(device.index, bytes);
 }
 
-DeviceScope::DeviceScope(Device device)
-    : device_(device), before_(driver_of(device).exchange_current(device.index)) {}
+DeviceScope::DeviceScope(Device device) : device_(device), before_(driver_of(device).exchange_current(device.index)) {}
 DeviceScope::~DeviceScope() { (void)driver_of(device_.kind)->exchange_current(before_); }
 
 Stream::Stream(Device device) : device_(device), handle_(driver_of(device).make_stream(device.index)) {}

@@ -77,8 +77,7 @@ struct Detector::Impl {
     const Size size = fed_size(image, input), room = padded(size, input.size_divisibility);
     const SourceImage source(image, input);
     const auto planes = planes_of(source.view, input);
-    const Tensors info =
-        taken_by(sessions.model(), {{"im_info", im_info_of(size, wanted, options.caffe2_scale)}});
+    const Tensors info = taken_by(sessions.model(), {{"im_info", im_info_of(size, wanted, options.caffe2_scale)}});
     auto feed = feeds.take();
     const Fill data{{DType::float32, {1, input.channels, room.height, room.width}},
                     [&](const Tensor& there, const Stream& stream) {

@@ -61,9 +61,9 @@ void DeviceFeed::resize_into_planes(const ImageView& image, Size size, std::span
   const bool columns_first = resizes_columns_first(image, size);
   const std::int64_t height = columns_first ? size.height : image.height,
                      width = columns_first ? image.width : size.width;
-  auto* between =
-      static_cast<std::uint8_t*>(grow(between_, static_cast<std::size_t>(height * width * image.channels)));
-  simt::resample(stream.handle(), {static_cast<const std::uint8_t*>(picture), image.height, image.width, image.channels},
+  auto* between = static_cast<std::uint8_t*>(grow(between_, static_cast<std::size_t>(height * width * image.channels)));
+  simt::resample(stream.handle(),
+                 {static_cast<const std::uint8_t*>(picture), image.height, image.width, image.channels},
                  columns_first ? down : across, columns_first, between);
   simt::PictureTargets targets{const_cast<float*>(static_cast<const float*>(planes_data.raw())),
                                static_cast<std::int64_t>(planes.size()),

@@ -13,8 +13,8 @@ class DeviceFeed {
  public:
   explicit DeviceFeed(Device device) : device_(device) {}
 
-  /// Asks the stream to write what resize_into_planes would into `planes_data`, float32 (1, planes, H, W) on the device,
-  /// bit for bit. The picture is to stay until that is done. Throws as resize_into_planes.
+  /// Asks the stream to write what resize_into_planes would into `planes_data`, float32 (1, planes, H, W) on the
+  /// device, bit for bit. The picture is to stay until that is done. Throws as resize_into_planes.
   void resize_into_planes(const ImageView& image, Size size, std::span<const PlaneSource> planes,
                           const Tensor& planes_data, const Stream& stream);
 

@@ -100,7 +100,8 @@ std::shared_ptr<const Tensor> device_filters(const CallSite& site, const CudnnCa
     auto there = std::make_shared<Tensor>(upload(device, narrow));
     return {there, static_cast<std::size_t>(there->bytes()), {}};
   };
-  const auto form = join(call.form, folded.on ? " folded " : " ", p.x, " on ", device, ", ", filled.k, " x ", filled.c, " group ", p.group);
+  const auto form = join(call.form, folded.on ? " folded " : " ", p.x, " on ", device, ", ", filled.k, " x ", filled.c,
+                         " group ", p.group);
   return std::static_pointer_cast<const Tensor>(site.constants[1]->packed(form, join("cudnn/", form), pack));
 }
 
@@ -143,6 +144,14 @@ Prepared prepare_cudnn(const CallSite& site, const CudnnCall& call) {
   state->folded = fold_stride(state->problem);
   const cudnn::ConvProblem unfilled = state->problem;
   fill_channels(state->problem);
+  // Maps of the runs lie one behind the other.
+  const auto is_aligned = [&](std::int64_t elements, DType dtype) {
+    return state->runs == 1 || elements * static_cast<std::int64_t>(size_of(dtype)) % 16 == 0;
+  };
+  const auto& own = call.problem;
+  const bool aligned = (state->fills_x() || is_aligned(own.n * own.h * own.w * own.c, own.x)) &&
+                       (state->fills_y() || is_aligned(own.n * own.window.out_h * own.window.out_w * own.k, own.y));
+  if (!aligned) state->problem.alignment = static_cast<std::int64_t>(size_of(own.x));
   const auto& p = state->problem;
   state->conv = cudnn::make_conv(site.context.device, p, site.context.tune);
   check<Unsupported>(state->conv != nullptr, "cuDNN has no way to compute ", p.text());

@@ -14,7 +14,7 @@ struct CudnnCall {
   /// How many runs there are, each of as many images: each image of the net, and the RoIs that one may have, run apart,
   /// so that it gets what it gets alone.
   std::int64_t runs = 1;
-  std::string form;            ///< how the weights are read
+  std::string form;  ///< how the weights are read
   /// The weights (k, kernel_h, kernel_w, c / group) from the plain ones.
   std::function<void(const Tensor& plain, float* filters)> filters;
   std::int64_t bias_repeats = 1;  ///< the bias stands for so many runs of channels, one after the other

@@ -54,7 +54,7 @@ Device parse_device(const std::string& name) {
     const auto [last, error] = std::from_chars(name.data() + kPrefix.size(), end, device.index);
     if (error != std::errc() || last != end) device.index = -1;
   }
-  check<InvalidArgument>(device.index >= 0, "device is '", name, "', wanted cpu, cuda or cuda:N");
+  check<Unsupported>(device.index >= 0, "device '", name, "' is not available; available: cpu, cuda, cuda:N");
   return device;
 }
 
@@ -69,8 +69,8 @@ DType precision_of(const ModelOptions& options) {
   if (precision == "bfloat16") return DType::bfloat16;
   if (precision == "float16" && !cpu) return DType::float16;
   if (precision == "int8" && cpu) return DType::int8;
-  fail<Unsupported>("precision '", precision, "' is not available on ", options.device, "; available: ",
-                    cpu ? kCpuPrecisions : kGpuPrecisions);
+  fail<Unsupported>("precision '", precision, "' is not available on ", options.device,
+                    "; available: ", cpu ? kCpuPrecisions : kGpuPrecisions);
 }
 
 // What int8 needs. Other weights, or another net, have other ranges.
@@ -145,9 +145,8 @@ void check_kernels(const Graph& graph, Device device) {
   std::set<std::string> missing;
   for (const Node& node : graph.nodes) {
     const Operator& op = *find_operator(node.type);
-    const bool any = std::ranges::any_of(op.kernels, [&](const Kernel& k) {
-      return device_of(k.backend) == device.kind;
-    });
+    const bool any =
+        std::ranges::any_of(op.kernels, [&](const Kernel& k) { return device_of(k.backend) == device.kind; });
     if (!any && !(op.is(view) && node.outputs.size() == 1)) missing.insert(node.type);
   }
   check<Unsupported>(missing.empty(), "these operators have no kernel for ", device, ": ",

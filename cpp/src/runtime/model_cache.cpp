@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <cstdlib>
 #include <system_error>
 
 #include "core/checksum.h"
@@ -31,13 +30,6 @@ std::string build_id() {
     stamp = stamp_of(info.dli_fname);
   if (!stamp) stamp = stamp_of("/proc/self/exe");
   return stamp ? join(stamp->bytes, ' ', stamp->modified) : "";
-}
-
-// As Python has it, since both keep things there.
-std::filesystem::path expanded(std::string_view folder) {
-  const char* home = std::getenv("HOME");
-  if (home == nullptr || !folder.starts_with("~/")) return folder;
-  return std::filesystem::path(home) / folder.substr(2);
 }
 
 std::string absolute_name(const std::filesystem::path& path) {
@@ -148,17 +140,18 @@ ModelCache::ModelCache(std::filesystem::path predict_net, std::filesystem::path 
 std::shared_ptr<ModelCache> ModelCache::open(const std::filesystem::path& predict_net,
                                              const std::filesystem::path& init_net, const ModelOptions& options,
                                              Source source) {
-  const char* folder = std::getenv("D2DEPLOY_CACHE");
-  if (folder == nullptr || *folder == '\0') return nullptr;
+  const auto folder = cache_folder();
+  if (!folder) return nullptr;
   std::shared_ptr<ModelCache> cache(new ModelCache(predict_net, init_net, options, std::move(source)));
   const std::string build = join(D2DEPLOY_VERSION " ", build_id());
   const std::string options_text =
-      join(options.device.substr(0, options.device.find(':')), ' ', options.precision, ' ', options.optimize ? "optimized" : "as it is", ' ',
-           options.own_class_masks ? "own class" : "all classes", ' ', options.max_tensor_bytes);
+      join(options.device.substr(0, options.device.find(':')), ' ', options.precision, ' ',
+           options.optimize ? "optimized" : "as it is", ' ', options.own_class_masks ? "own class" : "all classes", ' ',
+           options.max_tensor_bytes);
   cache->calibration_content_ = calibration_content(options);
   cache->settings_ = join(build, '\n', options_text, '\n', cache->calibration_content_, '\n');
   // By name, so that new files of a model take the place of old ones.
-  cache->folder_ = expanded(folder) / "models" /
+  cache->folder_ = *folder / "models" /
                    hexadecimal(checksum(join(build, '\n', options_text, '\n', absolute_name(predict_net), '\n',
                                              absolute_name(init_net))));
   return cache;

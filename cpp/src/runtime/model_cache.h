@@ -8,7 +8,7 @@
 #include <optional>
 #include <string>
 
-#include "io/cache_file.h"
+#include "core/cache_file.h"
 #include "io/model_file.h"
 #include "runtime/model.h"
 

@@ -103,7 +103,7 @@ def add_runtime(parser: Parser) -> None:
     add(
         "--tune",
         action="store_true",
-        help="on a GPU: try out several ways to compute each convolution, which takes some\nseconds for every picture size",
+        help="on a GPU: try out several ways to compute each convolution, some seconds for\nevery picture size",
     )
 
 

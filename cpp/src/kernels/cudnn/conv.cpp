@@ -6,7 +6,9 @@
 
 #include "core/check.h"
 #include "core/device.h"
+#include "d2deploy/version.h"
 #include "kernels/cudnn/descriptor.h"
+#include "kernels/cudnn/kept_plan.h"
 
 namespace d2deploy::cudnn {
 
@@ -22,11 +24,11 @@ cudnnDataType_t type_of(DType dtype) {
 }
 
 // A map or a bank of filters, channels last.
-Descriptor map(std::int64_t uid, cudnnDataType_t type, const Dims& d, bool is_virtual = false) {
+Descriptor map(std::int64_t uid, cudnnDataType_t type, const Dims& d, std::int64_t alignment, bool is_virtual = false) {
   return std::move(Descriptor(CUDNN_BACKEND_TENSOR_DESCRIPTOR)
                        .set(CUDNN_ATTR_TENSOR_UNIQUE_ID, uid)
                        .set(CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, type)
-                       .set(CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, std::int64_t{16})
+                       .set(CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, alignment)
                        .set(CUDNN_ATTR_TENSOR_DIMENSIONS, d)
                        .set(CUDNN_ATTR_TENSOR_STRIDES, Dims{d[1] * d[2] * d[3], 1, d[1] * d[3], d[1]})
                        .set(CUDNN_ATTR_TENSOR_IS_VIRTUAL, CUDNN_TYPE_BOOLEAN, is_virtual))
@@ -63,12 +65,13 @@ class Graph {
  public:
   Graph(const ConvProblem& p, cudnnHandle_t handle) : handle_(handle) {
     const Dims y_dims{p.n, p.k, p.window.out_h, p.window.out_w};
-    const Descriptor x = map(kX, type_of(p.x), {p.n, p.c, p.h, p.w});
-    const Descriptor w = map(kW, type_of(p.x), {p.k, p.c / p.group, p.window.kernel_h, p.window.kernel_w});
-    const Descriptor bias = map(kBias, CUDNN_DATA_FLOAT, {1, p.k, 1, 1});
-    const Descriptor addend = map(kAddend, type_of(p.x), y_dims), y = map(kY, type_of(p.y), y_dims);
+    const Descriptor x = map(kX, type_of(p.x), {p.n, p.c, p.h, p.w}, p.alignment);
+    const Descriptor w = map(kW, type_of(p.x), {p.k, p.c / p.group, p.window.kernel_h, p.window.kernel_w}, 16);
+    const Descriptor bias = map(kBias, CUDNN_DATA_FLOAT, {1, p.k, 1, 1}, 16);
+    const Descriptor addend = map(kAddend, type_of(p.x), y_dims, p.alignment);
+    const Descriptor y = map(kY, type_of(p.y), y_dims, p.alignment);
     std::vector<Descriptor> sums;
-    for (std::int64_t i = 0; i < 3; ++i) sums.push_back(map(kFirstVirtual + i, CUDNN_DATA_FLOAT, y_dims, true));
+    for (std::int64_t i = 0; i < 3; ++i) sums.push_back(map(kFirstVirtual + i, CUDNN_DATA_FLOAT, y_dims, 16, true));
     const Descriptor window = convolution(p.window);
     const int steps = (p.bias ? 1 : 0) + (p.add ? 1 : 0) + (p.relu ? 1 : 0);
     int done = 0;
@@ -139,9 +142,8 @@ class Graph {
     if (functions().BackendGetAttribute(choice.get(), CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
                                         &count, &handle) != CUDNN_STATUS_SUCCESS)
       return;
-    for (const auto note :
-         engine.values<cudnnBackendNumericalNote_t>(CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE,
-                                                    CUDNN_NUMERICAL_NOTE_TYPE_COUNT)) {
+    for (const auto note : engine.values<cudnnBackendNumericalNote_t>(
+             CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, CUDNN_NUMERICAL_NOTE_TYPE_COUNT)) {
       if (note == CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC || note == CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION)
         return;
       const bool strict = p.x == DType::float32 && !p.tf32;
@@ -167,6 +169,7 @@ class CudnnConv : public Conv {
     return static_cast<std::size_t>(plan_->integer(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE));
   }
   std::string detail() const override { return join("engine ", engine_); }
+  KeptPlan kept() const { return {engine_, plan_->text(CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION)}; }
 
   void run(void* stream, const ConvArguments& a) const override {
     Dims uids{kX, kW, kY};
@@ -179,12 +182,11 @@ class CudnnConv : public Conv {
       uids.push_back(kAddend);
       pointers.push_back(a.addend);
     }
-    const Descriptor pack =
-        std::move(Descriptor(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR)
-                      .set(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, uids)
-                      .set(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, pointers)
-                      .set(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, a.scratch))
-            .finalize();
+    const Descriptor pack = std::move(Descriptor(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR)
+                                          .set(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, uids)
+                                          .set(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, pointers)
+                                          .set(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, a.scratch))
+                                .finalize();
     Handle& handle = Handle::of(device_);
     const std::scoped_lock lock(handle.mutex());
     check(functions().SetStream(handle.get(), static_cast<cudaStream_t>(stream)), "stream");
@@ -213,8 +215,8 @@ class Timer {
 
   double milliseconds(const Conv& conv) const {
     const auto scratch = allocate(device_, conv.scratch_bytes());
-    const ConvArguments arguments{
-        x_.get(), w_.get(), static_cast<const float*>(bias_.get()), addend_.get(), y_.get(), scratch.get()};
+    const ConvArguments arguments{x_.get(),      w_.get(), static_cast<const float*>(bias_.get()),
+                                  addend_.get(), y_.get(), scratch.get()};
     double best = 1e30;
     for (int i = 0; i < 5; ++i) {  // the first is slower than the others
       Event begin(device_), end(device_);
@@ -250,11 +252,26 @@ class Timer {
   std::shared_ptr<void> x_, w_, bias_, addend_, y_;
 };
 
-std::shared_ptr<const Conv> choose(Device device, const ConvProblem& problem, bool tune) {
-  const DeviceScope scope(device);
+// Null where this cuDNN does not take the plan.
+std::shared_ptr<const CudnnConv> restored(Device device, const ConvProblem& problem, const KeptPlan& kept) {
+  try {
+    auto plan = std::make_shared<Descriptor>(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
+    plan->set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, Handle::of(device.index).get())
+        .set(CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION, CUDNN_TYPE_CHAR,
+             std::vector<char>(kept.json.begin(), kept.json.end()));
+    if (!plan->try_finalize()) return nullptr;
+    auto conv = std::make_shared<const CudnnConv>(device.index, problem, std::move(plan), kept.engine);
+    (void)conv->scratch_bytes();
+    return conv;
+  } catch (const DeviceError&) {
+    return nullptr;
+  }
+}
+
+std::shared_ptr<const CudnnConv> choose(Device device, const ConvProblem& problem, bool tune) {
   const Graph graph(problem, Handle::of(device.index).get());
   constexpr std::size_t kTried = 8;
-  std::shared_ptr<const Conv> best;
+  std::shared_ptr<const CudnnConv> best;
   double least = 0;
   std::unique_ptr<Timer> timer;
   static std::mutex timing;  // convolutions that are timed side by side would measure each other
@@ -275,6 +292,17 @@ std::shared_ptr<const Conv> choose(Device device, const ConvProblem& problem, bo
   return best;
 }
 
+std::shared_ptr<const Conv> restore_or_choose(Device device, const ConvProblem& problem, bool tune) {
+  const DeviceScope scope(device);
+  const auto key = join(D2DEPLOY_VERSION, " cuDNN ", functions().GetVersion(), " on ", device_name(device),
+                        tune ? " tuned " : " ", problem.text());
+  if (const auto kept = read_plan(key))
+    if (auto conv = restored(device, problem, *kept)) return conv;
+  auto conv = choose(device, problem, tune);
+  if (conv != nullptr) keep_plan(key, conv->kept());
+  return conv;
+}
+
 }  // namespace
 
 std::string ConvProblem::text() const {
@@ -282,7 +310,7 @@ std::string ConvProblem::text() const {
   return join(x, " (", n, ", ", c, ", ", h, ", ", w, ") ", k, " filters ", at.kernel_h, 'x', at.kernel_w, " group ",
               group, " stride ", at.stride_h, ' ', at.stride_w, " pads ", at.pad_t, ' ', at.pad_l, ' ', at.pad_b, ' ',
               at.pad_r, " dilation ", at.dilation_h, ' ', at.dilation_w, bias ? " bias" : "", add ? " add" : "",
-              relu ? " relu" : "", tf32 ? " tf32" : "", " to ", y);
+              relu ? " relu" : "", tf32 ? " tf32" : "", " aligned to ", alignment, " to ", y);
 }
 
 std::shared_ptr<const Conv> make_conv(Device device, const ConvProblem& problem, bool tune) {
@@ -302,7 +330,7 @@ std::shared_ptr<const Conv> make_conv(Device device, const ConvProblem& problem,
   }
   const std::scoped_lock lock(entry->mutex);  // one maker; who wants the same waits
   auto conv = entry->conv.lock();
-  if (conv == nullptr) entry->conv = conv = choose(device, problem, tune);
+  if (conv == nullptr) entry->conv = conv = restore_or_choose(device, problem, tune);
   return conv;
 }
 

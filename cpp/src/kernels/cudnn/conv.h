@@ -1,5 +1,5 @@
-// Convolutions of feature maps on a GPU, channels last, with bias, addend and ReLU in the same pass: by cuDNN, or, where
-// the host stands in for the GPU, by portable loops.
+// Convolutions of feature maps on a GPU, channels last, with bias, addend and ReLU in the same pass: by cuDNN, or,
+// where the host stands in for the GPU, by portable loops.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -17,12 +17,13 @@ struct ConvProblem {
   std::int64_t n = 1, c = 1, h = 1, w = 1, k = 1, group = 1;
   Window window;
   bool bias = false, add = false, relu = false;
-  bool tf32 = false;  ///< float32 numbers may be rounded to 10 bits before they are multiplied
+  bool tf32 = false;            ///< float32 numbers may be rounded to 10 bits before they are multiplied
+  std::int64_t alignment = 16;  ///< what addresses of maps are multiples of
 
   std::string text() const;  ///< all of it, on one line
 };
 
-/// Addresses in the memory of the device; each a multiple of 16.
+/// Addresses in the memory of the device; those of filters and bias are multiples of 16.
 struct ConvArguments {
   const void *x = nullptr, *w = nullptr;
   const float* bias = nullptr;

@@ -1,5 +1,6 @@
 // The objects of cuDNN's graph API, by its C interface.
 #pragma once
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
@@ -65,6 +66,14 @@ class Descriptor {
       count = 0;
     all.resize(std::min(most, static_cast<std::size_t>(count)));
     return all;
+  }
+  /// Empty where the object does not have it.
+  std::string text(cudnnBackendAttributeName_t name) const {
+    std::int64_t count = 0;
+    if (functions().BackendGetAttribute(descriptor_, name, CUDNN_TYPE_CHAR, 0, &count, nullptr) != CUDNN_STATUS_SUCCESS)
+      return {};
+    const auto all = values<char>(name, CUDNN_TYPE_CHAR, static_cast<std::size_t>(std::max<std::int64_t>(count, 0)));
+    return {all.begin(), all.end()};
   }
 
  private:

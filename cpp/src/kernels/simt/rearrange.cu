@@ -81,9 +81,8 @@ void blocks_to_pixels(void* stream, DType dtype, const void* x, void* y, const B
     unsigned x_threads = 1;
     while (x_threads < of.c && x_threads < kThreads) x_threads *= 2;
     const dim3 threads(x_threads, kThreads / x_threads);
-    launch("blocks_to_pixels", move_blocks<T>,
-           {blocks_for(pixels, threads.y), threads, 0, static_cast<Stream>(stream)}, static_cast<const T*>(x),
-           static_cast<T*>(y), of);
+    launch("blocks_to_pixels", move_blocks<T>, {blocks_for(pixels, threads.y), threads, 0, static_cast<Stream>(stream)},
+           static_cast<const T*>(x), static_cast<T*>(y), of);
   };
   const auto size = static_cast<std::int64_t>(size_of(dtype));
   if (blocks.c * size % 16 == 0)

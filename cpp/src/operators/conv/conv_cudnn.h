@@ -40,8 +40,7 @@ Prepared prepare_cudnn_conv(const ConvParams& p, const CallSite& site) {
     for (std::int64_t k = 0; k < plain.dim(0); ++k)
       for (std::int64_t i = 0; i < plain.dim(2); ++i)
         for (std::int64_t j = 0; j < plain.dim(3); ++j)
-          for (std::int64_t c = 0; c < plain.dim(1); ++c)
-            *filters++ = from[k * s.n + c * s.c + i * s.h + j * s.w];
+          for (std::int64_t c = 0; c < plain.dim(1); ++c) *filters++ = from[k * s.n + c * s.c + i * s.h + j * s.w];
   };
   return prepare_cudnn(site, call);
 }

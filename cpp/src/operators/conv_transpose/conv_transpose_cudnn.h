@@ -1,5 +1,5 @@
-// The kernel of ConvTranspose by cuDNN, for windows that do not overlap: a 1x1 convolution into all cells of the window,
-// which are then put where they belong.
+// The kernel of ConvTranspose by cuDNN, for windows that do not overlap: a 1x1 convolution into all cells of the
+// window, which are then put where they belong.
 #pragma once
 #include "core/memory.h"
 #include "kernels/simt/rearrange.h"
@@ -52,8 +52,7 @@ Prepared prepare_cudnn_conv_transpose(const ConvTransposeParams& p, const CallSi
     for (std::int64_t i = 0; i < plain.dim(2); ++i)
       for (std::int64_t j = 0; j < plain.dim(3); ++j)
         for (std::int64_t k = 0; k < plain.dim(1); ++k)
-          for (std::int64_t c = 0; c < plain.dim(0); ++c)
-            *filters++ = from[c * s.n + k * s.c + i * s.h + j * s.w];
+          for (std::int64_t c = 0; c < plain.dim(0); ++c) *filters++ = from[c * s.n + k * s.c + i * s.h + j * s.w];
   };
   Prepared prepared = prepare_cudnn(site, call);
   prepared.scratch_bytes += align_up(static_cast<std::size_t>(y.bytes()));

@@ -35,8 +35,7 @@ Prepared prepare_cudnn_fc(const FCParams& p, const CallSite& site) {
 template <class Op>
 Kernels<Op> fc_cudnn_kernels() {
   KernelOf<FCParams> kernel{
-      "cudnn",
-      [](const FCParams& p, const CallSite& site) { return reject_cudnn_fc(Op::signature.type, p, site); },
+      "cudnn", [](const FCParams& p, const CallSite& site) { return reject_cudnn_fc(Op::signature.type, p, site); },
       [](const FCParams&, const Call& call) { run_cudnn(call, call.output(0).raw()); }, prepare_cudnn_fc<Op>};
   kernel.takes = Takes::any_real;
   return {kernel};

@@ -1,4 +1,4 @@
-#include "io/cache_file.h"
+#include "core/cache_file.h"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <system_error>
 #include <utility>
@@ -21,6 +22,8 @@
 namespace d2deploy {
 
 namespace {
+
+using Bytes = std::span<const std::byte>;
 
 // The file: Header, an Entry for each part, then the parts, each at a multiple of kAlignment. Numbers as they lie in
 // memory: a machine of another kind has another key.
@@ -110,6 +113,16 @@ bool write_parts(int file, std::uint64_t key, std::span<const Bytes> parts) {
 std::string reason(int error) { return std::generic_category().message(error); }
 
 }  // namespace
+
+// A folder of the user is named as Python has it, since both keep things there.
+std::optional<std::filesystem::path> cache_folder() {
+  const char* folder = std::getenv("D2DEPLOY_CACHE");
+  if (folder == nullptr || *folder == '\0') return std::nullopt;
+  const char* home = std::getenv("HOME");
+  const std::string_view name = folder;
+  if (home == nullptr || !name.starts_with("~/")) return name;
+  return std::filesystem::path(home) / name.substr(2);
+}
 
 CacheFile::~CacheFile() {
   if (file_ >= 0) ::close(file_);

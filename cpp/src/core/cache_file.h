@@ -1,5 +1,6 @@
 // Files that only save work: whatever is odd about one, it is not there.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -8,12 +9,13 @@
 #include <string_view>
 #include <vector>
 
-#include "io/bytes.h"
-
 namespace d2deploy {
 
-/// A file of the cache: parts, each with a checksum, under a key that says what they are of. Deliberately no mapping,
-/// as with FileBytes.
+/// The folder that the environment variable D2DEPLOY_CACHE names, where there is one.
+std::optional<std::filesystem::path> cache_folder();
+
+/// A file of the cache: parts, each with a checksum, under a key that says what they are of. Deliberately no mapping: a
+/// file that is cut off meanwhile would end the process.
 class CacheFile {
  public:
   /// Why a sound file is not taken: its key.
@@ -45,6 +47,7 @@ class CacheFile {
 /// Writes such a file beside the place, and renames it. Of several that write the same one, in any processes, only the
 /// first does. What a killed one left is written over.
 /// Returns: why it could not be written; empty where it could, or where another writes it.
-std::string write_cache_file(const std::filesystem::path& path, std::uint64_t key, std::span<const Bytes> parts);
+std::string write_cache_file(const std::filesystem::path& path, std::uint64_t key,
+                             std::span<const std::span<const std::byte>> parts);
 
 }  // namespace d2deploy
