@@ -46,6 +46,15 @@ TEST_P(NetsOnAGpu, GiveWhatTheCpuGives) {
   EXPECT_EQ(gap(cloned(gpu.run(pictures())), cpu.run(pictures())), "") << "all images";
 }
 
+// Operators that passes replace, each with its rows.
+TEST_P(NetsOnAGpu, GiveTheSameWithoutPasses) {
+  ModelOptions options = on_gpu();
+  options.optimize = false;
+  Session cpu(model_of(GetParam().text)), gpu(model_of(GetParam().text, options));
+  const Tensors one = image(pictures(), 1), want = cpu.run(one);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(gap(cloned(gpu.run(one)), want), "") << "run " << i;
+}
+
 // The first run is launched step by step, the second recorded, the others are replayed.
 TEST_P(NetsOnAGpu, GiveTheSameInEveryRun) {
   Session gpu(model_of(GetParam().text, on_gpu()));
