@@ -2,6 +2,8 @@
 // it.
 #include <gtest/gtest.h>
 
+#include <regex>
+
 #include "frame_run.h"
 #include "on_gpu.h"
 #include "small_nets.h"
@@ -82,6 +84,28 @@ TEST_P(NetsOnAGpu, RunInEveryPrecision) {
 
 INSTANTIATE_TEST_SUITE_P(All, NetsOnAGpu, ::testing::ValuesIn(small_nets()),
                          [](const auto& tested) { return std::string(tested.param.name); });
+
+// On a real one this takes seconds for each new size.
+TEST(NetOnAGpu, SaysThatItMakesConvolutionsReady) {
+  std::string messages;
+  ModelOptions options = on_gpu();
+  options.log = [&](LogLevel, std::string_view m) {
+    if (m.find("convolutions") != std::string_view::npos) messages += std::string(m) + '\n';
+  };
+  Session gpu(model_of(retinanet(), options));
+  EXPECT_EQ(messages, "");
+  gpu.run(image(pictures(), 0));
+  const std::regex wanted(
+      "making (\\d+) convolutions ready for cuda:0 and these sizes of inputs\n"
+      "(\\d+) convolutions were made ready for cuda:0 in [-+.e0-9]+ s\n");
+  std::smatch found;
+  ASSERT_TRUE(std::regex_match(messages, found, wanted)) << messages;
+  EXPECT_EQ(found[1], found[2]);
+  EXPECT_GE(std::stoi(found[1]), 4);
+  messages.clear();
+  gpu.run(image(pictures(), 1));
+  EXPECT_EQ(messages, "") << "made already";
+}
 
 TEST(NetOnAGpu, TakesBytes) {
   const std::string text = "input data float32 ?x2x?x?\nx = Relu(data)\noutput x\n";
