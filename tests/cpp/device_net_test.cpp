@@ -2,7 +2,10 @@
 // it.
 #include <gtest/gtest.h>
 
+#include <regex>
+
 #include "frame_run.h"
+#include "on_gpu.h"
 #include "small_nets.h"
 #ifdef D2DEPLOY_TEST_EMULATED
 #include "core/emulated_stream.h"
@@ -10,13 +13,6 @@
 
 namespace d2deploy::testing {
 namespace {
-
-ModelOptions on_gpu(const std::string& precision = "float32") {
-  ModelOptions options;
-  options.device = "cuda";
-  options.precision = precision;
-  return options;
-}
 
 // The largest difference of each output, relative to its largest number: sums are made in another order.
 std::string gap(const Tensors& have, const Tensors& want) {
@@ -98,6 +94,28 @@ TEST_P(NetsOnAGpu, RunInEveryPrecision) {
 INSTANTIATE_TEST_SUITE_P(All, NetsOnAGpu, ::testing::ValuesIn(small_nets()),
                          [](const auto& tested) { return std::string(tested.param.name); });
 
+// On a real one this takes seconds for each new size.
+TEST(NetOnAGpu, SaysThatItMakesConvolutionsReady) {
+  std::string messages;
+  ModelOptions options = on_gpu();
+  options.log = [&](LogLevel, std::string_view m) {
+    if (m.find("convolutions") != std::string_view::npos) messages += std::string(m) + '\n';
+  };
+  Session gpu(model_of(retinanet(), options));
+  EXPECT_EQ(messages, "");
+  gpu.run(image(pictures(), 0));
+  const std::regex wanted(
+      "making (\\d+) convolutions ready for cuda:0 and these sizes of inputs\n"
+      "(\\d+) convolutions were made ready for cuda:0 in [-+.e0-9]+ s\n");
+  std::smatch found;
+  ASSERT_TRUE(std::regex_match(messages, found, wanted)) << messages;
+  EXPECT_EQ(found[1], found[2]);
+  EXPECT_GE(std::stoi(found[1]), 4);
+  messages.clear();
+  gpu.run(image(pictures(), 1));
+  EXPECT_EQ(messages, "") << "made already";
+}
+
 TEST(NetOnAGpu, TakesBytes) {
   const std::string text = "input data float32 ?x2x?x?\nx = Relu(data)\noutput x\n";
   Tensor bytes = Tensor::allocate({DType::uint8, {1, 2, 3, 5}, Layout::row_major});
@@ -137,9 +155,11 @@ TEST(NetOnAGpu, RefusesWhatItCannotDo) {
 }
 
 #ifdef D2DEPLOY_TEST_EMULATED
-TEST(NetOnAGpu, IsWaitedForOnceARun) {
-  const auto frame = frame_of(*model_of(small_detector(), on_gpu()), image(pictures(), 0));
-  const auto& stream = *static_cast<const EmulatedStream*>(frame->stream().handle());
+EmulatedStream& stream_of(const Frame& frame) { return *static_cast<EmulatedStream*>(frame.stream().handle()); }
+
+TEST_P(NetsOnAGpu, AreWaitedForOnceARun) {
+  const auto frame = frame_of(*model_of(GetParam().text, on_gpu()), image(pictures(), 0));
+  const auto& stream = stream_of(*frame);
   const int before = stream.synchronizations;
   frame->run();
   EXPECT_EQ(stream.synchronizations, before + 1);
@@ -148,6 +168,40 @@ TEST(NetOnAGpu, IsWaitedForOnceARun) {
   frame->run();
   EXPECT_EQ(stream.synchronizations, before + 3);
   EXPECT_EQ(stream.submissions, submissions + 1) << "more than the replay of one recording";
+}
+
+// On the device, nor on the host; what the host does as a GPU is left out.
+TEST_P(NetsOnAGpu, AllocateNothingAfterTheFirstRuns) {
+  const auto model = model_of(GetParam().text, on_gpu());
+  const Tensors one = image(pictures(), 0), other = image(pictures(), 1);
+  const auto frame = frame_of(*model, one);
+  for (int i = 0; i < 2; ++i) frame->run();
+  const std::size_t before = emulated_device(0).allocations;
+  frame->set_inputs(other);
+  frame->run();
+  EXPECT_EQ(emulated_device(0).allocations, before);
+  stream_of(*frame).idle = true;
+  const AllocationCount allocations;
+  for (int i = 0; i < 3; ++i) {
+    frame->set_inputs(one);
+    frame->run();
+  }
+  EXPECT_EQ(allocations.count(), 0);
+}
+
+// Whatever the data are: kernels cover the most rows there can be.
+TEST_P(NetsOnAGpu, LaunchTheSameEachTime) {
+  const auto model = model_of(GetParam().text, on_gpu());
+  std::vector<EmulatedLaunch> first;
+  for (std::int64_t i = 0; i < 2; ++i) {
+    const Tensors one = image(pictures(), i);
+    const auto frame = frame_of(*model, one);
+    for (int run = 0; run < 2; ++run) frame->run();
+    const auto& launches = stream_of(*frame).launches;
+    EXPECT_GE(launches.size(), GetParam().of_images.size());
+    if (i == 0) first = launches;
+    EXPECT_EQ(launches, first);
+  }
 }
 #endif
 

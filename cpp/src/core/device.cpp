@@ -1,7 +1,10 @@
 #include "core/device.h"
 
+#include <atomic>
 #include <chrono>
 #include <cstring>
+#include <map>
+#include <mutex>
 
 #include "core/check.h"
 #include "core/device_driver.h"
@@ -28,7 +31,31 @@ const DeviceDriver* driver_of(Device::Kind kind) {
 #endif
 }
 
+// Devices that serve this process no more, and why.
+struct Lost {
+  std::atomic<bool> any = false;  // so that nobody waits for the others where there are none
+  std::mutex mutex;
+  std::map<int, std::string> reasons;
+};
+
+Lost& lost() {
+  static Lost devices;
+  return devices;
+}
+
+[[noreturn]] void fail_for_lost(Device device, const std::string& reason) {
+  fail<DeviceError>(device, " is lost to this process: ", reason, "; start the process anew");
+}
+
+void check_not_lost(Device device) {
+  if (device.kind == Device::cpu || !lost().any) return;
+  const std::scoped_lock lock(lost().mutex);
+  const auto reason = lost().reasons.find(device.index);
+  if (reason != lost().reasons.end()) fail_for_lost(device, reason->second);
+}
+
 const DeviceDriver& driver_of(Device device) {
+  check_not_lost(device);
   const DeviceDriver* driver = driver_of(device.kind);
   check<Unsupported>(driver != nullptr, "device ", device, " is not available: this build runs on the CPU alone");
   const int count = driver->count();
@@ -39,60 +66,107 @@ const DeviceDriver& driver_of(Device device) {
   return *driver;
 }
 
+// What `work` gives, which asks the driver. What lost a device is kept for later callers.
+template <class Work>
+auto ask(Device device, const Work& work) {
+  const DeviceDriver& driver = driver_of(device);
+  try {
+    return work(driver);
+  } catch (const LostDevice& e) {
+    {
+      const std::scoped_lock lock(lost().mutex);
+      lost().reasons.emplace(device.index, e.what());
+      lost().any = true;
+    }
+    fail_for_lost(device, e.what());
+  }
+}
+
 }  // namespace
+
+void forget_lost_devices() {
+  const std::scoped_lock lock(lost().mutex);
+  lost().reasons.clear();
+  lost().any = false;
+}
+
+void fail_for_memory(int index, std::size_t wanted, std::size_t free, std::size_t total) {
+  fail<DeviceError>("out of memory of cuda:", index, ": wanted ", wanted, " bytes, free are ", free, " of ", total,
+                    "; give smaller images, or fewer at once");
+}
 
 int device_count(Device::Kind kind) {
   const DeviceDriver* driver = driver_of(kind);
   return driver == nullptr ? 0 : driver->count();
 }
 
-std::string device_name(Device device) { return driver_of(device).name(device.index); }
+std::string device_name(Device device) {
+  return ask(device, [&](const DeviceDriver& driver) { return driver.name(device.index); });
+}
 
 std::shared_ptr<void> allocate(Device device, std::size_t bytes) {
-  return driver_of(device).allocate(device.index, bytes);
+  return ask(device, [&](const DeviceDriver& driver) { return driver.allocate(device.index, bytes); });
 }
 
 std::shared_ptr<void> allocate_pinned(Device device, std::size_t bytes) {
-  return driver_of(device).allocate_pinned(device.index, bytes);
+  return ask(device, [&](const DeviceDriver& driver) { return driver.allocate_pinned(device.index, bytes); });
 }
 
-DeviceScope::DeviceScope(Device device) : device_(device), before_(driver_of(device).exchange_current(device.index)) {}
-DeviceScope::~DeviceScope() { (void)driver_of(device_.kind)->exchange_current(before_); }
+DeviceScope::DeviceScope(Device device)
+    : device_(device),
+      before_(ask(device, [&](const DeviceDriver& driver) { return driver.exchange_current(device.index); })) {}
+DeviceScope::~DeviceScope() {
+  try {
+    (void)driver_of(device_.kind)->exchange_current(before_);
+  } catch (const std::exception&) {  // the device is lost, which the next call to it says
+  }
+}
 
-Stream::Stream(Device device) : device_(device), handle_(driver_of(device).make_stream(device.index)) {}
+Stream::Stream(Device device)
+    : device_(device),
+      handle_(ask(device, [&](const DeviceDriver& driver) { return driver.make_stream(device.index); })) {}
 
-void Stream::synchronize() const { driver_of(device_).synchronize(handle()); }
+void Stream::synchronize() const {
+  ask(device_, [&](const DeviceDriver& driver) { driver.synchronize(handle()); });
+}
 
 void Stream::copy(void* to, Device to_device, const void* from, Device from_device, std::size_t bytes) const {
   for (const Device device : {to_device, from_device})
     check<InternalError>(device.kind == Device::cpu || device.kind == device_.kind, "a stream of device ", device_,
                          " cannot copy memory of ", device);
-  if (bytes != 0) driver_of(device_).copy(to, from, bytes, handle());
+  if (bytes != 0) ask(device_, [&](const DeviceDriver& driver) { driver.copy(to, from, bytes, handle()); });
 }
 
 void Stream::clear(void* memory, std::size_t bytes) const {
-  if (bytes != 0) driver_of(device_).clear(memory, bytes, handle());
+  if (bytes != 0) ask(device_, [&](const DeviceDriver& driver) { driver.clear(memory, bytes, handle()); });
 }
 
 Recording Stream::record(const std::function<void()>& work) const {
   Recording recording;
-  recording.handle_ = driver_of(device_).record(handle(), work);
+  recording.handle_ = ask(device_, [&](const DeviceDriver& driver) { return driver.record(handle(), work); });
   return recording;
 }
 
-void Stream::replay(const Recording& recording) const { driver_of(device_).replay(recording.handle_.get(), handle()); }
+void Stream::replay(const Recording& recording) const {
+  ask(device_, [&](const DeviceDriver& driver) { driver.replay(recording.handle_.get(), handle()); });
+}
 
-Event::Event(Device device) : device_(device), handle_(driver_of(device).make_event(device.index)) {}
+Event::Event(Device device)
+    : device_(device),
+      handle_(ask(device, [&](const DeviceDriver& driver) { return driver.make_event(device.index); })) {}
 
 void Event::record(const Stream& stream) {
   check<InternalError>(stream.device() == device_, "an event of device ", device_, " in a stream of ", stream.device());
-  driver_of(device_).mark(handle_.get(), stream.handle());
+  ask(device_, [&](const DeviceDriver& driver) { driver.mark(handle_.get(), stream.handle()); });
 }
 
-void Event::synchronize() const { driver_of(device_).wait_for(handle_.get()); }
+void Event::synchronize() const {
+  ask(device_, [&](const DeviceDriver& driver) { driver.wait_for(handle_.get()); });
+}
 
 double Event::milliseconds_since(const Event& begin) const {
-  return driver_of(device_).milliseconds(begin.handle_.get(), handle_.get());
+  return ask(device_,
+             [&](const DeviceDriver& driver) { return driver.milliseconds(begin.handle_.get(), handle_.get()); });
 }
 
 Tensor copy_to(Device device, const Tensor& tensor, const Stream& stream) {

@@ -8,18 +8,41 @@ namespace d2deploy {
 
 namespace {
 
+// Errors after which the process must be started anew: every later call returns them, too.
+bool is_last(cudaError_t status) {
+  switch (status) {
+    case cudaErrorIllegalAddress:
+    case cudaErrorMisalignedAddress:
+    case cudaErrorInvalidAddressSpace:
+    case cudaErrorInvalidPc:
+    case cudaErrorIllegalInstruction:
+    case cudaErrorHardwareStackError:
+    case cudaErrorLaunchFailure:
+    case cudaErrorLaunchTimeout:
+    case cudaErrorAssert:
+    case cudaErrorECCUncorrectable:
+    case cudaErrorNvlinkUncorrectable:
+    case cudaErrorContained:
+    case cudaErrorTensorMemoryLeak:
+    case cudaErrorExternalDevice:
+    case cudaErrorMpsClientTerminated: return true;
+    default: return false;
+  }
+}
+
 void check_cuda(cudaError_t status, const char* what) {
   if (status == cudaSuccess) return;
-  (void)cudaGetLastError();  // what is not sticky is forgotten
+  (void)cudaGetLastError();  // what is not the last one is forgotten
+  if (is_last(status)) fail<LostDevice>(what, ": ", cudaGetErrorString(status));
   fail<DeviceError>(what, ": ", cudaGetErrorString(status));
 }
 
-// The calling thread's device while this lives.
+// The calling thread's device while this lives. Memory is given back with it, too, so it does not throw.
 class Current {
  public:
-  explicit Current(int index) {
-    check_cuda(cudaGetDevice(&before_), "cudaGetDevice");
-    if (before_ != index) check_cuda(cudaSetDevice(index), "cudaSetDevice");
+  explicit Current(int index) noexcept {
+    (void)cudaGetDevice(&before_);
+    if (before_ != index) (void)cudaSetDevice(index);
   }
   ~Current() { (void)cudaSetDevice(before_); }
   Current(const Current&) = delete;
@@ -65,13 +88,14 @@ class CudaDriver : public DeviceDriver {
   std::shared_ptr<void> allocate(int index, std::size_t bytes) const override {
     const Current current(index);
     void* memory = nullptr;
-    if (const auto status = cudaMalloc(&memory, std::max<std::size_t>(bytes, 1)); status != cudaSuccess) {
+    const cudaError_t status = cudaMalloc(&memory, std::max<std::size_t>(bytes, 1));
+    if (status == cudaErrorMemoryAllocation) {
       (void)cudaGetLastError();
       std::size_t free = 0, total = 0;
       (void)cudaMemGetInfo(&free, &total);
-      fail<DeviceError>("out of memory of cuda:", index, ": wanted ", bytes, " bytes, free are ", free, " of ", total,
-                        " (", cudaGetErrorString(status), "); give smaller images, or fewer at once");
+      fail_for_memory(index, bytes, free, total);
     }
+    check_cuda(status, "cudaMalloc");
     return {memory, [index](void* p) {
               const Current at(index);
               (void)cudaFree(p);
@@ -81,8 +105,14 @@ class CudaDriver : public DeviceDriver {
   std::shared_ptr<void> allocate_pinned(int index, std::size_t bytes) const override {
     const Current current(index);
     void* memory = nullptr;
-    check_cuda(cudaHostAlloc(&memory, std::max<std::size_t>(bytes, 1), cudaHostAllocPortable | cudaHostAllocMapped),
-               "cudaHostAlloc");
+    const auto status =
+        cudaHostAlloc(&memory, std::max<std::size_t>(bytes, 1), cudaHostAllocPortable | cudaHostAllocMapped);
+    if (status == cudaErrorMemoryAllocation) {
+      (void)cudaGetLastError();
+      fail<DeviceError>("out of host memory that cuda:", index, " reaches: wanted ", bytes,
+                        " bytes; give smaller images, or fewer at once");
+    }
+    check_cuda(status, "cudaHostAlloc");
     return {memory, [](void* p) { (void)cudaFreeHost(p); }};
   }
 

@@ -5,7 +5,21 @@
 #include <memory>
 #include <string>
 
+#include "d2deploy/error.h"
+
 namespace d2deploy {
+
+/// An error after which no call to the device succeeds any more in this process. core/device.cpp alone knows it: others
+/// get a DeviceError.
+class LostDevice : public DeviceError {
+ public:
+  using DeviceError::DeviceError;
+};
+
+/// For tests that emulate it: no device is lost. A real one never comes back.
+void forget_lost_devices();
+
+[[noreturn]] void fail_for_memory(int index, std::size_t wanted, std::size_t free, std::size_t total);
 
 /// Devices of one kind, by index. Streams and events are known by their handles, which are not null but on the CPU.
 class DeviceDriver {

@@ -1,4 +1,5 @@
-// A GPU that is the host (kernels/simt runs its kernels), for tests.
+// GPUs that are the host (kernels/simt runs their kernels), for tests.
+#include <algorithm>
 #include <cstring>
 
 #include "core/check.h"
@@ -12,53 +13,106 @@ namespace {
 
 using Work = std::vector<std::function<void()>>;
 
+constexpr const char* kBroken = "an illegal memory access was encountered";
+
+thread_local int current = 0;
+
+void check_works(int index) { check<LostDevice>(!emulated_device(index).broken, kBroken); }
+
+EmulatedStream& stream_of(void* handle) {
+  auto& stream = *static_cast<EmulatedStream*>(handle);
+  check_works(stream.device);
+  return stream;
+}
+
 class EmulatedDriver : public HostDriver {
  public:
+  int count() const override { return kEmulatedDevices; }
   std::string name(int) const override { return "emulated GPU"; }
 
   // Full of NaN: what is read before it was written shows.
-  std::shared_ptr<void> allocate(int, std::size_t bytes) const override {
+  std::shared_ptr<void> allocate(int index, std::size_t bytes) const override {
+    check_works(index);
+    EmulatedDevice& device = emulated_device(index);
+    ++device.allocations;
+    const std::size_t used = device.bytes.fetch_add(bytes), capacity = device.capacity;
+    if (used + bytes > capacity) {
+      device.bytes -= bytes;
+      fail_for_memory(index, bytes, capacity - std::min(used, capacity), capacity);
+    }
+    const std::shared_ptr<void> count(nullptr, [&device, bytes](void*) { device.bytes -= bytes; });
     auto memory = d2deploy::allocate(bytes);
     std::memset(memory.get(), 0xFF, bytes);
-    return memory;
+    void* data = memory.get();
+    return {data, [memory = std::move(memory), count](void*) {}};
   }
 
-  std::shared_ptr<void> make_stream(int) const override { return std::make_shared<EmulatedStream>(); }
+  std::shared_ptr<void> allocate_pinned(int index, std::size_t bytes) const override {
+    check_works(index);
+    ++emulated_device(index).allocations;
+    return d2deploy::allocate(bytes);
+  }
+
+  int exchange_current(int index) const override { return std::exchange(current, index); }
+
+  std::shared_ptr<void> make_stream(int index) const override {
+    check_works(index);
+    auto stream = std::make_shared<EmulatedStream>();
+    stream->device = index;
+    return stream;
+  }
 
   void copy(void* to, const void* from, std::size_t bytes, void* stream) const override {
-    submit(stream, [=] { std::memcpy(to, from, bytes); });
+    submit(&stream_of(stream), [=] { std::memcpy(to, from, bytes); });
   }
   void clear(void* memory, std::size_t bytes, void* stream) const override {
-    submit(stream, [=] { std::memset(memory, 0, bytes); });
+    submit(&stream_of(stream), [=] { std::memset(memory, 0, bytes); });
   }
 
   // A GPU cannot wait for work that is being recorded, either.
-  void synchronize(void* stream) const override {
-    auto* emulated = static_cast<EmulatedStream*>(stream);
-    check<InternalError>(emulated->recording == nullptr, "a stream that is recorded cannot be waited for");
-    ++emulated->synchronizations;
+  void synchronize(void* handle) const override {
+    auto& stream = stream_of(handle);
+    check<InternalError>(stream.recording == nullptr, "a stream that is recorded cannot be waited for");
+    ++stream.synchronizations;
+    stream.pending = 0;
   }
 
-  std::shared_ptr<void> record(void* stream, const std::function<void()>& work) const override {
+  std::shared_ptr<void> record(void* handle, const std::function<void()>& work) const override {
     struct Scope {
       EmulatedStream& stream;
       ~Scope() { stream.recording = nullptr; }
     };
     auto recorded = std::make_shared<Work>();
-    const Scope scope{*static_cast<EmulatedStream*>(stream)};
+    const Scope scope{stream_of(handle)};
     scope.stream.recording = recorded.get();
+    scope.stream.launches.clear();
     work();
     return recorded;
   }
 
   void replay(void* recording, void* stream) const override {
-    submit(stream, [=] {
+    submit(&stream_of(stream), [=] {
       for (const auto& work : *static_cast<const Work*>(recording)) work();
     });
   }
 };
 
 }  // namespace
+
+EmulatedDevice& emulated_device(int index) {
+  static std::array<EmulatedDevice, kEmulatedDevices> devices;
+  return devices.at(static_cast<std::size_t>(index));
+}
+
+void check_launch(EmulatedStream& stream, const EmulatedLaunch& launch) {
+  check<InternalError>(current == stream.device, launch.name, " is launched into a stream of cuda:", stream.device,
+                       " while the thread's device is cuda:", current);
+  EmulatedDevice& device = emulated_device(stream.device);
+  check<DeviceError>(!device.broken, launch.name, ": ", kBroken);
+  check<DeviceError>(--device.launches_left >= 0, launch.name, ": too many resources requested for launch");
+  if (--device.launches_until_broken < 0) device.broken = true;
+  if (stream.recording != nullptr) stream.launches.push_back(launch);
+}
 
 const DeviceDriver& cuda_driver() {
   static const EmulatedDriver driver;

@@ -103,13 +103,14 @@ void DeviceSide::run(const Plan& plan, const std::vector<Tensor>& values, const 
     deliver(plan, values);
   };
   // The first run is not recorded: libraries make ready then what cannot be made while work is recorded.
-  if (runs_++ == 0) {
+  if (!has_run_) {
     all();
   } else {
     if (!recording_) recording_ = stream_.record(all);
     stream_.replay(recording_);
   }
   stream_.synchronize();
+  has_run_ = true;
 }
 
 Tensor DeviceSide::output(const Plan& plan, std::size_t i) const {

@@ -54,7 +54,7 @@ class DeviceSide {
   std::shared_ptr<void> status_, host_status_;  // row slots, then a fault per step
   std::vector<Tensor> host_outputs_;            // per output of the plan, with the most rows
   Recording recording_;
-  int runs_ = 0;
+  bool has_run_ = false;
 };
 
 }  // namespace d2deploy

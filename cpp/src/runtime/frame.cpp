@@ -131,6 +131,10 @@ void Frame::run_timed(const std::function<void(std::size_t s, double millisecond
 
 const Stream& Frame::stream() const { return device_->stream(); }
 
+void Frame::wait() const {
+  if (device_ != nullptr) device_->stream().synchronize();
+}
+
 // What can have no rows is not launched; how many there are is not known here.
 void Frame::launch_step(std::size_t s) {
   const Step& step = plan_->steps[s];

@@ -29,6 +29,7 @@ class Frame {
   /// On a device: launches one step; nobody has waited for it when it returns.
   void launch_step(std::size_t s);
   const Stream& stream() const;  ///< on a device
+  void wait() const;             ///< for all that was asked of it so far; throws what became of that
   /// Output i of the plan, with the shape of this run. It shares the ownership of its memory, which the next run
   /// overwrites.
   Tensor output(std::size_t i) const;

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <deque>
 #include <exception>
+#include <mutex>
 #include <set>
 #include <thread>
 
@@ -195,6 +197,22 @@ class Planner {
   // Preparing a convolution for a GPU takes a good part of a second, mostly in the compiler of its driver.
   void prepare_later() {
     if (later_.empty()) return;
+    const auto convolutions = std::ranges::count_if(
+        later_, [&](const Later& l) { return plan_.steps[l.step].kernel->backend == Backend::cudnn; });
+    using Clock = std::chrono::steady_clock;
+    const auto begin = Clock::now();
+    if (convolutions != 0)
+      log(options_.log, LogLevel::debug, "making ", convolutions, " convolutions ready for ", options_.context.device,
+          " and these sizes of inputs");
+    prepare_all();
+    if (convolutions != 0)
+      log(options_.log, LogLevel::debug, convolutions, " convolutions were made ready for ", options_.context.device,
+          " in ", std::chrono::duration<double>(Clock::now() - begin).count(), " s");
+    for (const Later& l : later_) keep_constants(plan_.steps[l.step], l.constants);
+  }
+
+  // In as many threads as a run may have; throws the first step's error.
+  void prepare_all() {
     std::atomic<std::size_t> next = 0;
     std::vector<std::exception_ptr> errors(later_.size());
     const auto work = [&] {
@@ -213,7 +231,6 @@ class Planner {
     others.clear();
     for (const auto& error : errors)
       if (error) std::rethrow_exception(error);
-    for (const Later& l : later_) keep_constants(plan_.steps[l.step], l.constants);
   }
 
   // With the chosen kernel, or, where that finds no way after all, with the next that takes the call.
@@ -226,6 +243,7 @@ class Planner {
                    for (;; step.kernel = &next_kernel(step, site)) try {
                        return prepare(step, site);
                      } catch (const Unsupported& e) {
+                       const std::scoped_lock lock(log_mutex_);
                        log(options_.log, LogLevel::debug, step.label, ": kernel ", step.kernel->name, ": ", e.what());
                      }
                  });
@@ -439,6 +457,7 @@ class Planner {
   UnusedNames names_;
   Plan plan_;
   std::vector<Later> later_;
+  std::mutex log_mutex_;  // they are prepared in several threads
   std::int64_t images_ = 1;
   std::map<std::string, std::size_t> index_;
   std::vector<std::size_t> first_, last_;

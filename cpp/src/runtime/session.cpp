@@ -33,7 +33,13 @@ void Session::Impl::bind(std::shared_ptr<const Plan> plan) {
     arena_bytes = plan->arena_bytes;
   }
   profile = unused_profile(*plan);  // before there is a frame that it would not belong to
-  frame = std::make_unique<Frame>(std::move(plan), arena, net().constants, net().plan_options);
+  try {
+    frame = std::make_unique<Frame>(std::move(plan), arena, net().constants, net().plan_options);
+  } catch (...) {  // for lack of memory: a run of a smaller input may need what this holds
+    arena.reset();
+    arena_bytes = 0;
+    throw;
+  }
 }
 
 void Session::Impl::note_profile(std::size_t s, double milliseconds) {
@@ -83,11 +89,16 @@ Tensors Session::Impl::run(const Tensors& given, const Fills& fills) {
   if (net().caffe2) return net().caffe2->run(inputs, net().outputs);
   const DeviceScope scope(device);
   bind(net().plan(types));
-  frame->set_inputs(inputs, fills);
-  if (profiling)
-    frame->run_timed([this](std::size_t s, double milliseconds) { note_profile(s, milliseconds); });
-  else
-    frame->run();
+  try {
+    frame->set_inputs(inputs, fills);
+    if (profiling)
+      frame->run_timed([this](std::size_t s, double milliseconds) { note_profile(s, milliseconds); });
+    else
+      frame->run();
+  } catch (...) {
+    frame->wait();  // what is under way reads the caller's memory
+    throw;
+  }
   return collect(types);
 }
 

@@ -27,7 +27,8 @@ class EmulatedConv : public Conv {
   std::size_t scratch_bytes() const override { return 0; }
   std::string detail() const override { return "emulated"; }
   void run(void* stream, const ConvArguments& arguments) const override {
-    submit(stream, [p = p_, arguments] { compute(p, arguments); });
+    submit_launch(stream, {"convolution", {p_.n, p_.c, p_.h, p_.w, p_.k, p_.window.out_h, p_.window.out_w}},
+                  [p = p_, arguments] { compute(p, arguments); });
   }
 
  private:

@@ -115,7 +115,10 @@ void launch(const char* name, void (*kernel)(P...), const Grid& grid, A&&... arg
   static_assert((std::is_trivially_copyable_v<P> && ...), "a kernel's parameters are plain values and pointers");
   // By value, as a GPU takes them: a recorded launch comes later.
   const auto thread = [kernel, values = std::tuple<P...>(static_cast<P>(arguments)...)] { std::apply(kernel, values); };
-  submit(grid.stream, [=] {
+  const EmulatedLaunch what{name,
+                            {grid.blocks.x, grid.blocks.y, grid.blocks.z, grid.threads.x, grid.threads.y,
+                             grid.threads.z, static_cast<std::int64_t>(grid.shared_bytes)}};
+  submit_launch(grid.stream, what, [=] {
     host::run(
         name, grid, [](const void* p) { (*static_cast<const decltype(thread)*>(p))(); }, &thread);
   });
