@@ -1,20 +1,15 @@
 #include "runtime/plan.h"
 
 #include <algorithm>
-#include <atomic>
-#include <chrono>
 #include <deque>
-#include <exception>
-#include <mutex>
 #include <set>
-#include <thread>
 
-#include "core/device.h"
 #include "core/element_type.h"
 #include "core/memory.h"
 #include "core/text.h"
 #include "passes/quantise.h"
 #include "runtime/arena.h"
+#include "runtime/device_preparation.h"
 
 namespace d2deploy {
 
@@ -112,14 +107,6 @@ class Planner {
     return k;
   }
 
-  // A step of a device that is prepared once all are known.
-  struct Later {
-    std::size_t step;
-    Types inputs, outputs;
-    std::vector<Constant*> constants;
-    bool bounded;
-  };
-
   // Why the node cannot be planned as it is; empty: it is planned.
   std::string add_step(const Node& node) {
     Step step;
@@ -152,7 +139,7 @@ class Planner {
                          options_.context.device, " does not support");
       if (auto why = choose_kernel(step, site); !why.empty()) return why;
       if (on_device())
-        later_.push_back({plan_.steps.size(), in.types, outputs, in.constants, bounded});
+        later_.add(plan_.steps.size(), site);
       else if (!step.late)
         prepare(step, site);
     }
@@ -166,8 +153,10 @@ class Planner {
 
   void prepare(Step& step, const CallSite& site) const {
     step.prepared = step.kernel->prepare(*step.op, step.params, site);
-    check_memory("scratch memory", step.prepared.scratch_bytes, 1);
+    check_scratch(step);
   }
+
+  void check_scratch(const Step& step) const { check_memory("scratch memory", step.prepared.scratch_bytes, 1); }
 
   // What `run` reads stays as it is, on the plan's device; of the rest the plain values are dropped at once, so that
   // plain and packed weights are never there together.
@@ -177,84 +166,19 @@ class Planner {
       if (std::ranges::find(step.prepared.packed, i) != step.prepared.packed.end())
         constants[i]->drop_plain();
       else if (on_device())
-        plan_.values[step.inputs[i]].constant = on_device(*constants[i], options_.context.device);
+        plan_.values[step.inputs[i]].constant = constant_on(options_.context.device, *constants[i]);
       else
         plan_.values[step.inputs[i]].constant = constants[i]->plain();
     }
   }
 
-  static Tensor on_device(Constant& constant, Device device) {
-    const auto upload = [device](const Tensor& plain) -> Constant::Packed {
-      const Stream stream(device);
-      auto there = std::make_shared<Tensor>(copy_to(device, plain, stream));
-      stream.synchronize();
-      return {there, static_cast<std::size_t>(there->bytes()), {}};
-    };
-    const auto name = join("plain on ", device);
-    return *std::static_pointer_cast<const Tensor>(constant.packed(name, name, upload));
-  }
-
-  // Preparing a convolution for a GPU takes a good part of a second, mostly in the compiler of its driver.
+  // The steps of a device, once all are known.
   void prepare_later() {
-    if (later_.empty()) return;
-    const auto convolutions = std::ranges::count_if(
-        later_, [&](const Later& l) { return plan_.steps[l.step].kernel->backend == Backend::cudnn; });
-    using Clock = std::chrono::steady_clock;
-    const auto begin = Clock::now();
-    if (convolutions != 0)
-      log(options_.log, LogLevel::debug, "making ", convolutions, " convolutions ready for ", options_.context.device,
-          " and these sizes of inputs");
-    prepare_all();
-    if (convolutions != 0)
-      log(options_.log, LogLevel::debug, convolutions, " convolutions were made ready for ", options_.context.device,
-          " in ", std::chrono::duration<double>(Clock::now() - begin).count(), " s");
-    for (const Later& l : later_) keep_constants(plan_.steps[l.step], l.constants);
-  }
-
-  // In as many threads as a run may have; throws the first step's error.
-  void prepare_all() {
-    std::atomic<std::size_t> next = 0;
-    std::vector<std::exception_ptr> errors(later_.size());
-    const auto work = [&] {
-      for (std::size_t i = 0; (i = next++) < later_.size();) {
-        try {
-          prepare_one(later_[i]);
-        } catch (...) {
-          errors[i] = std::current_exception();
-        }
-      }
-    };
-    std::vector<std::jthread> others;
-    const std::size_t threads = std::min<std::size_t>(std::max(1, options_.context.threads), later_.size());
-    for (std::size_t i = 1; i < threads; ++i) others.emplace_back(work);
-    work();
-    others.clear();
-    for (const auto& error : errors)
-      if (error) std::rethrow_exception(error);
-  }
-
-  // With the chosen kernel, or, where that finds no way after all, with the next that takes the call.
-  void prepare_one(const Later& l) {
-    Step& step = plan_.steps[l.step];
-    const DeviceScope scope(options_.context.device);
-    const CallSite site{l.inputs, l.outputs, l.constants, l.bounded, options_.context, images_};
-    with_context([&] { return step.label; },
-                 [&] {
-                   for (;; step.kernel = &next_kernel(step, site)) try {
-                       return prepare(step, site);
-                     } catch (const Unsupported& e) {
-                       const std::scoped_lock lock(log_mutex_);
-                       log(options_.log, LogLevel::debug, step.label, ": kernel ", step.kernel->name, ": ", e.what());
-                     }
-                 });
-  }
-
-  static const Kernel& next_kernel(const Step& step, const CallSite& site) {
-    const auto& all = step.op->kernels;
-    for (const Kernel* k = step.kernel + 1; k < all.data() + all.size(); ++k)
-      if (device_of(k->backend) == site.context.device.kind && k->reject(*step.op, step.params, site).empty())
-        return *k;
-    fail<DeviceError>("no kernel for ", site.context.device, " finds a way to compute this call");
+    later_.run(plan_.steps, options_);
+    for (const auto& [step, constants] : later_.constants()) {
+      check_scratch(plan_.steps[step]);
+      keep_constants(plan_.steps[step], constants);
+    }
   }
 
   void add_outputs(Step& step, const std::vector<std::string>& names, const Types& types,
@@ -456,8 +380,7 @@ class Planner {
   const PlanOptions& options_;
   UnusedNames names_;
   Plan plan_;
-  std::vector<Later> later_;
-  std::mutex log_mutex_;  // they are prepared in several threads
+  DevicePreparation later_;
   std::int64_t images_ = 1;
   std::map<std::string, std::size_t> index_;
   std::vector<std::size_t> first_, last_;
