@@ -42,12 +42,19 @@ TEST_P(NetsOnAGpu, GiveWhatTheCpuGives) {
   EXPECT_EQ(gap(cloned(gpu.run(pictures())), cpu.run(pictures())), "") << "all images";
 }
 
-// Operators that passes replace, each with its rows.
-TEST_P(NetsOnAGpu, GiveTheSameWithoutPasses) {
+// Operators that passes replace, each with its rows. Those of several values in one have no slot of their own.
+TEST_P(NetsOnAGpu, GiveTheSameWithoutPassesOrRefuse) {
   ModelOptions options = on_gpu();
   options.optimize = false;
   Session cpu(model_of(GetParam().text)), gpu(model_of(GetParam().text, options));
   const Tensors one = image(pictures(), 1), want = cpu.run(one);
+  if (GetParam().text.find("Concat(") != std::string::npos) {
+    EXPECT_EQ(
+        message_of<Unsupported>([&] { gpu.run(one); }),
+        "node (Concat -> shuffled): has shapes that depend on data in a way that cuda:0 does not support; run it on "
+        "the CPU, or let the passes replace it (optimize)");
+    return;
+  }
   for (int i = 0; i < 3; ++i) EXPECT_EQ(gap(cloned(gpu.run(one)), want), "") << "run " << i;
 }
 

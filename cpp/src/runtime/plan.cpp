@@ -136,7 +136,8 @@ class Planner {
                            std::ranges::any_of(step.inputs, [&](std::size_t v) { return plan_.values[v].rows >= 0; });
       const CallSite site{in.types, outputs, in.constants, bounded, options_.context, images_};
       check<Unsupported>(!step.late || !on_device(), "has shapes that depend on data in a way that ",
-                         options_.context.device, " does not support");
+                         options_.context.device,
+                         " does not support; run it on the CPU, or let the passes replace it (optimize)");
       if (auto why = choose_kernel(step, site); !why.empty()) return why;
       if (on_device())
         later_.add(plan_.steps.size(), site);
