@@ -177,6 +177,13 @@ Tensor copy_to(Device device, const Tensor& tensor, const Stream& stream) {
   return Tensor::share(tensor.type(), data, std::move(memory), device);
 }
 
+Tensor upload(Device device, const Tensor& host) {
+  const Stream stream(device);
+  Tensor there = copy_to(device, host, stream);
+  stream.synchronize();
+  return there;
+}
+
 std::string HostDriver::name(int) const { return "CPU"; }
 
 std::shared_ptr<void> HostDriver::allocate(int, std::size_t bytes) const { return d2deploy::allocate(bytes); }

@@ -90,5 +90,7 @@ class Event {
 /// A copy in memory of its own on another device, or on the same one. To read it on the host, synchronize `stream`
 /// first.
 Tensor copy_to(Device device, const Tensor& tensor, const Stream& stream);
+/// The same of a tensor in host memory, done when it returns.
+Tensor upload(Device device, const Tensor& host);
 
 }  // namespace d2deploy

@@ -120,16 +120,33 @@ std::shared_ptr<const Tensor> device_bias(const CallSite& site, const CudnnCall&
 
 }  // namespace
 
-Tensor upload(Device device, const Tensor& host) {
-  const Stream stream(device);
-  Tensor there = copy_to(device, host, stream);
-  stream.synchronize();
-  return there;
-}
-
 std::int64_t cudnn_runs(const CallSite& site, std::int64_t rows) {
   if (!site.bounded) return rows;
   return site.images > 0 && rows % site.images == 0 ? site.images : 1;
+}
+
+CudnnCall cudnn_maps(const CallSite& site) {
+  const TensorType &x = site.inputs[0], &y = site.outputs[0];
+  CudnnCall call;
+  call.runs = cudnn_runs(site, x.shape[0]);
+  call.problem.x = x.dtype;
+  call.problem.y = y.dtype;
+  call.problem.n = x.shape[0] / call.runs;
+  call.problem.c = x.shape[1];
+  call.problem.h = x.shape[2];
+  call.problem.w = x.shape[3];
+  call.problem.k = y.shape[1];
+  call.problem.bias = site.inputs.size() > 2;
+  return call;
+}
+
+std::string reject_cudnn_maps(const CallSite& site) {
+  if (!site.is_constant(1)) return "the weights are not constant";
+  if (site.inputs.size() > 2 && !site.is_constant(2)) return "the bias is not constant";
+  if (!site.outputs[0].shape.known()) return "the size of the output is not known";
+  if (site.outputs[0].shape.size() == 0) return "the output is empty";
+  if (site.inputs[0].layout != Layout::channels_last) return "X is not channels-last";
+  return {};
 }
 
 Prepared prepare_cudnn(const CallSite& site, const CudnnCall& call) {

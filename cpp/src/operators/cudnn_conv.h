@@ -23,6 +23,12 @@ struct CudnnCall {
 /// The runs of a call with so many images, or rows.
 std::int64_t cudnn_runs(const CallSite& site, std::int64_t rows);
 
+/// A call whose input 0 and output 0 are maps, channels last, and input 2, where there is one, the bias: all of it but
+/// the window and what is done to the sums. Its problem has as many output channels as Y.
+CudnnCall cudnn_maps(const CallSite& site);
+/// Why a call cannot be that; empty: it can.
+std::string reject_cudnn_maps(const CallSite& site);
+
 /// Weights are input 1, the bias input 2. Throws Unsupported where cuDNN has no way to compute it.
 Prepared prepare_cudnn(const CallSite& site, const CudnnCall& call);
 
@@ -30,8 +36,5 @@ Prepared prepare_cudnn(const CallSite& site, const CudnnCall& call);
 void run_cudnn(const Call& call, void* y);
 /// Where behind cuDNN's own scratch memory the caller's begins, once it has asked for it behind what `prepared` has.
 void* own_scratch(const Call& call);
-
-/// A copy in the memory of a device, at once.
-Tensor upload(Device device, const Tensor& host);
 
 }  // namespace d2deploy

@@ -51,14 +51,12 @@ void prepare(Step& step, const CallSite& site, SharedLog& log) {
 }  // namespace
 
 Tensor constant_on(Device device, Constant& constant) {
-  const auto upload = [device](const Tensor& plain) -> Constant::Packed {
-    const Stream stream(device);
-    auto there = std::make_shared<Tensor>(copy_to(device, plain, stream));
-    stream.synchronize();
+  const auto pack = [device](const Tensor& plain) -> Constant::Packed {
+    auto there = std::make_shared<Tensor>(upload(device, plain));
     return {there, static_cast<std::size_t>(there->bytes()), {}};
   };
   const auto name = join("plain on ", device);
-  return *std::static_pointer_cast<const Tensor>(constant.packed(name, name, upload));
+  return *std::static_pointer_cast<const Tensor>(constant.packed(name, name, pack));
 }
 
 void DevicePreparation::add(std::size_t step, const CallSite& site) {

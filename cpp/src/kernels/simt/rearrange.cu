@@ -1,17 +1,12 @@
 #include "kernels/simt/rearrange.h"
 
-#include "core/element_type.h"
-#include "kernels/simt/simt.h"
+#include "kernels/simt/move.h"
 
 namespace d2deploy::simt {
 
 namespace {
 
 constexpr unsigned kThreads = 256;
-
-struct alignas(16) Bytes16 {
-  std::uint32_t words[4];
-};
 
 template <class T>
 SIMT_KERNEL copy_channels_of(const T* x, std::int64_t from, T* y, std::int64_t to, std::int64_t pixels) {
@@ -74,21 +69,16 @@ void copy_channels(void* stream, DType dtype, const void* x, std::int64_t from_c
 void blocks_to_pixels(void* stream, DType dtype, const void* x, void* y, const Blocks& blocks) {
   const std::int64_t pixels = blocks.n * blocks.h * blocks.block_h * blocks.w * blocks.block_w;
   if (pixels * blocks.c == 0) return;
-  const auto go = [&](auto element, std::int64_t size) {
-    using T = decltype(element);
+  const std::int64_t bytes = blocks.c * static_cast<std::int64_t>(size_of(dtype));
+  with_unit(static_cast<std::uintptr_t>(bytes), [&]<class T>(T) {
     Blocks of = blocks;
-    of.c = blocks.c * size / static_cast<std::int64_t>(sizeof(T));
+    of.c = bytes / static_cast<std::int64_t>(sizeof(T));
     unsigned x_threads = 1;
     while (x_threads < of.c && x_threads < kThreads) x_threads *= 2;
     const dim3 threads(x_threads, kThreads / x_threads);
     launch("blocks_to_pixels", move_blocks<T>, {blocks_for(pixels, threads.y), threads, 0, static_cast<Stream>(stream)},
            static_cast<const T*>(x), static_cast<T*>(y), of);
-  };
-  const auto size = static_cast<std::int64_t>(size_of(dtype));
-  if (blocks.c * size % 16 == 0)
-    go(Bytes16{}, size);
-  else
-    with_element_bytes(dtype, [&](auto element) { go(element, size); });
+  });
 }
 
 void fold_pixels(void* stream, DType dtype, const void* x, void* y, const Folding& f) {
@@ -109,19 +99,12 @@ void widen_bytes(void* stream, const std::uint8_t* x, float* y, std::int64_t cou
 void copy_rows(void* stream, const void* x, void* y, std::int64_t most, const std::int32_t* rows,
                std::size_t row_bytes) {
   if (most == 0 || row_bytes == 0) return;
-  const auto go = [&](auto element) {
-    using T = decltype(element);
+  with_unit(row_bytes, [&]<class T>(T) {
     const auto row_size = static_cast<std::int64_t>(row_bytes / sizeof(T));
     launch("copy_rows", copy_counted<T>,
            {std::min(blocks_for(most * row_size, kThreads), 512U), kThreads, 0, static_cast<Stream>(stream)},
            static_cast<const T*>(x), static_cast<T*>(y), most, rows, row_size);
-  };
-  if (row_bytes % 16 == 0)
-    go(Bytes16{});
-  else if (row_bytes % 4 == 0)
-    go(std::uint32_t{});
-  else
-    go(std::uint8_t{});
+  });
 }
 
 }  // namespace d2deploy::simt

@@ -6,33 +6,19 @@
 namespace d2deploy {
 
 inline std::string reject_cudnn_conv(const CallSite& site, ConvTail tail) {
-  if (!site.is_constant(1)) return "the weights are not constant";
-  if (site.inputs.size() > 2 && !site.is_constant(2)) return "the bias is not constant";
-  if (!site.outputs[0].shape.known()) return "the size of the output is not known";
-  if (site.outputs[0].shape.size() == 0) return "the output is empty";
-  if (site.inputs[0].layout != Layout::channels_last) return "X is not channels-last";
+  if (auto why = reject_cudnn_maps(site); !why.empty()) return why;
   if (tail.add && site.inputs[3].dtype != site.inputs[0].dtype) return "the addend has another type than X";
   return {};
 }
 
 template <class Op>
 Prepared prepare_cudnn_conv(const ConvParams& p, const CallSite& site) {
-  const TensorType &x = site.inputs[0], &y = site.outputs[0];
-  const std::int64_t runs = cudnn_runs(site, x.shape[0]);
-  CudnnCall call;
-  call.problem = {.x = x.dtype,
-                  .y = y.dtype,
-                  .n = x.shape[0] / runs,
-                  .c = x.shape[1],
-                  .h = x.shape[2],
-                  .w = x.shape[3],
-                  .k = y.shape[1],
-                  .group = p.group,
-                  .window = resolve(Op::signature.type, p, x.shape[2], x.shape[3]),
-                  .bias = site.inputs.size() > 2,
-                  .add = Op::tail.add,
-                  .relu = Op::tail.relu};
-  call.runs = runs;
+  const Shape& x = site.inputs[0].shape;
+  CudnnCall call = cudnn_maps(site);
+  call.problem.group = p.group;
+  call.problem.window = resolve(Op::signature.type, p, x[2], x[3]);
+  call.problem.add = Op::tail.add;
+  call.problem.relu = Op::tail.relu;
   call.form = "filters";
   call.filters = [](const Tensor& plain, float* filters) {
     const Strides4 s = strides4(plain.type());

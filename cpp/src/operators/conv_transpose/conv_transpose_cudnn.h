@@ -13,11 +13,7 @@ inline TransposedWindow transposed_window(const char* type, const ConvTransposeP
 }
 
 inline std::string reject_cudnn_conv_transpose(const char* type, const ConvTransposeParams& p, const CallSite& site) {
-  if (!site.is_constant(1)) return "the weights are not constant";
-  if (site.inputs.size() > 2 && !site.is_constant(2)) return "the bias is not constant";
-  if (!site.outputs[0].shape.known() || site.outputs[0].shape.size() == 0)
-    return "the output is empty or of unknown size";
-  if (site.inputs[0].layout != Layout::channels_last) return "X is not channels-last";
+  if (auto why = reject_cudnn_maps(site); !why.empty()) return why;
   if (p.group != 1) return "takes group=1 only";
   const TransposedWindow at = transposed_window(type, p, site);
   if (at.stride_h != at.kernel_h || at.stride_w != at.kernel_w) return "windows overlap or leave gaps";
@@ -28,22 +24,12 @@ inline std::string reject_cudnn_conv_transpose(const char* type, const ConvTrans
 
 template <class Op>
 Prepared prepare_cudnn_conv_transpose(const ConvTransposeParams& p, const CallSite& site) {
-  const TensorType &x = site.inputs[0], &y = site.outputs[0];
   const TransposedWindow at = transposed_window(Op::signature.type, p, site);
   const std::int64_t cells = at.kernel_h * at.kernel_w;
-  const std::int64_t runs = cudnn_runs(site, x.shape[0]);
-  CudnnCall call;
-  call.problem = {.x = x.dtype,
-                  .y = y.dtype,
-                  .n = x.shape[0] / runs,
-                  .c = x.shape[1],
-                  .h = x.shape[2],
-                  .w = x.shape[3],
-                  .k = y.shape[1] * cells,
-                  .window = {.kernel_h = 1, .kernel_w = 1, .out_h = x.shape[2], .out_w = x.shape[3]},
-                  .bias = site.inputs.size() > 2,
-                  .relu = Op::relu};
-  call.runs = runs;
+  CudnnCall call = cudnn_maps(site);
+  call.problem.k *= cells;
+  call.problem.window = {.kernel_h = 1, .kernel_w = 1, .out_h = call.problem.h, .out_w = call.problem.w};
+  call.problem.relu = Op::relu;
   call.bias_repeats = cells;
   call.form = "transposed filters";
   call.filters = [](const Tensor& plain, float* filters) {
@@ -55,7 +41,7 @@ Prepared prepare_cudnn_conv_transpose(const ConvTransposeParams& p, const CallSi
           for (std::int64_t c = 0; c < plain.dim(0); ++c) *filters++ = from[c * s.n + k * s.c + i * s.h + j * s.w];
   };
   Prepared prepared = prepare_cudnn(site, call);
-  prepared.scratch_bytes += align_up(static_cast<std::size_t>(y.bytes()));
+  prepared.scratch_bytes += align_up(static_cast<std::size_t>(site.outputs[0].bytes()));
   return prepared;
 }
 

@@ -30,13 +30,7 @@ ProposalSizes sizes_at(const Params& p, const CallSite& site) {
   return sizes_of(p, site.inputs[0].shape, site.inputs[3].shape);
 }
 
-Prepared prepare(const Params& p, const CallSite& site) {
-  Scratch scratch;
-  take_proposal_memory(scratch, sizes_at(p, site));
-  Prepared prepared;
-  prepared.scratch_bytes = scratch.bytes();
-  return prepared;
-}
+Prepared prepare(const Params& p, const CallSite& site) { return prepare_proposals(sizes_at(p, site)); }
 
 std::string reject(const Params& p, const CallSite& site) {
   if (!site.inputs[0].shape.known()) return "the size of the feature map is not known";

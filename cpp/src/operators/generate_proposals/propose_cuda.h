@@ -33,6 +33,14 @@ inline void take_proposal_memory(Scratch& scratch, const ProposalSizes& sizes, p
   for (int l = 0; l < job->level_count; ++l) job->levels[l].keys = keys + l * sizes.images * sizes.largest;
 }
 
+inline Prepared prepare_proposals(const ProposalSizes& sizes) {
+  Scratch scratch;
+  take_proposal_memory(scratch, sizes);
+  Prepared prepared;
+  prepared.scratch_bytes = scratch.bytes();
+  return prepared;
+}
+
 /// All but the levels and the memory.
 inline propose::Job proposal_job(const GenerateProposals::Params& p, const Call& call, const ProposalSizes& sizes,
                                  std::size_t im_info) {

@@ -30,13 +30,7 @@ ProposalSizes sizes_at(const Params& p, const CallSite& site) {
   return sizes_of(p, [&](std::size_t i) -> const Shape& { return site.inputs[1 + i].shape; });
 }
 
-Prepared prepare(const Params& p, const CallSite& site) {
-  Scratch scratch;
-  take_proposal_memory(scratch, sizes_at(p, site));
-  Prepared prepared;
-  prepared.scratch_bytes = scratch.bytes();
-  return prepared;
-}
+Prepared prepare(const Params& p, const CallSite& site) { return prepare_proposals(sizes_at(p, site)); }
 
 std::string reject(const Params& p, const CallSite& site) {
   for (const TensorType& t : site.inputs)
