@@ -59,7 +59,10 @@ const Kernel& Evaluation::portable() const {
   fail<Unsupported>(op_.type, ": no portable kernel takes this call: ", why);
 }
 
-std::string Evaluation::reject(const Kernel& kernel) const { return kernel.reject(op_, params_, site()); }
+std::string Evaluation::reject(const Kernel& kernel) const {
+  if (device_of(kernel.backend) != Device::cpu) return "it runs on a GPU";
+  return kernel.reject(op_, params_, site());
+}
 
 void Evaluation::prepare(const Kernel& kernel) {
   kernel_ = &kernel;

@@ -1,4 +1,4 @@
-// Runs one operator by itself, without a plan: for constant folding, tests and benchmarks.
+// Runs one operator by itself on the CPU, without a plan: for constant folding, tests and benchmarks.
 #pragma once
 #include "operators/operator.h"
 
@@ -17,7 +17,7 @@ class Evaluation {
   }  ///< for the actual inputs; the most rows, where data-dependent
   /// The last kernel in the list that takes the call: the one that others are compared with.
   const Kernel& portable() const;
-  /// Empty where `kernel` takes the call.
+  /// Empty where `kernel` takes the call; those for a GPU take none.
   std::string reject(const Kernel& kernel) const;
   /// Must come before run; not with a view operator of one output.
   void prepare(const Kernel& kernel);

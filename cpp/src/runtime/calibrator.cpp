@@ -184,9 +184,8 @@ void Calibrator::Impl::measure_layer(const Node& node, const Step& step, Frame& 
     for (const auto& x : node.inputs) constant.push_back(net().constants.contains(x));
     Evaluation evaluation(*step.op, node.args, *inputs, constant);
     for (const auto& type : evaluation.output_types()) outputs.push_back(Tensor::allocate(type));
-    const auto kernel = std::ranges::find_if(step.op->kernels, [&](const Kernel& k) {
-      return device_of(k.backend) == Device::cpu && evaluation.reject(k).empty();
-    });
+    const auto kernel =
+        std::ranges::find_if(step.op->kernels, [&](const Kernel& k) { return evaluation.reject(k).empty(); });
     check<InternalError>(kernel != step.op->kernels.end(), step.label, ": no kernel runs it in int8");
     evaluation.prepare(*kernel);
     evaluation.run(outputs);
