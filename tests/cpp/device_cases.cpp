@@ -88,13 +88,15 @@ std::string compare(const Case& c, const std::vector<Tensor>& have, const std::v
   return {};
 }
 
-// What is wrong with how the kernel deals with the case; empty: nothing.
+// What is wrong with how the kernel deals with the case; empty: nothing. Throws Unsupported where it finds no way only
+// when it is made ready: a plan takes the next kernel then.
 std::string fault_of(const Case& c, const DeviceEvaluation& evaluation, const Kernel& kernel, bool in_place,
                      const std::vector<Tensor>& want) {
   try {
     const auto have = evaluation.run(kernel, in_place);
     return c.error ? "nothing was thrown" : compare(c, have, want);
   } catch (const Error& e) {
+    if (!c.error && dynamic_cast<const Unsupported*>(&e) != nullptr) throw;
     if (!c.error) return join("threw: ", e.what());
     return std::string_view(e.what()).find(*c.error) == std::string_view::npos ? join("wrong message: ", e.what()) : "";
   }
@@ -112,19 +114,27 @@ void run_kernels(Device device, const Case& c, const std::vector<Tensor>& want, 
                  DeviceOutcome& outcome) {
   for (const Kernel* kernel : kernels_for(device, *c.op)) {
     const auto all = variants(c);
+    const auto refuse = [&](const Variant& variant, const std::string& why) {
+      const std::string text = join(kernel->name, variant.spare_rows > 0 ? " (spare rows) " : " ", why);
+      if (std::ranges::find(outcome.refusals, text) == outcome.refusals.end()) outcome.refusals.push_back(text);
+    };
     for (std::size_t r = 0; r < std::max(all.size(), kLeastRuns); ++r) {
       const Variant& variant = all[r % all.size()];
       const DeviceEvaluation evaluation = evaluation_of(device, c, variant);
       if (variant.in_place && !evaluation.can_run_in_place()) continue;
       if (auto why = evaluation.reject(*kernel); !why.empty()) {
-        const std::string text = join(kernel->name, variant.spare_rows > 0 ? " (spare rows) " : " ", why);
-        if (std::ranges::find(outcome.refusals, text) == outcome.refusals.end()) outcome.refusals.push_back(text);
+        refuse(variant, why);
         continue;
       }
-      ++outcome.runs;
       const ThreadOrder order(r);
-      if (const auto fault = fault_of(c, evaluation, *kernel, variant.in_place, want); !fault.empty())
-        outcome.failures.push_back(join(kernel->name, " (", what, variant.text(), order.text(), "): ", fault));
+      try {
+        const auto fault = fault_of(c, evaluation, *kernel, variant.in_place, want);
+        ++outcome.runs;
+        if (!fault.empty())
+          outcome.failures.push_back(join(kernel->name, " (", what, variant.text(), order.text(), "): ", fault));
+      } catch (const Unsupported& e) {
+        refuse(variant, e.what());
+      }
     }
   }
 }

@@ -52,16 +52,16 @@ inline std::string c4(const char* outputs) {
   return small_backbone() + weights("ws", "3x4x1x1", 12) + weights("bs", "3", 3) + weights("wd", "12x4x1x1", 48) +
          weights("bd", "12", 12) + weights("wr", "4x4x3x3", 144) + weights("wm", "4x4x2x2", 64) + R"(
 const anchors float32 3x4 = -4 -4 4 4 -8 -4 8 4 -4 -8 4 8
-l2 = Conv(p2, ws, bs) {kernels=[1,1]}
-s2 = Sigmoid(l2)
-d2 = Conv(p2, wd, bd) {kernels=[1,1]}
-rois, rpn_scores = GenerateProposals(s2, d2, im_info, anchors) {spatial_scale=0.5 pre_nms_topN=40 post_nms_topN=10 min_size=0.0 legacy_plus_one=0}
-a2 = RoIAlign(p2, rois) {spatial_scale=0.5 pooled_h=8 pooled_w=8 aligned=1}
-res5 = Conv(a2, wr, b) {kernels=[3,3] strides=[2,2] pads=[1,1,1,1]}
+l3 = Conv(p3, ws, bs) {kernels=[1,1]}
+s3 = Sigmoid(l3)
+d3 = Conv(p3, wd, bd) {kernels=[1,1]}
+rois, rpn_scores = GenerateProposals(s3, d3, im_info, anchors) {spatial_scale=0.25 pre_nms_topN=40 post_nms_topN=10 min_size=0.0 legacy_plus_one=0}
+a3 = RoIAlign(p3, rois) {spatial_scale=0.25 pooled_h=8 pooled_w=8 aligned=1}
+res5 = Conv(a3, wr, b) {kernels=[3,3] strides=[2,2] pads=[1,1,1,1]}
 average = AveragePool(res5) {kernels=[2,2] strides=[2,2]}
 pooled = Sigmoid(average)
 )" + small_box_head(2) +
-         R"(m_pooled = RoIAlign(p2, box) {spatial_scale=0.5 pooled_h=8 pooled_w=8 aligned=1}
+         R"(m_pooled = RoIAlign(p3, box) {spatial_scale=0.25 pooled_h=8 pooled_w=8 aligned=1}
 m_res5 = Conv(m_pooled, wr, b) {kernels=[3,3] strides=[2,2] pads=[1,1,1,1]}
 m_up = ConvTranspose(m_res5, wm, b) {kernels=[2,2] strides=[2,2]}
 mask = Sigmoid(m_up)

@@ -9,10 +9,12 @@ namespace d2deploy {
 
 namespace {
 
-// Whether the node's second input is a constant that spreads one number over each of the channels.
-bool by_channel(const Graph& graph, const Node& node, const Shape& x) {
+// How many channels the node's second input, a constant, gives a number each; -1 where it is no such thing.
+std::int64_t channels_of(const Graph& graph, const Node& node) {
   const auto constant = graph.constants.find(node.inputs[1]);
-  return constant != graph.constants.end() && constant->second.type() == f32({x[1], 1, 1}) && node.args.empty();
+  if (constant == graph.constants.end() || !node.args.empty()) return -1;
+  const TensorType& type = constant->second.type();
+  return type.shape.rank() == 3 && type == f32({type.shape[0], 1, 1}) ? type.shape[0] : -1;
 }
 
 }  // namespace
@@ -29,8 +31,11 @@ int normalise_image(Graph& graph, const Log&) {
     if (types.empty()) types = infer_types(graph);
     const TensorType &x = types.at(sub->inputs[0]), &y = types.at(node.outputs[0]);
     if (x.dtype != DType::float32 || x.layout != Layout::row_major || x.shape.rank() != 4 || !is_real(y.dtype) ||
-        y.layout != Layout::channels_last || !by_channel(graph, *sub, x.shape) || !by_channel(graph, *div, x.shape))
+        y.layout != Layout::channels_last)
       continue;
+    // Detectron2's own files do not say how many channels a picture has.
+    const std::int64_t channels = channels_of(graph, *sub);
+    if (channels < 1 || channels != channels_of(graph, *div) || (x.shape[1] >= 0 && x.shape[1] != channels)) continue;
     node = Node{"NormaliseImage",
                 {{"dtype", std::string(name(y.dtype))}},
                 {sub->inputs[0], sub->inputs[1], div->inputs[1]},

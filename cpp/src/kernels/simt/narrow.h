@@ -37,10 +37,11 @@ template <int kColumns, class T, class Y>
 SIMT_DEVICE void copy_narrow_weights(const NarrowJob<T, Y>& job, float* weights) {
   constexpr int kSize = Vector<T>::kSize;
   const int vectors = job.depth / kSize;
-  for (int i = static_cast<int>(threadIdx.x); i < kColumns * job.depth; i += static_cast<int>(blockDim.x)) {
-    const int column = i / job.depth, k = i % job.depth;
-    weights[(k % kSize * vectors + k / kSize) * narrow_pitch(kColumns) + column] =
-        column < job.columns ? job.w[i] : 0.0F;
+  for (int k = static_cast<int>(threadIdx.x); k < job.depth; k += static_cast<int>(blockDim.x)) {
+    float* to = weights + (k % kSize * vectors + k / kSize) * narrow_pitch(kColumns);
+    SIMT_UNROLL
+    for (int column = 0; column < kColumns; ++column)
+      to[column] = column < job.columns ? job.w[column * job.depth + k] : 0.0F;
   }
 }
 

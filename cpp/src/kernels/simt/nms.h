@@ -1,7 +1,8 @@
 // Non-maximum suppression on GPUs, of upright and of rotated boxes: what greedy_nms (kernels/nms.h) keeps.
 //
 // Where there may be few candidates, all of them are compared with each other at once; which are kept is then read off
-// the bits. Where there may be many more, the bits would not fit: a block meets them with one kept box at a time.
+// the bits. Where there may be many more, the bits would not fit, and where there are many lists, they need no more
+// than a block each: it goes through the boxes tile by tile.
 #pragma once
 #include "kernels/rotated_boxes.h"
 #include "kernels/simt/ranks.h"
@@ -34,29 +35,6 @@ struct NmsRule {
   float threshold, plus_one;
   int limit;  ///< most boxes to keep; <= 0: all
 };
-
-/// Greedy suppression by all threads of a block. `box_of(i)` is where candidate i stands, the best first; `dropped`
-/// says by candidate whether it takes no part, and is written; `kept` has room for all of them.
-/// Returns: how many are kept.
-template <class Boxes, class BoxOf>
-SIMT_DEVICE int nms_of_block(const NmsRule& rule, int candidates, const BoxOf& box_of, std::uint8_t* dropped,
-                             std::int32_t* kept) {
-  const int thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
-  int count = 0;
-  for (int i = 0; i < candidates && (rule.limit <= 0 || count < rule.limit); ++i) {
-    if (dropped[i] != 0) continue;
-    if (thread == 0) kept[count] = i;
-    ++count;
-    const auto best = Boxes::load(box_of(i), rule.plus_one);
-    for (int j = i + 1 + thread; j < candidates; j += threads) {
-      if (dropped[j] != 0) continue;
-      if (!(Boxes::overlap(best, Boxes::load(box_of(j), rule.plus_one), rule.plus_one) <= rule.threshold))
-        dropped[j] = 1;
-    }
-    __syncthreads();
-  }
-  return count;
-}
 
 // ---- All at once -----------------------------------------------------------------------------------------
 
@@ -145,6 +123,65 @@ SIMT_DEVICE inline int nms_read(const Word* mask, int count, int most, int limit
     __syncthreads();
   }
   return limit > 0 ? std::min(total, limit) : total;
+}
+
+// ---- Tile by tile ----------------------------------------------------------------------------------------
+
+/// Greedy suppression by all threads of a block, of which a tile of boxes at a time is compared with each other and
+/// then with all behind it. `box_of(i)` is where candidate i stands, the best first; `dropped` says by candidate
+/// whether it takes no part, and is written; `kept` has room for all of them. Returns: how many are kept.
+template <class Boxes, class BoxOf>
+SIMT_DEVICE int nms_of_block(const NmsRule& rule, int candidates, const BoxOf& box_of, std::uint8_t* dropped,
+                             std::int32_t* kept) {
+  using Frame = typename Boxes::Frame;
+  SIMT_SHARED(Frame, tile, kNmsTile);
+  SIMT_SHARED(Word, suppressed, kNmsTile);  // by each box of the tile
+  SIMT_SHARED(Word, chosen, 1);
+  constexpr int kLanes = static_cast<int>(kWarp);
+  const int thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
+  const auto load = [&](int i) { return Boxes::load(box_of(i), rule.plus_one); };
+  const auto suppresses = [&](const Frame& a, const Frame& b) {
+    return !(Boxes::overlap(a, b, rule.plus_one) <= rule.threshold);
+  };
+  int total = 0;
+  for (int first = 0; first < candidates && (rule.limit <= 0 || total < rule.limit); first += kNmsTile) {
+    const int here = std::min(+kNmsTile, candidates - first);
+    for (int i = thread; i < here; i += threads) {
+      tile[i] = load(first + i);
+      suppressed[i] = 0;
+    }
+    __syncthreads();
+    for (int pair = thread; pair < here * kNmsTile; pair += threads) {
+      const int i = pair / kNmsTile, j = pair % kNmsTile;
+      if (j <= i || j >= here || dropped[first + i] != 0 || dropped[first + j] != 0) continue;
+      if (suppresses(tile[i], tile[j])) atomicOr(&suppressed[i], Word{1} << j);
+    }
+    __syncthreads();
+    if (thread < kLanes) {
+      const auto is_gone = [&](int i) { return i < here && dropped[first + i] != 0 ? 1 : 0; };
+      const Word gone = __ballot_sync(kAllLanes, is_gone(thread)) |
+                        Word{__ballot_sync(kAllLanes, is_gone(thread + kLanes))} << kLanes;
+      const auto row = [&](int i) { return i < here ? suppressed[i] : 0; };
+      const Word keep = nms_of_tile(here, gone, row(thread), row(thread + kLanes));
+      for (int i = thread; i < here; i += kLanes)
+        if ((keep >> i & 1) != 0) {
+          const int at = total + __popcll(keep & ((Word{1} << i) - 1));
+          if (rule.limit <= 0 || at < rule.limit) kept[at] = first + i;
+        }
+      if (thread == 0) chosen[0] = keep;
+    }
+    __syncthreads();
+    const Word keep = chosen[0];
+    total += __popcll(keep);
+    for (int j = first + kNmsTile + thread; j < candidates; j += threads) {
+      if (dropped[j] != 0) continue;
+      const Frame own = load(j);
+      for (Word left = keep; left != 0 && dropped[j] == 0; left &= left - 1)
+        if (suppresses(tile[__ffsll(static_cast<long long>(left)) - 1], own)) dropped[j] = 1;
+    }
+    __syncthreads();
+  }
+  return rule.limit > 0 ? std::min(total, rule.limit) : total;
 }
 
 }  // namespace d2deploy::simt

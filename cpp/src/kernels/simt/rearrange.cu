@@ -1,5 +1,6 @@
 #include "kernels/simt/rearrange.h"
 
+#include "kernels/simt/element.h"
 #include "kernels/simt/move.h"
 
 namespace d2deploy::simt {
@@ -53,6 +54,20 @@ SIMT_KERNEL copy_counted(const T* x, T* y, std::int64_t most, const std::int32_t
   for (std::int64_t i = first_item(); i < count; i += item_step()) y[i] = x[i];
 }
 
+SIMT_KERNEL add(float* y, const float* addend, std::int64_t count, bool relu) {
+  using V = Vector<float>;
+  const auto sum = [relu](float a, float b) { return relu && a + b < 0 ? 0 : a + b; };
+  const bool fits = ((reinterpret_cast<std::uintptr_t>(y) | reinterpret_cast<std::uintptr_t>(addend)) & 15) == 0;
+  const std::int64_t vectors = fits ? count / V::kSize : 0;
+  for (std::int64_t i = first_item(); i < vectors; i += item_step()) {
+    V v = reinterpret_cast<const V*>(y)[i];
+    const V w = reinterpret_cast<const V*>(addend)[i];
+    for (int k = 0; k < V::kSize; ++k) v.values[k] = sum(v.values[k], w.values[k]);
+    reinterpret_cast<V*>(y)[i] = v;
+  }
+  for (std::int64_t i = vectors * V::kSize + first_item(); i < count; i += item_step()) y[i] = sum(y[i], addend[i]);
+}
+
 }  // namespace
 
 void copy_channels(void* stream, DType dtype, const void* x, std::int64_t from_channels, void* y,
@@ -89,6 +104,12 @@ void fold_pixels(void* stream, DType dtype, const void* x, void* y, const Foldin
     launch("fold_pixels", fold<T>, {blocks_for(lines, 1), kThreads, 0, static_cast<Stream>(stream)},
            static_cast<const T*>(x), static_cast<T*>(y), f);
   });
+}
+
+void add_map(void* stream, float* y, const float* addend, std::int64_t count, bool relu) {
+  if (count == 0) return;
+  launch("add_map", add, {blocks_for(count / Vector<float>::kSize, kThreads), kThreads, 0, static_cast<Stream>(stream)},
+         y, addend, count, relu);
 }
 
 void widen_bytes(void* stream, const std::uint8_t* x, float* y, std::int64_t count) {

@@ -26,6 +26,9 @@ struct Folding {
 };
 void fold_pixels(void* stream, DType dtype, const void* x, void* y, const Folding& folding);
 
+/// y = y + addend, and no less than 0 with `relu`.
+void add_map(void* stream, float* y, const float* addend, std::int64_t count, bool relu);
+
 /// y = x, numbers of bytes as float32.
 void widen_bytes(void* stream, const std::uint8_t* x, float* y, std::int64_t count);
 

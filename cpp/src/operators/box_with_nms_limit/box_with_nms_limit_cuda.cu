@@ -105,14 +105,16 @@ void (*pick_detect(const Params& p))(Job) {
 void run(const Params& p, const Call& call) {
   const Job job = make_job(p, call);
   const auto each_class = static_cast<unsigned>(job.images * job.classes);
-  const auto go = [&](const char* name, void (*kernel)(Job), unsigned blocks) {
-    if (blocks > 0) launch(name, kernel, {blocks, kThreads, 0, stream_of(call)}, job);
+  const auto go = [&](const char* name, void (*kernel)(Job), unsigned blocks, unsigned threads = kThreads,
+                      std::size_t shared_bytes = 0) {
+    if (blocks > 0) launch(name, kernel, {blocks, threads, shared_bytes, stream_of(call)}, job);
   };
+  const std::size_t keys = job.rows.most <= kMostInBlock ? static_cast<std::size_t>(job.rows.most) : 0;
   go("BoxWithNMSLimit: start", start, 1);
   go("BoxWithNMSLimit: mark_usable", mark_usable, blocks_for(job.rows.most, kThreads / kWarp));
-  go("BoxWithNMSLimit: detect", pick_detect(p), each_class);
+  go("BoxWithNMSLimit: detect", pick_detect(p), each_class, kThreads, keys * sizeof(Word));
   if (job.limit > 0 && job.classes > 0)
-    go("BoxWithNMSLimit: limit_detections", limit_detections, static_cast<unsigned>(job.images));
+    go("BoxWithNMSLimit: limit_detections", limit_detections, static_cast<unsigned>(job.images), kLimitThreads);
   go("BoxWithNMSLimit: write_counts", write_counts, static_cast<unsigned>(std::max<std::int64_t>(job.images, 1)));
   go("BoxWithNMSLimit: write_detections", write_detections, each_class);
 }

@@ -16,7 +16,8 @@ namespace d2deploy::detections {
 
 using namespace simt;
 
-constexpr unsigned kThreads = 256;
+constexpr unsigned kThreads = 256, kLimitThreads = 1024;
+constexpr int kMostInBlock = 4096;  // keys that are sorted in the memory of a block
 
 struct Detection {
   float score;
@@ -31,7 +32,6 @@ struct Work {
   std::int32_t* kept;     // rows of detections, best first, and their scores
   float* scores;
   std::int32_t* counts;  // detections of an image, by class
-  std::int32_t* tied;    // whether some candidates of an image have equal scores
   bool* usable;          // rows that take part
   Detection* all;        // of all classes
 
@@ -43,7 +43,6 @@ struct Work {
         kept(scratch.take<std::int32_t>(rows * classes)),
         scores(scratch.take<float>(rows * classes)),
         counts(scratch.take<std::int32_t>(images * classes)),
-        tied(scratch.take<std::int32_t>(images)),
         usable(scratch.take<bool>(rows)),
         all(scratch.take<Detection>(rows * classes)) {}
 };
@@ -104,7 +103,6 @@ struct Job {
 
 // One block.
 SIMT_KERNEL start(Job job) {
-  for (std::int64_t i = threadIdx.x; i < job.images; i += blockDim.x) job.work.tied[i] = 0;
   if (threadIdx.x != 0 || (job.float_splits == nullptr && job.int_splits == nullptr)) return;
   const std::int64_t rows = job.rows.count();
   const SplitFault found = job.float_splits != nullptr ? find_split_fault(job.float_splits, job.images, rows)
@@ -129,13 +127,19 @@ SIMT_KERNEL mark_usable(Job job) {
   }
 }
 
+// Keys whose places descend become such whose ranks do, and the other way round.
+SIMT_DEVICE inline void swap_halves(Word* keys, int count) {
+  for (int i = static_cast<int>(threadIdx.x); i < count; i += static_cast<int>(blockDim.x))
+    keys[i] = keys[i] << 32 | keys[i] >> 32;
+  __syncthreads();
+}
+
 // Rows of class f that score well enough, best first. Whether some score the same decides who sorts: std::sort, by one
 // thread, where its order is asked for.
-SIMT_DEVICE inline int rank_candidates(const Job& job, std::int64_t f, std::int64_t index, const Image& im) {
+SIMT_DEVICE inline int rank_candidates(const Job& job, std::int64_t f, const Image& im) {
   SIMT_SHARED(int, count, 1);
   SIMT_SHARED(int, tied, 1);
-  Word* keys = job.work.keys + job.at(f, im);
-  std::int32_t* order = job.work.order + job.at(f, im);
+  Word* keys = job.rows.most <= kMostInBlock ? dynamic_shared<Word>() : job.work.keys + job.at(f, im);
   if (threadIdx.x == 0) count[0] = tied[0] = 0;
   __syncthreads();
   for (std::int64_t row = threadIdx.x; row < im.rows; row += blockDim.x) {
@@ -144,19 +148,21 @@ SIMT_DEVICE inline int rank_candidates(const Job& job, std::int64_t f, std::int6
       keys[atomicAdd(&count[0], 1)] = key_of(score, static_cast<unsigned>(row));
   }
   __syncthreads();
-  const int candidates = count[0];
+  const int candidates = count[0], threads = static_cast<int>(blockDim.x);
   sort_descending(keys, candidates);
-  for (int i = static_cast<int>(threadIdx.x); i < candidates; i += static_cast<int>(blockDim.x)) {
-    order[i] = static_cast<std::int32_t>(place_in(keys[i]));
-    if (!job.detectron2_order && i > 0 && rank_in(keys[i - 1]) == rank_in(keys[i])) atomicOr(&tied[0], 1);
-  }
+  if (!job.detectron2_order)
+    for (int i = static_cast<int>(threadIdx.x) + 1; i < candidates; i += threads)
+      if (rank_in(keys[i - 1]) == rank_in(keys[i])) atomicOr(&tied[0], 1);
   __syncthreads();
-  if (tied[0] != 0 && threadIdx.x == 0) {
-    atomicOr(&job.work.tied[index], 1);
-    sort_as_host(order, candidates, [](std::int32_t a, std::int32_t b) { return a < b; });
-    sort_as_host(order, candidates,
-                 [&](std::int32_t a, std::int32_t b) { return job.score(f, im, a) > job.score(f, im, b); });
+  if (tied[0] != 0) {  // in the order of rows first
+    swap_halves(keys, candidates);
+    sort_descending(keys, candidates);
+    swap_halves(keys, candidates);
+    if (threadIdx.x == 0) sort_as_host(keys, candidates, [](Word a, Word b) { return rank_in(a) > rank_in(b); });
+    __syncthreads();
   }
+  for (int i = static_cast<int>(threadIdx.x); i < candidates; i += threads)
+    job.work.order[job.at(f, im) + i] = static_cast<std::int32_t>(place_in(keys[i]));
   __syncthreads();
   return candidates;
 }
@@ -166,7 +172,7 @@ template <class Boxes>
 SIMT_KERNEL detect(Job job) {
   const std::int64_t f = blockIdx.x % job.classes, index = blockIdx.x / job.classes;
   const Image im = job.image(index);
-  const int candidates = rank_candidates(job, f, index, im);
+  const int candidates = rank_candidates(job, f, im);
   const std::int32_t* order = job.work.order + job.at(f, im);
   std::uint8_t* dropped = job.work.dropped + job.at(f, im);
   std::int32_t* kept = job.work.kept + job.at(f, im);
@@ -247,7 +253,6 @@ SIMT_KERNEL detect_soft(Job job) {
     if (thread == 0) {
       job.work.kept[base + count] = order[chosen];
       scores[count] = live[chosen];
-      if (count > 0 && scores[count - 1] == scores[count]) atomicOr(&job.work.tied[index], 1);
     }
     for (int i = thread; i < candidates; i += threads) {
       if (keys[i] == 0 || i == chosen) continue;
@@ -283,38 +288,45 @@ SIMT_DEVICE inline void limit_in_order_of_sort(const Job& job, const Image& im, 
   }
 }
 
-// Calls use(key) for all detections of an image: a warp takes a class.
+// Calls use(f, k) for detection k of each class f of an image: a warp takes a class.
 template <class F>
-SIMT_DEVICE void for_each_detection(const Job& job, const Image& im, const std::int32_t* counts, const F& use) {
+SIMT_DEVICE void for_each_detection(const Job& job, const std::int32_t* counts, const F& use) {
   for (std::int64_t f = threadIdx.x / kWarp; f < job.classes; f += blockDim.x / kWarp)
     for (auto k = static_cast<std::int32_t>(threadIdx.x % kWarp); k < counts[f]; k += static_cast<std::int32_t>(kWarp))
-      use(job.key(f, im, k));
+      use(f, k);
+}
+
+// Whether equal scores make a difference to which detections reach the key `last`, or to their order in a class. In
+// Detectron2's order they do where soft suppression has found them out of it.
+SIMT_DEVICE inline bool is_tied(const Job& job, const Image& im, const std::int32_t* counts, Word last) {
+  SIMT_SHARED(int, tied, 1);
+  if (threadIdx.x == 0) tied[0] = 0;
+  __syncthreads();
+  for_each_detection(job, counts, [&](std::int64_t f, std::int32_t k) {
+    const Word key = job.key(f, im, k), before = k > 0 ? job.key(f, im, k - 1) : ~Word{0};
+    const bool equal = rank_in(key) == rank_in(key < last ? last : before);
+    if (job.detectron2_order ? key > before : equal) atomicOr(&tied[0], 1);
+  });
+  __syncthreads();
+  return tied[0] != 0;
 }
 
 // The best `limit` detections of an image. Within a class the best come first already, so that only counts change.
 // One block for each image.
 SIMT_KERNEL limit_detections(Job job) {
   SIMT_SHARED(int, total, 1);
-  SIMT_SHARED(int, tied, 1);
   const std::int64_t index = blockIdx.x;
   const Image im = job.image(index);
   std::int32_t* counts = job.work.counts + index * job.classes;
-  if (threadIdx.x == 0) {
-    total[0] = 0;
-    tied[0] = job.work.tied[index];
-  }
+  if (threadIdx.x == 0) total[0] = 0;
   __syncthreads();
   for (std::int64_t f = threadIdx.x; f < job.classes; f += blockDim.x) atomicAdd(&total[0], counts[f]);
   __syncthreads();
   if (total[0] <= job.limit) return;
-  const auto for_each_key = [&](const auto& use) { for_each_detection(job, im, counts, use); };
-  const Word last = bound_of_largest(static_cast<int>(job.limit), for_each_key);
-  if (!job.detectron2_order)
-    for_each_key([&](Word key) {
-      if (key < last && rank_in(key) == rank_in(last)) atomicOr(&tied[0], 1);
-    });
-  __syncthreads();
-  if (tied[0] != 0) {
+  const Word last = bound_of_largest(static_cast<int>(job.limit), [&](const auto& use) {
+    for_each_detection(job, counts, [&](std::int64_t f, std::int32_t k) { use(job.key(f, im, k)); });
+  });
+  if (is_tied(job, im, counts, last)) {
     if (threadIdx.x == 0) limit_in_order_of_sort(job, im, counts);
     return;
   }

@@ -23,9 +23,10 @@ constexpr int kLeadingBits = 11, kBins = 1 << kLeadingBits;
 constexpr unsigned kThreads = 256, kSortThreads = 1024, kSuppressThreads = 512;
 constexpr int kMostInBlock = 4096;   // keys that are sorted in the memory of a block
 constexpr int kMostCompared = 8192;  // candidates that are all compared with each other
-// As many scores are sorted by one thread where some are equal, as Caffe2 or PyTorch sort them. That takes time, and
-// scores that were rounded to few bits are always equal; for PyTorch's, those of small maps alone are worth it.
-constexpr int kMostSortedAlone = 16384, kMostSortedAsInDetectron2 = 256;
+// As many scores are sorted by one thread where some are equal, as Caffe2 and PyTorch sort them on a CPU. It takes
+// milliseconds for maps of usual sizes, where some scores are often equal; their order of equal ones is that of places,
+// as in Caffe2's operator for GPUs.
+constexpr int kMostSortedAlone = 256;
 
 /// One level.
 struct Level {
@@ -272,8 +273,7 @@ SIMT_KERNEL choose_and_decode(Job job) {
   Word* keys = level.keys + std::int64_t{image} * level.count;
   Word* best = job.most <= kMostInBlock ? dynamic_shared<Word>() : job.work.best + job.at(segment);
   choose(keys, count, candidates, best);
-  const int most_alone = job.detectron2_order ? kMostSortedAsInDetectron2 : kMostSortedAlone;
-  if (level.count <= most_alone && has_equal(keys, count, best, candidates))
+  if (level.count <= kMostSortedAlone && has_equal(keys, count, best, candidates))
     choose_alone(job, level, image, keys, best);
   std::uint32_t* excluded = job.work.excluded + std::int64_t{segment} * nms_tiles(job.most) * 2;
   if (threadIdx.x == 0) job.work.counts[segment] = candidates;

@@ -122,30 +122,77 @@ SIMT_KERNEL pool_any(PoolingCall<T> job) {
   }
 }
 
-// Bin (ph, pw) of as many channels as lie in 16 bytes, from `x` on.
+constexpr int kMostTaps = 8;   // cells of a bin along an axis
+constexpr int kMostBins = 16;  // along an axis
+
+// The cells [first, first + count) of a bin along one axis, and how much the samples of the bin take of each.
+struct DeviceTaps {
+  int first, count;
+  float weights[kMostTaps];
+};
+
+// False where the bin reaches over more cells.
+SIMT_DEVICE inline bool find_taps(const RoiAxis& axis, int in_bin, DeviceTaps& taps) {
+  taps = {};
+  const SampleRange range = axis.samples_near_map(in_bin);
+  SampleOf<int> s{};
+  for (auto i = static_cast<int>(range.begin); i < static_cast<int>(range.end); ++i) {
+    if (!locate(axis.line.position(in_bin, i), static_cast<int>(axis.size), s)) continue;
+    if (taps.count == 0) taps.first = s.low;
+    const int low = s.low - taps.first, high = s.high - taps.first;
+    if (low < 0 || high >= kMostTaps) return false;
+    taps.weights[low] += 1 - s.fraction;
+    taps.weights[high] += s.fraction;
+    taps.count = std::max(taps.count, high + 1);
+  }
+  return true;
+}
+
+// What a bin is of as many channels as lie in 16 bytes, from `x` on; `sum_of(sum)` adds the weighted cells.
+template <class T, class F>
+SIMT_DEVICE Vector<T> mean_of(float samples, const F& sum_of) {
+  float sum[Vector<T>::kSize] = {};
+  if (samples > 0) sum_of(sum);
+  Vector<T> out;
+  for (int i = 0; i < Vector<T>::kSize; ++i) out.values[i] = from_float<T>(samples > 0 ? sum[i] / samples : 0.0F);
+  return out;
+}
+
+// Each cell is read once.
 template <class T>
-SIMT_DEVICE Vector<T> pooled_vector(const T* x, const RoiAxis& vertical, const RoiAxis& horizontal, int ph, int pw,
-                                    int stride_h, int stride_w) {
+SIMT_DEVICE void add_cells(const T* x, const DeviceTaps& down, const DeviceTaps& across, int stride_h, int stride_w,
+                           float* sum) {
   using V = Vector<T>;
-  float sum[V::kSize] = {};
-  const float samples = samples_in_bin(vertical, horizontal);
-  const auto add = [&](const float* w, const int* cells) {
+  for (int i = 0; i < down.count; ++i) {
+    const T* row = x + (down.first + i) * stride_h + across.first * stride_w;
+    for (int j = 0; j < across.count; ++j) {
+      const float weight = down.weights[i] * across.weights[j];
+      const V v = *reinterpret_cast<const V*>(row + j * stride_w);
+      for (int k = 0; k < V::kSize; ++k) sum[k] += weight * to_float(v.values[k]);
+    }
+  }
+}
+
+// The four cells around each sample, however large the bin is.
+template <class T>
+SIMT_DEVICE void add_samples(const T* x, const RoiAxis& vertical, const RoiAxis& horizontal, int ph, int pw,
+                             int stride_h, int stride_w, float* sum) {
+  using V = Vector<T>;
+  for_each_sample(vertical, horizontal, ph, pw, stride_h, stride_w, [&](const float* w, const int* cells) {
     const V a = *reinterpret_cast<const V*>(x + cells[0]), b = *reinterpret_cast<const V*>(x + cells[1]);
     const V c = *reinterpret_cast<const V*>(x + cells[2]), d = *reinterpret_cast<const V*>(x + cells[3]);
     for (int i = 0; i < V::kSize; ++i)
       sum[i] += w[0] * to_float(a.values[i]) + w[1] * to_float(b.values[i]) + w[2] * to_float(c.values[i]) +
                 w[3] * to_float(d.values[i]);
-  };
-  if (samples > 0) for_each_sample(vertical, horizontal, ph, pw, stride_h, stride_w, add);
-  V out;
-  for (int i = 0; i < V::kSize; ++i) out.values[i] = from_float<T>(samples > 0 ? sum[i] / samples : 0.0F);
-  return out;
+  });
 }
 
 // Channels last, in vectors: blocks (rows, parts of the bins) of (vectors, bins) threads. Maps of an image have less
 // than 2^31 elements.
 template <class T>
 SIMT_KERNEL pool_vectors(PoolingCall<T> job) {
+  SIMT_SHARED(DeviceTaps, taps, 2 * kMostBins);  // down, then across
+  SIMT_SHARED(int, too_large, 1);
   if (blockIdx.x == 0 && blockIdx.y == 0) find_fault(job);
   const std::int64_t row = blockIdx.x;
   if (row >= job.rows.count()) return;
@@ -155,17 +202,36 @@ SIMT_KERNEL pool_vectors(PoolingCall<T> job) {
   if (!is_image_index(image, map.images)) return;  // a fault
   const RoiAxis vertical = roi_axis(job.grid, box.y1, box.y2, map.scale, job.grid.pooled_h, map.height);
   const RoiAxis horizontal = roi_axis(job.grid, box.x1, box.x2, map.scale, job.grid.pooled_w, map.width);
-  const auto channels = static_cast<int>(map.channels), pooled_w = static_cast<int>(job.grid.pooled_w);
+  const auto pooled_h = static_cast<int>(job.grid.pooled_h), pooled_w = static_cast<int>(job.grid.pooled_w);
+  const auto thread = static_cast<int>(threadIdx.y * blockDim.x + threadIdx.x);
+  const auto threads = static_cast<int>(blockDim.x * blockDim.y);
+  const bool few_bins = pooled_h <= kMostBins && pooled_w <= kMostBins;
+  if (thread == 0) too_large[0] = few_bins ? 0 : 1;
+  __syncthreads();
+  for (int i = thread; few_bins && i < pooled_h + pooled_w; i += threads) {
+    const bool fits = i < pooled_h ? find_taps(vertical, i, taps[i])
+                                   : find_taps(horizontal, i - pooled_h, taps[kMostBins + i - pooled_h]);
+    if (!fits) atomicOr(&too_large[0], 1);
+  }
+  __syncthreads();
+  const bool by_cells = too_large[0] == 0;
+  const float samples = samples_in_bin(vertical, horizontal);
+  const auto channels = static_cast<int>(map.channels);
   const auto stride_h = static_cast<int>(map.stride_h), stride_w = static_cast<int>(map.stride_w);
   const T* x = map.data + static_cast<std::int64_t>(image) * map.stride_n;
   T* y = job.y + row * job.y_strides.n;
-  const int bins = static_cast<int>(job.grid.pooled_h) * pooled_w;
-  for (auto bin = static_cast<int>(blockIdx.y * blockDim.y + threadIdx.y); bin < bins;
+  for (auto bin = static_cast<int>(blockIdx.y * blockDim.y + threadIdx.y); bin < pooled_h * pooled_w;
        bin += static_cast<int>(gridDim.y * blockDim.y))
     for (int c = static_cast<int>(threadIdx.x) * Vector<T>::kSize; c < channels;
-         c += static_cast<int>(blockDim.x) * Vector<T>::kSize)
-      *reinterpret_cast<Vector<T>*>(y + std::int64_t{bin} * channels + c) =
-          pooled_vector(x + c, vertical, horizontal, bin / pooled_w, bin % pooled_w, stride_h, stride_w);
+         c += static_cast<int>(blockDim.x) * Vector<T>::kSize) {
+      const int ph = bin / pooled_w, pw = bin % pooled_w;
+      *reinterpret_cast<Vector<T>*>(y + std::int64_t{bin} * channels + c) = mean_of<T>(samples, [&](float* sum) {
+        if (by_cells)
+          add_cells(x + c, taps[ph], taps[kMostBins + pw], stride_h, stride_w, sum);
+        else
+          add_samples(x + c, vertical, horizontal, ph, pw, stride_h, stride_w, sum);
+      });
+    }
 }
 
 template <class T>
