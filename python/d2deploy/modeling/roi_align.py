@@ -118,9 +118,8 @@ def pool(
     index, weight = taps(yx, height, width)
     index = index + (rois[roi, 0].long() * (height * width))[:, None]
     weight = weight / per_cell[cell][:, None]
-    pooled = functional.embedding_bag(
-        index.flatten(), table, 4 * first, mode="sum", per_sample_weights=weight.flatten()
-    )
+    weight = weight.flatten().to(table.dtype)  # features may be of a reduced type
+    pooled = functional.embedding_bag(index.flatten(), table, 4 * first, mode="sum", per_sample_weights=weight)
     return pooled.view(len(rois), cells, -1)
 
 

@@ -86,6 +86,9 @@ SIMT_DEVICE inline Word nms_of_tile(int boxes, Word gone, Word low, Word high) {
 
 constexpr unsigned kNmsReaders = 256;
 
+/// Boxes of as many tiles have a word for each lane.
+constexpr int kNmsTilesAhead = static_cast<int>(kWarp);
+
 /// What the mask leads to, by a block of kNmsReaders threads. `removed`: a word for each tile, whose bits say which
 /// boxes take no part; they are written. `kept` has room for all boxes. Returns: how many are kept.
 SIMT_DEVICE inline int nms_read(const Word* mask, int count, int most, int limit, Word* removed, std::int32_t* kept) {
@@ -94,8 +97,19 @@ SIMT_DEVICE inline int nms_read(const Word* mask, int count, int most, int limit
   const int lane = static_cast<int>(threadIdx.x % kWarp), warp = static_cast<int>(threadIdx.x / kWarp);
   const int stride = nms_tiles(most), tiles = nms_tiles(count);
   const auto own_word = [&](int box, int tile) { return box < count ? mask[std::int64_t{box} * stride + tile] : 0; };
+  // The words of a warp's rows of a tile, one a lane: they are read while the tile before is gone through.
+  const bool ahead = tiles <= kNmsTilesAhead;
+  Word words[kEach] = {};
+  const auto read_rows = [&](int tile) {
+    SIMT_UNROLL
+    for (int n = 0; n < kEach; ++n) {
+      const int row = tile * kNmsTile + warp * kEach + n;
+      words[n] = row < count && lane > tile && lane < tiles ? mask[std::int64_t{row} * stride + lane] : 0;
+    }
+  };
   int total = 0;
   Word low = own_word(lane, 0), high = own_word(lane + kLanes, 0);
+  if (ahead) read_rows(0);
   for (int tile = 0; tile < tiles && (limit <= 0 || total < limit); ++tile) {
     const int first = tile * kNmsTile, here = std::min(+kNmsTile, count - first);
     if (warp == 0) {
@@ -112,13 +126,23 @@ SIMT_DEVICE inline int nms_read(const Word* mask, int count, int most, int limit
     __syncthreads();
     const Word keep = chosen[0];
     total += __popcll(keep);
-    // A warp has some of the rows, whose words are all read at once.
-    const Word* rows = mask + std::int64_t{first + warp * kEach} * stride;
-    for (int t = tile + 1 + lane; t < tiles; t += kLanes) {
-      Word words[kEach], sum = 0;
-      for (int n = 0; n < kEach; ++n) words[n] = (keep >> (warp * kEach + n) & 1) != 0 ? rows[n * stride + t] : 0;
-      for (const Word word : words) sum |= word;
+    const auto remove = [&](int t) {
+      Word sum = 0;
+      SIMT_UNROLL
+      for (int n = 0; n < kEach; ++n)
+        if ((keep >> (warp * kEach + n) & 1) != 0) sum |= words[n];
       if (sum != 0) atomicOr(&removed[t], sum);
+    };
+    if (ahead) {
+      remove(lane);
+      read_rows(tile + 1);
+    } else {
+      const Word* rows = mask + std::int64_t{first + warp * kEach} * stride;
+      for (int t = tile + 1 + lane; t < tiles; t += kLanes) {
+        SIMT_UNROLL
+        for (int n = 0; n < kEach; ++n) words[n] = (keep >> (warp * kEach + n) & 1) != 0 ? rows[n * stride + t] : 0;
+        remove(t);
+      }
     }
     __syncthreads();
   }

@@ -30,16 +30,20 @@ SIMT_KERNEL move_blocks(const T* x, T* y, Blocks b) {
   }
 }
 
+// Blocks (lines of y, parts of a line) of (channels, pixels) threads: what a channel stands for is found once.
 template <class T>
 SIMT_KERNEL fold(const T* x, T* y, Folding f) {
-  const std::int64_t row = f.y_w * f.channels;
+  const auto channel = static_cast<int>(threadIdx.x), c = static_cast<int>(f.c), phase = channel / c;
+  const auto width = static_cast<int>(f.w), y_width = static_cast<int>(f.y_w);
   for (std::int64_t line = blockIdx.x; line < f.n * f.y_h; line += gridDim.x) {
-    const std::int64_t image = line / f.y_h, top = 2 * (line % f.y_h - f.before_h);
-    for (std::int64_t i = threadIdx.x; i < row; i += blockDim.x) {
-      const auto channel = static_cast<int>(i % f.channels), phase = channel / static_cast<int>(f.c);
-      const std::int64_t v = top + phase / 2, u = 2 * (i / f.channels - f.before_w) + phase % 2;
-      const bool inside = phase < 4 && v >= 0 && v < f.h && u >= 0 && u < f.w;
-      y[line * row + i] = inside ? x[((image * f.h + v) * f.w + u) * f.c + channel % f.c] : T{};
+    const std::int64_t image = line / f.y_h, v = 2 * (line % f.y_h - f.before_h) + phase / 2;
+    const bool in_line = phase < 4 && v >= 0 && v < f.h;
+    const T* from = in_line ? x + (image * f.h + v) * f.w * f.c + channel % c : x;
+    T* to = y + line * f.y_w * f.channels + channel;
+    for (auto i = static_cast<int>(blockIdx.y * blockDim.y + threadIdx.y); i < y_width;
+         i += static_cast<int>(gridDim.y * blockDim.y)) {
+      const int u = 2 * (i - static_cast<int>(f.before_w)) + phase % 2;
+      to[std::int64_t{i} * f.channels] = in_line && u >= 0 && u < width ? from[std::int64_t{u} * c] : T{};
     }
   }
 }
@@ -101,7 +105,10 @@ void fold_pixels(void* stream, DType dtype, const void* x, void* y, const Foldin
   if (lines * f.y_w == 0) return;
   with_element_bytes(dtype, [&](auto element) {
     using T = decltype(element);
-    launch("fold_pixels", fold<T>, {blocks_for(lines, 1), kThreads, 0, static_cast<Stream>(stream)},
+    constexpr unsigned kParts = 4;
+    const auto channels = static_cast<unsigned>(f.channels);
+    launch("fold_pixels", fold<T>,
+           {{blocks_for(lines, 1), kParts}, {channels, kThreads / channels}, 0, static_cast<Stream>(stream)},
            static_cast<const T*>(x), static_cast<T*>(y), f);
   });
 }

@@ -112,7 +112,8 @@ void run(const Params& p, const Call& call) {
   const std::size_t keys = job.rows.most <= kMostInBlock ? static_cast<std::size_t>(job.rows.most) : 0;
   go("BoxWithNMSLimit: start", start, 1);
   go("BoxWithNMSLimit: mark_usable", mark_usable, blocks_for(job.rows.most, kThreads / kWarp));
-  go("BoxWithNMSLimit: detect", pick_detect(p), each_class, kThreads, keys * sizeof(Word));
+  go("BoxWithNMSLimit: detect", pick_detect(p), each_class, p.soft_nms_enabled ? kThreads : kDetectThreads,
+     keys * sizeof(Word));
   if (job.limit > 0 && job.classes > 0)
     go("BoxWithNMSLimit: limit_detections", limit_detections, static_cast<unsigned>(job.images), kLimitThreads);
   go("BoxWithNMSLimit: write_counts", write_counts, static_cast<unsigned>(std::max<std::int64_t>(job.images, 1)));

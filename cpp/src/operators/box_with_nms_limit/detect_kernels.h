@@ -16,8 +16,9 @@ namespace d2deploy::detections {
 
 using namespace simt;
 
-constexpr unsigned kThreads = 256, kLimitThreads = 1024;
-constexpr int kMostInBlock = 4096;  // keys that are sorted in the memory of a block
+constexpr unsigned kThreads = 256;
+constexpr unsigned kDetectThreads = 512, kLimitThreads = 1024;  // of what takes few blocks
+constexpr int kMostInBlock = 4096;                              // keys that are sorted in the memory of a block
 
 struct Detection {
   float score;

@@ -122,7 +122,7 @@ SIMT_KERNEL pool_any(PoolingCall<T> job) {
   }
 }
 
-constexpr int kMostTaps = 8;   // cells of a bin along an axis
+constexpr int kMostTaps = 16;  // cells of a bin along an axis
 constexpr int kMostBins = 16;  // along an axis
 
 // The cells [first, first + count) of a bin along one axis, and how much the samples of the bin take of each.
@@ -158,17 +158,24 @@ SIMT_DEVICE Vector<T> mean_of(float samples, const F& sum_of) {
   return out;
 }
 
-// Each cell is read once.
+// Each cell is read once, some at a time.
 template <class T>
 SIMT_DEVICE void add_cells(const T* x, const DeviceTaps& down, const DeviceTaps& across, int stride_h, int stride_w,
                            float* sum) {
   using V = Vector<T>;
+  constexpr int kAtOnce = 4;
   for (int i = 0; i < down.count; ++i) {
     const T* row = x + (down.first + i) * stride_h + across.first * stride_w;
-    for (int j = 0; j < across.count; ++j) {
-      const float weight = down.weights[i] * across.weights[j];
-      const V v = *reinterpret_cast<const V*>(row + j * stride_w);
-      for (int k = 0; k < V::kSize; ++k) sum[k] += weight * to_float(v.values[k]);
+    for (int first = 0; first < across.count; first += kAtOnce) {
+      V cells[kAtOnce];
+      SIMT_UNROLL
+      for (int j = 0; j < kAtOnce; ++j)
+        cells[j] = first + j < across.count ? *reinterpret_cast<const V*>(row + (first + j) * stride_w) : V{};
+      SIMT_UNROLL
+      for (int j = 0; j < kAtOnce; ++j) {
+        const float weight = down.weights[i] * across.weights[first + j];
+        for (int k = 0; k < V::kSize; ++k) sum[k] = std::fma(weight, to_float(cells[j].values[k]), sum[k]);
+      }
     }
   }
 }
