@@ -32,8 +32,10 @@ if(D2DEPLOY_CUDA STREQUAL "ON")
     set(CUDAToolkit_ROOT "${cuda_root}")
   endif()
   # Turing to Blackwell, and for what comes later code that the driver compiles.
-  set(CMAKE_CUDA_ARCHITECTURES 75-real 80-real 86-real 89-real 90-real 100-real 120-real 120-virtual CACHE STRING
-    "GPUs to compile for")
+  if(NOT DEFINED ENV{CUDAARCHS})
+    set(CMAKE_CUDA_ARCHITECTURES 75-real 80-real 86-real 89-real 90-real 100-real 120-real 120-virtual CACHE STRING
+      "GPUs to compile for")
+  endif()
   set(CMAKE_CUDA_VISIBILITY_PRESET hidden)
   set(CMAKE_CUDA_RUNTIME_LIBRARY Static)
   enable_language(CUDA)
