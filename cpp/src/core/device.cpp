@@ -142,8 +142,12 @@ void Stream::clear(void* memory, std::size_t bytes) const {
 }
 
 Recording Stream::record(const std::function<void()>& work) const {
+  return record({{}}, [&](std::size_t) { work(); });
+}
+
+Recording Stream::record(const PartOrder& after, const std::function<void(std::size_t part)>& work) const {
   Recording recording;
-  recording.handle_ = ask(device_, [&](const DeviceDriver& driver) { return driver.record(handle(), work); });
+  recording.handle_ = ask(device_, [&](const DeviceDriver& driver) { return driver.record(handle(), after, work); });
   return recording;
 }
 
@@ -202,8 +206,11 @@ void HostDriver::clear(void* memory, std::size_t bytes, void*) const { std::mems
 
 void HostDriver::synchronize(void*) const {}
 
-std::shared_ptr<void> HostDriver::record(void*, const std::function<void()>& work) const {
-  return std::make_shared<std::function<void()>>(work);
+std::shared_ptr<void> HostDriver::record(void*, const PartOrder& after,
+                                         const std::function<void(std::size_t part)>& work) const {
+  return std::make_shared<std::function<void()>>([work, parts = after.size()] {
+    for (std::size_t i = 0; i < parts; ++i) work(i);
+  });
 }
 
 void HostDriver::replay(void* recording, void*) const { (*static_cast<std::function<void()>*>(recording))(); }

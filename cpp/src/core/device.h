@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "d2deploy/tensor.h"
 
@@ -47,6 +48,10 @@ class Recording {
   std::shared_ptr<void> handle_;
 };
 
+/// Which parts of some work come before which: part i begins when all of after[i] are done, which stand before it. Two
+/// of which neither comes before the other may be done at the same time.
+using PartOrder = std::vector<std::vector<std::size_t>>;
+
 /// Work of one device, done one after the other. What is asked for of the CPU is done when the call returns, elsewhere
 /// when `synchronize` does.
 class Stream {
@@ -65,6 +70,9 @@ class Stream {
 
   /// What `work` asks of this stream, for `replay`; none of it is done now. It must neither wait nor allocate.
   Recording record(const std::function<void()>& work) const;
+  /// The same of the parts of some work, of which `work` asks for one: they may be done in any order that `after`
+  /// leaves.
+  Recording record(const PartOrder& after, const std::function<void(std::size_t part)>& work) const;
   void replay(const Recording& recording) const;
 
  private:

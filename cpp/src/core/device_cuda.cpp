@@ -1,6 +1,9 @@
 // NVIDIA GPUs, by the CUDA runtime.
 #include <cuda_runtime_api.h>
 
+#include <algorithm>
+#include <vector>
+
 #include "core/check.h"
 #include "core/device_driver.h"
 
@@ -147,12 +150,13 @@ class CudaDriver : public DeviceDriver {
     check_cuda(cudaStreamSynchronize(static_cast<cudaStream_t>(stream)), "work on the GPU");
   }
 
-  std::shared_ptr<void> record(void* handle, const std::function<void()>& work) const override {
+  std::shared_ptr<void> record(void* handle, const PartOrder& after,
+                               const std::function<void(std::size_t part)>& work) const override {
     auto* stream = static_cast<cudaStream_t>(handle);
     check_cuda(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "recording");
     cudaGraph_t graph = nullptr;
     try {
-      work();
+      record_parts(stream, after, work);
     } catch (...) {
       (void)cudaStreamEndCapture(stream, &graph);
       (void)cudaGetLastError();
@@ -188,6 +192,56 @@ class CudaDriver : public DeviceDriver {
   }
 
  private:
+  // Nodes of a graph that others are to come behind, and in which way.
+  struct Ends {
+    std::vector<cudaGraphNode_t> nodes;
+    std::vector<cudaGraphEdgeData> edges;
+
+    void add(const Ends& other) {
+      for (std::size_t i = 0; i < other.nodes.size(); ++i) {
+        if (std::ranges::find(nodes, other.nodes[i]) != nodes.end()) continue;
+        nodes.push_back(other.nodes[i]);
+        edges.push_back(other.edges[i]);
+      }
+    }
+  };
+
+  static Ends ends_of(cudaStream_t stream) {
+    cudaStreamCaptureStatus status{};
+    const cudaGraphNode_t* nodes = nullptr;
+    const cudaGraphEdgeData* edges = nullptr;
+    std::size_t count = 0;
+    check_cuda(cudaStreamGetCaptureInfo(stream, &status, nullptr, nullptr, &nodes, &edges, &count), "recording");
+    Ends ends;
+    for (std::size_t i = 0; i < count; ++i) {
+      ends.nodes.push_back(nodes[i]);
+      ends.edges.push_back(edges != nullptr ? edges[i] : cudaGraphEdgeData{});
+    }
+    return ends;
+  }
+
+  // What is launched next comes behind these nodes alone, not behind what was launched last.
+  static void come_behind(cudaStream_t stream, Ends& ends) {
+    check_cuda(cudaStreamUpdateCaptureDependencies(stream, ends.nodes.data(), ends.edges.data(), ends.nodes.size(),
+                                                   cudaStreamSetCaptureDependencies),
+               "recording");
+  }
+
+  static void record_parts(cudaStream_t stream, const PartOrder& after,
+                           const std::function<void(std::size_t part)>& work) {
+    std::vector<Ends> ends(after.size());
+    Ends all;
+    for (std::size_t i = 0; i < after.size(); ++i) {
+      Ends before;
+      for (const std::size_t j : after[i]) before.add(ends[j]);
+      come_behind(stream, before);
+      work(i);
+      ends[i] = ends_of(stream);
+      all.add(ends[i]);
+    }
+    come_behind(stream, all);
+  }
+
   static std::string version_text(int version) {
     return std::to_string(version / 1000) + '.' + std::to_string(version % 1000 / 10);
   }

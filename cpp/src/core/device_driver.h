@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "core/device.h"
 #include "d2deploy/error.h"
 
 namespace d2deploy {
@@ -39,7 +40,8 @@ class DeviceDriver {
   virtual void copy(void* to, const void* from, std::size_t bytes, void* stream) const = 0;
   virtual void clear(void* memory, std::size_t bytes, void* stream) const = 0;
   virtual void synchronize(void* stream) const = 0;
-  virtual std::shared_ptr<void> record(void* stream, const std::function<void()>& work) const = 0;
+  virtual std::shared_ptr<void> record(void* stream, const PartOrder& after,
+                                       const std::function<void(std::size_t part)>& work) const = 0;
   virtual void replay(void* recording, void* stream) const = 0;
   virtual void mark(void* event, void* stream) const = 0;
   virtual void wait_for(void* event) const = 0;
@@ -62,7 +64,8 @@ class HostDriver : public DeviceDriver {
   void copy(void* to, const void* from, std::size_t bytes, void* stream) const override;
   void clear(void* memory, std::size_t bytes, void* stream) const override;
   void synchronize(void* stream) const override;
-  std::shared_ptr<void> record(void* stream, const std::function<void()>& work) const override;
+  std::shared_ptr<void> record(void* stream, const PartOrder& after,
+                               const std::function<void(std::size_t part)>& work) const override;
   void replay(void* recording, void* stream) const override;
   void mark(void* event, void* stream) const override;
   void wait_for(void* event) const override;

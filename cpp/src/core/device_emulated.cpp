@@ -1,6 +1,7 @@
 // GPUs that are the host (kernels/simt runs their kernels), for tests.
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 
 #include "core/check.h"
 #include "core/device_driver.h"
@@ -23,6 +24,24 @@ EmulatedStream& stream_of(void* handle) {
   auto& stream = *static_cast<EmulatedStream*>(handle);
   check_works(stream.device);
   return stream;
+}
+
+// The order in which every part comes as late as it may: one in which a part that `after` leaves out is not done yet
+// when it is needed.
+std::vector<std::size_t> latest_first(const PartOrder& after) {
+  std::vector<std::size_t> order;
+  std::vector<bool> done(after.size());
+  const auto is_ready = [&](std::size_t part) {
+    return !done[part] && std::ranges::all_of(after[part], [&](std::size_t i) { return done[i]; });
+  };
+  while (order.size() < after.size()) {
+    std::size_t part = after.size();
+    do check<InternalError>(part > 0, "parts of recorded work wait for each other");
+    while (!is_ready(--part));
+    done[part] = true;
+    order.push_back(part);
+  }
+  return order;
 }
 
 class EmulatedDriver : public HostDriver {
@@ -77,16 +96,21 @@ class EmulatedDriver : public HostDriver {
     stream.pending = 0;
   }
 
-  std::shared_ptr<void> record(void* handle, const std::function<void()>& work) const override {
+  std::shared_ptr<void> record(void* handle, const PartOrder& after,
+                               const std::function<void(std::size_t part)>& work) const override {
     struct Scope {
       EmulatedStream& stream;
       ~Scope() { stream.recording = nullptr; }
     };
-    auto recorded = std::make_shared<Work>();
+    std::vector<Work> parts(after.size());
     const Scope scope{stream_of(handle)};
-    scope.stream.recording = recorded.get();
     scope.stream.launches.clear();
-    work();
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      scope.stream.recording = &parts[i];
+      work(i);
+    }
+    auto recorded = std::make_shared<Work>();
+    for (const std::size_t i : latest_first(after)) std::ranges::move(parts[i], std::back_inserter(*recorded));
     return recorded;
   }
 

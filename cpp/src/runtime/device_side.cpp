@@ -4,6 +4,7 @@
 
 #include "core/memory.h"
 #include "kernels/simt/rearrange.h"
+#include "runtime/step_order.h"
 
 namespace d2deploy {
 
@@ -96,17 +97,36 @@ void DeviceSide::end(const Plan& plan, const std::vector<Tensor>& values) const 
   stream_.synchronize();
 }
 
-void DeviceSide::run(const Plan& plan, const std::vector<Tensor>& values, const std::function<void()>& steps) {
-  const auto all = [&] {
-    begin();
-    steps();
-    deliver(plan, values);
-  };
+// What comes before the steps, the steps, and what comes behind them.
+Recording DeviceSide::record(const Plan& plan, const std::vector<Tensor>& values,
+                             const std::function<void(std::size_t step)>& launch) const {
+  const std::size_t last = plan.steps.size() + 1;
+  PartOrder after(last + 1);
+  std::vector<bool> is_waited_for(last);
+  const PartOrder steps = step_order(plan);
+  for (std::size_t s = 0; s < steps.size(); ++s) {
+    for (const std::size_t before : steps[s]) after[s + 1].push_back(before + 1);
+    if (after[s + 1].empty()) after[s + 1].push_back(0);
+    for (const std::size_t before : after[s + 1]) is_waited_for[before] = true;
+  }
+  for (std::size_t part = 0; part < last; ++part)
+    if (!is_waited_for[part]) after[last].push_back(part);
+  return stream_.record(after, [&](std::size_t part) {
+    if (part == 0) return begin();
+    if (part == last) return deliver(plan, values);
+    launch(part - 1);
+  });
+}
+
+void DeviceSide::run(const Plan& plan, const std::vector<Tensor>& values,
+                     const std::function<void(std::size_t step)>& launch) {
   // The first run is not recorded: libraries make ready then what cannot be made while work is recorded.
   if (!has_run_) {
-    all();
+    begin();
+    for (std::size_t s = 0; s < plan.steps.size(); ++s) launch(s);
+    deliver(plan, values);
   } else {
-    if (!recording_) recording_ = stream_.record(all);
+    if (!recording_) recording_ = record(plan, values, launch);
     stream_.replay(recording_);
   }
   stream_.synchronize();

@@ -18,7 +18,7 @@ struct Fill {
 using Fills = std::map<std::string, Fill>;
 
 /// Work goes to one stream, and the host waits for it once, at the end of a run. From the second run on that work is
-/// one CUDA graph.
+/// one CUDA graph, in which steps wait for those alone whose memory they share.
 class DeviceSide {
  public:
   DeviceSide(const Plan& plan, Device device);
@@ -31,8 +31,8 @@ class DeviceSide {
 
   /// Sends the inputs on their way. They may be bytes where the plan has float32, and on the device already.
   void upload(const Plan& plan, const std::map<std::string, Tensor>& given, const Fills& fills);
-  /// `steps` launches the steps; `values` are the plan's. Returns when all is done.
-  void run(const Plan& plan, const std::vector<Tensor>& values, const std::function<void()>& steps);
+  /// `launch` launches a step; `values` are the plan's. Returns when all is done.
+  void run(const Plan& plan, const std::vector<Tensor>& values, const std::function<void(std::size_t step)>& launch);
   /// The same step by step, as `run` does around the steps.
   void begin() const { stream_.clear(status_.get(), status_bytes_); }
   void end(const Plan& plan, const std::vector<Tensor>& values) const;
@@ -45,6 +45,8 @@ class DeviceSide {
 
  private:
   void deliver(const Plan& plan, const std::vector<Tensor>& values) const;
+  Recording record(const Plan& plan, const std::vector<Tensor>& values,
+                   const std::function<void(std::size_t step)>& launch) const;
 
   Device device_;
   Stream stream_;

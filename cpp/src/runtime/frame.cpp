@@ -102,9 +102,7 @@ void Frame::run() {
     for (std::size_t s = 0; s < plan_->steps.size(); ++s) run_step(s);
     return;
   }
-  device_->run(*plan_, values_, [&] {
-    for (std::size_t s = 0; s < plan_->steps.size(); ++s) launch_step(s);
-  });
+  device_->run(*plan_, values_, [this](std::size_t s) { launch_step(s); });
   report_faults();
 }
 

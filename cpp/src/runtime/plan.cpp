@@ -357,17 +357,20 @@ class Planner {
   }
 
   void place_blocks() {
+    // On a GPU steps that share no memory may be done at the same time: memory is given to another some steps later.
+    constexpr std::size_t kStepsBetween = 8;
+    const std::size_t between = options_.context.device.kind == Device::cpu ? 0 : kStepsBetween;
     std::vector<Block> blocks;
     std::vector<std::size_t*> offsets;
     for (std::size_t v = 0; v < plan_.values.size(); ++v) {
       PlannedValue& value = plan_.values[v];
       if (value.place != Place::arena) continue;
-      blocks.push_back({static_cast<std::size_t>(value.type.bytes()), first_[v], last_[v], 0});
+      blocks.push_back({static_cast<std::size_t>(value.type.bytes()), first_[v], last_[v] + between, 0});
       offsets.push_back(&value.offset);
     }
     for (std::size_t s = 0; s < plan_.steps.size(); ++s) {
       if (plan_.steps[s].prepared.scratch_bytes == 0) continue;
-      blocks.push_back({plan_.steps[s].prepared.scratch_bytes, s, s, 0});
+      blocks.push_back({plan_.steps[s].prepared.scratch_bytes, s, s + between, 0});
       offsets.push_back(&plan_.steps[s].scratch_offset);
     }
     plan_.arena_bytes = place(blocks);
