@@ -41,6 +41,7 @@ ARCHITECTURES: dict[str, tuple[str, list[Any]]] = {
         ["MODEL.RESNETS.DEPTH", 18, "MODEL.RESNETS.RES2_OUT_CHANNELS", 64, "MODEL.FPN.FUSE_TYPE", "avg"],
     ),
     "faster_resnext": ("COCO-Detection/faster_rcnn_R_50_FPN_3x.yaml", ["MODEL.RESNETS.NUM_GROUPS", 4]),
+    "mask_fpn_dconv": ("Misc/mask_rcnn_R_50_FPN_3x_dconv_c3-c5.yaml", []),
     "keypoint_fpn": ("COCO-Keypoints/keypoint_rcnn_R_50_FPN_3x.yaml", []),
     "panoptic_fpn": ("COCO-PanopticSegmentation/panoptic_fpn_R_50_3x.yaml", []),
     "retinanet": (RETINANET, []),
@@ -65,6 +66,7 @@ GAINS = {
     **dict.fromkeys(["objectness_logits", "cls_score", "predictor", "score_lowres"], 1.5),
     **dict.fromkeys(["anchor_deltas", "bbox_pred"], 0.3),
     "conv3": 0.3,
+    "conv2_offset": 0.3,  # random offsets magnify every rounding
 }
 
 

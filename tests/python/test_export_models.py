@@ -29,6 +29,7 @@ RETINANET = [f"feature_{i}" for i in range(5)] + [f"box_{part}_{i}" for i in ran
 # What readers of Detectron2's files expect; a proposal network is not among them.
 OUTPUTS = {
     "faster_c4": BOXES,
+    "faster_dconv2": BOXES,
     "faster_r18": BOXES,
     "faster_fpn_ln": BOXES,
     "rotated_dc5": BOXES,
@@ -39,7 +40,8 @@ OUTPUTS = {
     "retinanet_bn": RETINANET,
     "rpn_fpn": PROPOSALS,
     "rpn_c4": PROPOSALS,
-    **dict.fromkeys(("mask_fpn", "mask_resnext_agnostic", "mask_fpn_gn", "mask_c4", "mask_dc5"), MASKS),
+    **dict.fromkeys(("mask_fpn", "mask_fpn_dconv", "mask_fpn_gn", "mask_resnext_agnostic"), MASKS),
+    **dict.fromkeys(("mask_c4", "mask_dc5"), MASKS),
 }
 EMPTY: dict[str, dict[str, tuple[int, ...]]] = {
     "mask_fpn": {"mask_fcn_probs": (0, 3, 28, 28)},

@@ -9,7 +9,7 @@ import difflib
 from pathlib import Path
 from typing import Any
 
-from d2deploy.config.unsupported import CASCADE, DEFORMABLE, PROPOSALS_FROM_A_FILE, SEMANTIC_ALONE
+from d2deploy.config.unsupported import CASCADE, PROPOSALS_FROM_A_FILE, SEMANTIC_ALONE
 from d2deploy.errors import InvalidArgument, Unsupported
 
 _IMAGENET = "detectron2://ImageNetPretrained/"
@@ -156,6 +156,7 @@ _PARTS: dict[str, dict[str, Any]] = {
         **{f"MODEL.{section}.NORM": "SyncBN" for section in ("RESNETS", "FPN", "ROI_BOX_HEAD", "ROI_MASK_HEAD")},
         "TEST.PRECISE_BN.ENABLED": True,
     },
+    "dconv": {"MODEL.RESNETS.DEFORM_ON_PER_STAGE": [False, True, True, True]},
     "4conv1fc": {"MODEL.ROI_BOX_HEAD.NUM_CONV": 4, "MODEL.ROI_BOX_HEAD.NUM_FC": 1},
     "scratch": {"MODEL.WEIGHTS": "", "MODEL.BACKBONE.FREEZE_AT": 0},
     "9x": {
@@ -240,6 +241,8 @@ PascalVOC-Detection
   faster_rcnn_R_50_FPN              fpn,r50,voc              -
 Misc
   mask_rcnn_R_50_FPN_1x_cls_agnostic fpn,r50,mask,agnostic   -
+  mask_rcnn_R_50_FPN_1x_dconv_c3-c5 fpn,r50,mask,dconv       138602867/model_final_65c703
+  mask_rcnn_R_50_FPN_3x_dconv_c3-c5 fpn,r50,mask,dconv,3x    144998336/model_final_821d0b
   mask_rcnn_R_50_FPN_3x_gn          fpn,mask,gn,4conv1fc,3x  138602888/model_final_dc5d9e
   mask_rcnn_R_50_FPN_3x_syncbn      fpn,r50,mask,syncbn,4conv1fc,3x    169527823/model_final_3b3c51
   scratch_mask_rcnn_R_50_FPN_3x_gn  fpn,mask,gn,4conv1fc,3x,scratch    138602908/model_final_01ca85
@@ -262,15 +265,12 @@ _BASES = {
 }
 
 LAZY = "configurations in Python (lazy ones) are not read; give the exporter a YAML file, or Detectron2's model itself"
-_BOTH = f"{CASCADE}; and {DEFORMABLE}"
 _UNSUPPORTED = {
     "COCO-Detection/fast_rcnn_R_50_FPN_1x": PROPOSALS_FROM_A_FILE,
     "Misc/cascade_mask_rcnn_R_50_FPN_1x": CASCADE,
     "Misc/cascade_mask_rcnn_R_50_FPN_3x": CASCADE,
-    "Misc/cascade_mask_rcnn_X_152_32x8d_FPN_IN5k_gn_dconv": _BOTH,
-    "Misc/panoptic_fpn_R_101_dconv_cascade_gn_3x": _BOTH,
-    "Misc/mask_rcnn_R_50_FPN_1x_dconv_c3-c5": DEFORMABLE,
-    "Misc/mask_rcnn_R_50_FPN_3x_dconv_c3-c5": DEFORMABLE,
+    "Misc/cascade_mask_rcnn_X_152_32x8d_FPN_IN5k_gn_dconv": CASCADE,
+    "Misc/panoptic_fpn_R_101_dconv_cascade_gn_3x": CASCADE,
     "Misc/semantic_R_50_FPN_1x": SEMANTIC_ALONE,
     "Misc/mmdet_mask_rcnn_R_50_FPN_1x": LAZY,
     "Misc/torchvision_imagenet_R_50": LAZY,

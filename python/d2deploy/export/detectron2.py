@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from d2deploy.config.unsupported import DEFORMABLE
 from d2deploy.errors import Unsupported
 from d2deploy.modeling import (
     RPN,
     RRPN,
+    DeformConv,
     GeneralizedRCNN,
     PanopticFPN,
     ProposalNetwork,
@@ -68,10 +68,11 @@ _TRANSFORMS = {"Box2BoxTransform": ("apply_deltas",), "Box2BoxTransformRotated":
 
 Methods = Mapping[str, tuple[str, ...]]
 
+# Layers that run on GPUs alone, or call operators that no exporter knows: ours take their place.
 _LAYERS = {
-    ("detectron2", "DeformConv"): DEFORMABLE,
-    ("detectron2", "ModulatedDeformConv"): DEFORMABLE,
-    ("torchvision", "DeformConv2d"): DEFORMABLE,
+    ("detectron2", "DeformConv"),
+    ("detectron2", "ModulatedDeformConv"),
+    ("torchvision", "DeformConv2d"),
 }
 _ROI_ALIGN = "use ROIAlignV2, ROIAlign or ROIAlignRotated as POOLER_TYPE"
 
@@ -99,6 +100,7 @@ def from_detectron2(cfg: Any, model: nn.Module) -> ImageModel:
     if faults := list(_model_faults(model)):
         raise Unsupported("this Detectron2 model cannot be converted:" + "".join(f"\n  {fault}" for fault in faults))
     model = copy.deepcopy(model).eval().requires_grad_(False)
+    _replace_layers(model)
     result = _MAKERS[_class(model, _META_ARCHS)](model, _image_parts(cfg, model))
     return result.eval().to(result.device)
 
@@ -140,15 +142,47 @@ def _model_faults(model: Any) -> Iterator[str]:
         yield from _roi_faults(model.roi_heads)
 
 
+def _deformable(layer: nn.Module) -> type | None:
+    """Which of the libraries' deformable convolutions a layer is of, or derived from."""
+    return next((k for k in type(layer).__mro__ if (_root(k), k.__name__) in _LAYERS), None)
+
+
 def _layer_faults(model: nn.Module) -> Iterator[str]:
-    found: dict[tuple[str, str], list[str]] = {}
-    for path, module in model.named_modules():
-        keys = [(_root(k), k.__name__) for k in type(module).__mro__]
-        for key in [k for k in keys if k in _LAYERS][:1]:
-            found.setdefault(key, []).append(path)
-    for key, paths in found.items():
-        others = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-        yield f"{paths[0]}{others}: {key[1]}: {_LAYERS[key]}"
+    for path, layer in model.named_modules():
+        base: Any = _deformable(layer)
+        if base and ("forward" in vars(layer) or type(layer).forward is not base.forward):
+            own = type(layer).__name__
+            yield f"{path} is a {own}, which changes forward of {base.__name__}: only its own code can be converted"
+
+
+def _replace_layers(model: nn.Module) -> None:
+    """Puts ours in the places of layers; one that stands in several places stays one."""
+    made: dict[nn.Module, nn.Module] = {}
+    for parent in list(model.modules()):
+        for name, child in list(parent._modules.items()):
+            if child is not None and _deformable(child):
+                made[child] = made.get(child) or _deform_conv(child)
+                setattr(parent, name, made[child])
+
+
+def _deform_conv(layer: Any) -> DeformConv:
+    out_channels, in_channels, *kernel = layer.weight.shape
+    result = DeformConv(
+        in_channels * layer.groups,
+        out_channels,
+        kernel,
+        stride=layer.stride,
+        padding=layer.padding,
+        dilation=layer.dilation,
+        groups=layer.groups,
+        bias=layer.bias is not None,
+        norm=getattr(layer, "norm", None),
+        activation=getattr(layer, "activation", None),
+    )
+    result.weight = layer.weight
+    if layer.bias is not None:
+        result.bias = layer.bias
+    return result
 
 
 def _backbone_faults(backbone: Any) -> Iterator[str]:

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 
 from d2deploy.config import Config
-from d2deploy.config.unsupported import DEFORMABLE
 from d2deploy.errors import DeviceError, InvalidArgument, Unsupported
 from d2deploy.modeling.layers import ShapeSpec
 from d2deploy.modeling.registry import BACKBONES, META_ARCHS, PROPOSAL_GENERATORS, ROI_HEADS, ROI_MASK_HEADS
@@ -60,8 +59,6 @@ def unsupported(cfg: Config) -> Iterator[str]:
     for registry, name in names:
         if registry.is_unsupported(name):
             yield str(registry.fault(name))
-    if any(model.RESNETS.DEFORM_ON_PER_STAGE):
-        yield f"MODEL.RESNETS.DEFORM_ON_PER_STAGE is {list(model.RESNETS.DEFORM_ON_PER_STAGE)}: {DEFORMABLE}"
 
 
 def make_device(name: str) -> torch.device:
