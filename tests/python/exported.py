@@ -53,6 +53,7 @@ MODELS: dict[str, tuple[str, list[Any]]] = {
     "panoptic_fpn": ("panoptic_fpn", []),
     "retinanet": ("retinanet", ["MODEL.ANCHOR_GENERATOR.OFFSET", 0.5]),
     "retinanet_bn": ("retinanet_bn", ["MODEL.RESNETS.DEPTH", 18]),
+    "fcos": ("fcos", []),
     "rpn_fpn": ("rpn_fpn", ["MODEL.RESNETS.DEPTH", 18]),
     "rpn_c4": ("mask_c4", ["MODEL.META_ARCHITECTURE", "ProposalNetwork", "MODEL.RESNETS.DEPTH", 18]),
     "rotated_dc5": ("rotated_dc5", []),

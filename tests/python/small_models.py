@@ -48,6 +48,7 @@ ARCHITECTURES: dict[str, tuple[str, list[Any]]] = {
     "retinanet_bn": (RETINANET, ["MODEL.RETINANET.NORM", "BN"]),
     # Two channels per group: PyTorch refuses to normalise the one value that p7 has in a group of one.
     "retinanet_gn": (RETINANET, ["MODEL.RETINANET.NORM", "GN", "MODEL.FPN.OUT_CHANNELS", 64]),
+    "fcos": ("COCO-Detection/fcos_R_50_FPN_1x.yaml", ["MODEL.FPN.OUT_CHANNELS", 64]),
     "rpn_fpn": ("COCO-Detection/rpn_R_50_FPN_1x.yaml", []),
     "rotated_dc5": (DC5, ROTATED),
 }
@@ -91,6 +92,8 @@ def small_model(architecture: str, *overrides: Any, seed: int = 0) -> Any:
         torch.manual_seed(seed)
         model = build_model(small_config(architecture, *overrides))
         draw_weights(model, GAINS)
+        if architecture == "fcos":
+            model.head.bbox_pred.bias.data.add_(2)  # most distances are positive, so that boxes have an area
     return model
 
 

@@ -175,7 +175,53 @@ def assert_same_predictions(model: Any, theirs: Any) -> None:
             assert (ours["panoptic_seg"][0] != other["panoptic_seg"][0]).float().mean() < 1e-3
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def d2_fcos() -> tuple[Any, Any]:
+    """FCOS, which lazy configurations alone describe, on a backbone of RetinaNet's; training."""
+    fcos = pytest.importorskip("detectron2.modeling.meta_arch.fcos")
+    cfg = config("retinanet", "MODEL.FPN.OUT_CHANNELS", 64)
+    backbone = d2.build_backbone(cfg)
+    names = ["p3", "p4", "p5", "p6", "p7"]
+    shapes = [backbone.output_shape()[name] for name in names]
+    head = fcos.FCOSHead(input_shape=shapes, num_classes=3, conv_dims=[64, 64], norm="GN", prior_prob=0.1)
+    model = fcos.FCOS(
+        backbone=backbone,
+        head=head,
+        head_in_features=names,
+        num_classes=3,
+        pixel_mean=cfg.MODEL.PIXEL_MEAN,
+        pixel_std=cfg.MODEL.PIXEL_STD,
+    )
+    with torch.no_grad():
+        torch.manual_seed(0)
+        draw_weights(model, {"bbox_pred": 0.3, "ctrness": 0.5})
+        head.bbox_pred.bias.add_(2)
+    return cfg, model.train()
+
+
+def test_fcos_gives_the_same() -> None:
+    cfg, theirs = d2_fcos()
+    model: Any = from_detectron2(cfg, theirs)
+    assert set(model.state_dict()) == set(theirs.state_dict())
+    assert_same_predictions(model, theirs)
+    outputs = Caffe2Tracer(cfg, theirs).meta_arch.outputs
+    assert outputs[5:8] == ["box_cls_0", "box_delta_0", "box_centerness_0"]
+    theirs.box2box_transform.normalize_by_size = False
+    with pytest.raises(Unsupported, match="normalize_by_size is False; the files' readers take True"):
+        from_detectron2(cfg, theirs)
+
+
+def test_our_fcos_has_the_names_of_theirs() -> None:
+    cfg = config("retinanet", "MODEL.FPN.OUT_CHANNELS", 64, "MODEL.RETINANET.NUM_CONVS", 2)
+    cfg.merge_from_list(["MODEL.META_ARCHITECTURE", "FCOS", "MODEL.RETINANET.NORM", "GN"])
+    _, theirs = d2_fcos()
+    ours = build_model(cfg)
+    ours.load_state_dict(theirs.state_dict())
+    for name in ("test_score_thresh", "test_nms_thresh", "max_detections_per_image"):
+        setattr(ours, name, getattr(theirs, name))
+    assert_same_predictions(ours, theirs)
+
+
+@pytest.mark.parametrize("architecture", [name for name in ARCHITECTURES if name != "fcos"])
 def test_zoo_models_give_the_same_and_keep_their_names(architecture: str) -> None:
     cfg = config(architecture)
     theirs = detectron2_model(cfg)

@@ -26,6 +26,7 @@ BOXES = ["bbox_nms", "score_nms", "class_nms"]
 MASKS = [*BOXES, "mask_fcn_probs"]
 PROPOSALS = ["rpn_rois", "rpn_scores"]
 RETINANET = [f"feature_{i}" for i in range(5)] + [f"box_{part}_{i}" for i in range(5) for part in ("cls", "delta")]
+FCOS = [f"feature_{i}" for i in range(5)] + [f"box_{p}_{i}" for i in range(5) for p in ("cls", "delta", "centerness")]
 # What readers of Detectron2's files expect; a proposal network is not among them.
 OUTPUTS = {
     "faster_c4": BOXES,
@@ -36,6 +37,7 @@ OUTPUTS = {
     "keypoint_fpn": [*BOXES, "kps_score"],
     "keypoint_max": [*BOXES, "keypoints_out"],
     "panoptic_fpn": [*MASKS, "sem_seg"],
+    "fcos": FCOS,
     "retinanet": RETINANET,
     "retinanet_bn": RETINANET,
     "rpn_fpn": PROPOSALS,

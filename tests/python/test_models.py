@@ -278,7 +278,6 @@ def test_the_zoo_and_a_configuration_are_refused_for_the_same_reason(name: str, 
 
 MASK = "mask_fpn"
 REFUSED: list[tuple[str, str, Any, type[Exception], str]] = [
-    (MASK, "META_ARCHITECTURE", "FCOS", Unsupported, "MODEL.META_ARCHITECTURE is FCOS: .*train a RetinaNet"),
     (MASK, "ROI_BOX_HEAD.POOLER_TYPE", "ROIPool", Unsupported, "MODEL.ROI_BOX_HEAD.POOLER_TYPE is ROIPool"),
     (MASK, "ROI_MASK_HEAD.POOLER_TYPE", "", InvalidArgument, "MODEL.ROI_MASK_HEAD.POOLER_TYPE is empty"),
     (MASK, "ROI_HEADS.NAME", "Mine", InvalidArgument, "known: RROIHeads, Res5ROIHeads, StandardROIHeads"),

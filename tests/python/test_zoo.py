@@ -11,7 +11,7 @@ from d2deploy.errors import InvalidArgument, Unsupported
 
 def test_every_configuration_loads_and_differs_from_the_defaults() -> None:
     names = zoo_configs()
-    assert len(names) == len(set(names)) == 53
+    assert len(names) == len(set(names)) == 54
     assert names == sorted(names)
     known = set(keys_of(get_cfg()))
     for name in names:

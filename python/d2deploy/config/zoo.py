@@ -67,6 +67,14 @@ _PARTS: dict[str, dict[str, Any]] = {
         "MODEL.ANCHOR_GENERATOR.SIZES": [[s, s * 2 ** (1.0 / 3), s * 2 ** (2.0 / 3)] for s in (32, 64, 128, 256, 512)],
         "MODEL.RETINANET.SMOOTH_L1_LOSS_BETA": 0.0,
     },
+    # A lazy configuration; the head is described by RetinaNet's keys.
+    "fcos": {
+        "MODEL.META_ARCHITECTURE": "FCOS",
+        "MODEL.BACKBONE.NAME": "build_fcos_resnet_fpn_backbone",
+        "MODEL.RETINANET.NORM": "GN",
+        "MODEL.RETINANET.SCORE_THRESH_TEST": 0.2,
+        "MODEL.RETINANET.NMS_THRESH_TEST": 0.6,
+    },
     "r50": {"MODEL.WEIGHTS": _IMAGENET + "MSRA/R-50.pkl"},
     "r101": {"MODEL.WEIGHTS": _IMAGENET + "MSRA/R-101.pkl", "MODEL.RESNETS.DEPTH": 101},
     "x101": {
@@ -200,6 +208,7 @@ COCO-Detection
   faster_rcnn_R_50_FPN_3x           fpn,r50,3x               137849458/model_final_280758
   faster_rcnn_R_101_FPN_3x          fpn,r101,3x              137851257/model_final_f6e8b1
   faster_rcnn_X_101_32x8d_FPN_3x    fpn,x101,3x              139173657/model_final_68b088
+  fcos_R_50_FPN_1x                  retinanet,fcos,r50       -
   retinanet_R_50_FPN_1x             retinanet,r50            190397773/model_final_bfca0b
   retinanet_R_50_FPN_3x             retinanet,r50,3x         190397829/model_final_5bd44e
   retinanet_R_101_FPN_3x            retinanet,r101,3x        190397697/model_final_971ab9
@@ -274,7 +283,6 @@ _UNSUPPORTED = {
     "Misc/semantic_R_50_FPN_1x": SEMANTIC_ALONE,
     "Misc/mmdet_mask_rcnn_R_50_FPN_1x": LAZY,
     "Misc/torchvision_imagenet_R_50": LAZY,
-    "COCO-Detection/fcos_R_50_FPN_1x": LAZY,
     "COCO-InstanceSegmentation/mask_rcnn_regnetx_4gf_dds_fpn_1x": LAZY,
     "COCO-InstanceSegmentation/mask_rcnn_regnety_4gf_dds_fpn_1x": LAZY,
 }

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from d2deploy.errors import Unsupported
+from d2deploy.export.deformable_layers import layer_faults, replace_layers
 from d2deploy.modeling import (
+    FCOS,
     RPN,
     RRPN,
-    DeformConv,
     GeneralizedRCNN,
     PanopticFPN,
     ProposalNetwork,
@@ -28,7 +29,7 @@ from d2deploy.modeling import (
     StandardROIHeads,
 )
 from d2deploy.modeling.anchors import AnchorGenerator, shifted_anchors
-from d2deploy.modeling.boxes import SCALE_CLAMP, box2box_transform
+from d2deploy.modeling.boxes import SCALE_CLAMP, Box2BoxTransformLinear, box2box_transform
 from d2deploy.modeling.images import ImageModel
 from d2deploy.modeling.registry import ROI_HEADS
 
@@ -52,6 +53,7 @@ _META_ARCHS = {
         "_decode_per_level_predictions",
     ),
 }
+_META_ARCHS["FCOS"] = _META_ARCHS["RetinaNet"]
 _PROPOSAL_GENERATORS = {"RPN": _RPN, "RRPN": _RPN}
 _ROI_HEADS = {
     "StandardROIHeads": _STANDARD,
@@ -64,16 +66,11 @@ _KEYPOINT_HEADS = {"BaseKeypointRCNNHead": ("forward",)}
 _SEM_SEG_HEADS = {"SemSegFPNHead": ("forward",)}
 _POOLERS = {"ROIPooler": ("forward",)}
 _LEVEL_POOLERS = {"ROIAlign": ("forward",), "ROIAlignRotated": ("forward",)}
+_LINEAR_TRANSFORMS = {"Box2BoxTransformLinear": ("apply_deltas",)}
 _TRANSFORMS = {"Box2BoxTransform": ("apply_deltas",), "Box2BoxTransformRotated": ("apply_deltas",)}
 
 Methods = Mapping[str, tuple[str, ...]]
 
-# Layers that run on GPUs alone, or call operators that no exporter knows: ours take their place.
-_LAYERS = {
-    ("detectron2", "DeformConv"),
-    ("detectron2", "ModulatedDeformConv"),
-    ("torchvision", "DeformConv2d"),
-}
 _ROI_ALIGN = "use ROIAlignV2, ROIAlign or ROIAlignRotated as POOLER_TYPE"
 
 
@@ -89,7 +86,7 @@ def from_detectron2(cfg: Any, model: nn.Module) -> ImageModel:
 
     Args:
         cfg: its configuration; says the input's format where the model does not.
-        model: of class GeneralizedRCNN, PanopticFPN, ProposalNetwork or RetinaNet, or derived from them.
+        model: of class FCOS, GeneralizedRCNN, PanopticFPN, ProposalNetwork or RetinaNet, or derived from them.
 
     Returns:
         In eval mode, on the model's device; its state dict has the names of the model's.
@@ -100,7 +97,7 @@ def from_detectron2(cfg: Any, model: nn.Module) -> ImageModel:
     if faults := list(_model_faults(model)):
         raise Unsupported("this Detectron2 model cannot be converted:" + "".join(f"\n  {fault}" for fault in faults))
     model = copy.deepcopy(model).eval().requires_grad_(False)
-    _replace_layers(model)
+    replace_layers(model)
     result = _MAKERS[_class(model, _META_ARCHS)](model, _image_parts(cfg, model))
     return result.eval().to(result.device)
 
@@ -131,58 +128,22 @@ def _model_faults(model: Any) -> Iterator[str]:
     yield from (faults := list(_part_faults("the model", model, _META_ARCHS)))
     if faults:
         return
-    yield from _layer_faults(model)
+    yield from layer_faults(model)
     yield from _backbone_faults(model.backbone)
     if _class(model, _META_ARCHS) == "RetinaNet":
         yield from _transform_faults("box2box_transform", model.box2box_transform)
         yield from _anchor_faults("anchor_generator", model.anchor_generator, model.head_in_features)
         return
+    if _class(model, _META_ARCHS) == "FCOS":
+        transform = model.box2box_transform
+        yield from (faults := list(_part_faults("box2box_transform", transform, _LINEAR_TRANSFORMS)))
+        if not faults and not transform.normalize_by_size:
+            yield "box2box_transform.normalize_by_size is False; the files' readers take True alone"
+        yield from _anchor_faults("anchor_generator", model.anchor_generator, model.head_in_features)
+        return
     yield from _proposal_faults(model.proposal_generator)
     if hasattr(model, "roi_heads"):
         yield from _roi_faults(model.roi_heads)
-
-
-def _deformable(layer: nn.Module) -> type | None:
-    """Which of the libraries' deformable convolutions a layer is of, or derived from."""
-    return next((k for k in type(layer).__mro__ if (_root(k), k.__name__) in _LAYERS), None)
-
-
-def _layer_faults(model: nn.Module) -> Iterator[str]:
-    for path, layer in model.named_modules():
-        base: Any = _deformable(layer)
-        if base and ("forward" in vars(layer) or type(layer).forward is not base.forward):
-            own = type(layer).__name__
-            yield f"{path} is a {own}, which changes forward of {base.__name__}: only its own code can be converted"
-
-
-def _replace_layers(model: nn.Module) -> None:
-    """Puts ours in the places of layers; one that stands in several places stays one."""
-    made: dict[nn.Module, nn.Module] = {}
-    for parent in list(model.modules()):
-        for name, child in list(parent._modules.items()):
-            if child is not None and _deformable(child):
-                made[child] = made.get(child) or _deform_conv(child)
-                setattr(parent, name, made[child])
-
-
-def _deform_conv(layer: Any) -> DeformConv:
-    out_channels, in_channels, *kernel = layer.weight.shape
-    result = DeformConv(
-        in_channels * layer.groups,
-        out_channels,
-        kernel,
-        stride=layer.stride,
-        padding=layer.padding,
-        dilation=layer.dilation,
-        groups=layer.groups,
-        bias=layer.bias is not None,
-        norm=getattr(layer, "norm", None),
-        activation=getattr(layer, "activation", None),
-    )
-    result.weight = layer.weight
-    if layer.bias is not None:
-        result.bias = layer.bias
-    return result
 
 
 def _backbone_faults(backbone: Any) -> Iterator[str]:
@@ -314,22 +275,30 @@ def _proposal_network(model: Any, image_parts: dict[str, Any]) -> ImageModel:
     return ProposalNetwork(proposal_generator=_proposal_generator(model.proposal_generator), **image_parts)
 
 
+def _dense_parts(model: Any) -> dict[str, Any]:
+    return {
+        "head": model.head,
+        "head_in_features": model.head_in_features,
+        "anchor_generator": _anchor_generator(model.anchor_generator, len(model.head_in_features)),
+        "num_classes": model.num_classes,
+        "test_score_thresh": model.test_score_thresh,
+        "test_topk_candidates": model.test_topk_candidates,
+        "test_nms_thresh": model.test_nms_thresh,
+        "max_detections_per_image": model.max_detections_per_image,
+    }
+
+
 def _retinanet(model: Any, image_parts: dict[str, Any]) -> ImageModel:
-    return RetinaNet(
-        head=model.head,
-        head_in_features=model.head_in_features,
-        anchor_generator=_anchor_generator(model.anchor_generator, len(model.head_in_features)),
-        box2box_transform=box2box_transform(model.box2box_transform.weights),
-        num_classes=model.num_classes,
-        test_score_thresh=model.test_score_thresh,
-        test_topk_candidates=model.test_topk_candidates,
-        test_nms_thresh=model.test_nms_thresh,
-        max_detections_per_image=model.max_detections_per_image,
-        **image_parts,
-    )
+    transform = box2box_transform(model.box2box_transform.weights)
+    return RetinaNet(box2box_transform=transform, **_dense_parts(model), **image_parts)
+
+
+def _fcos(model: Any, image_parts: dict[str, Any]) -> ImageModel:
+    return FCOS(box2box_transform=Box2BoxTransformLinear(), **_dense_parts(model), **image_parts)
 
 
 _MAKERS = {
+    "FCOS": _fcos,
     "GeneralizedRCNN": _generalized_rcnn,
     "PanopticFPN": _panoptic_fpn,
     "ProposalNetwork": _proposal_network,

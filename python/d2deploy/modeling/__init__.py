@@ -7,6 +7,7 @@ from d2deploy.modeling.anchors import DefaultAnchorGenerator, RotatedAnchorGener
 from d2deploy.modeling.box_head import FastRCNNConvFCHead, FastRCNNOutputLayers
 from d2deploy.modeling.build import build_model
 from d2deploy.modeling.deform_conv import DeformConv
+from d2deploy.modeling.fcos import FCOS, FCOSHead
 from d2deploy.modeling.fpn import FPN
 from d2deploy.modeling.layers import ShapeSpec
 from d2deploy.modeling.mask_head import KRCNNConvDeconvUpsampleHead, MaskRCNNConvUpsampleHead
@@ -34,6 +35,7 @@ from d2deploy.modeling.semantic_seg import SemSegFPNHead
 __all__ = [
     "ANCHOR_GENERATORS",
     "BACKBONES",
+    "FCOS",
     "FPN",
     "META_ARCHS",
     "PROPOSAL_GENERATORS",
@@ -47,6 +49,7 @@ __all__ = [
     "SEM_SEG_HEADS",
     "DefaultAnchorGenerator",
     "DeformConv",
+    "FCOSHead",
     "FastRCNNConvFCHead",
     "FastRCNNOutputLayers",
     "GeneralizedRCNN",

@@ -50,7 +50,7 @@ def unsupported(cfg: Config) -> Iterator[str]:
     """What the configuration asks for that Detectron2 has and d2deploy has not: the key, the value, the way out."""
     model = cfg.MODEL
     names = [(META_ARCHS, model.META_ARCHITECTURE), (BACKBONES, model.BACKBONE.NAME)]
-    if model.META_ARCHITECTURE != "RetinaNet":
+    if model.META_ARCHITECTURE not in ("RetinaNet", "FCOS"):
         names.append((PROPOSAL_GENERATORS, model.PROPOSAL_GENERATOR.NAME))
     heads = model.META_ARCHITECTURE in ("GeneralizedRCNN", "PanopticFPN")
     if heads:
