@@ -162,6 +162,6 @@ def test_traced(standard: bool) -> None:
     }
     if standard:
         inputs["data"] = inputs["data"][:, :, :6, :8]  # the reference is slow
-        found = ReferenceEvaluator(model).run(None, {name: tensor.numpy() for name, tensor in inputs.items()})[0]
+        found: Any = ReferenceEvaluator(model).run(None, {name: tensor.numpy() for name, tensor in inputs.items()})
         with torch.no_grad():
-            np.testing.assert_allclose(found, module(inputs["data"], inputs["im_info"])[0], atol=1e-5)
+            np.testing.assert_allclose(found[0], module(inputs["data"], inputs["im_info"])[0], atol=1e-5)
