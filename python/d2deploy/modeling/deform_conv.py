@@ -41,7 +41,7 @@ def _interpolated(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """
     height, width = x.shape[2:]
     cells = x.flatten(2)
-    result = x.new_zeros(*x.shape[:2], rows[0].numel())
+    result = x.new_zeros(*x.shape[:2], rows.shape[1] * rows.shape[2])
     top, left = rows.floor(), columns.floor()
     for r in (top, top + 1):
         for c in (left, left + 1):
