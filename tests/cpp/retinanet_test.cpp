@@ -45,6 +45,58 @@ TEST(RetinaNet, OnePosition) {
   for (std::size_t i = 0; i < want.size(); ++i) EXPECT_NEAR(found.boxes[i], want[i], 1e-5) << i;
 }
 
+// One position of FCOS with two classes; its anchor is as large as the stride.
+RetinaNetLevel small_fcos(std::vector<float> scores, float centerness, const std::vector<float>& deltas) {
+  for (float& score : scores) score = logit(score);
+  return {tensor({1, 2, 1, 1}, scores),
+          tensor({1, 4, 1, 1}, deltas),
+          8,
+          {{-4, -4, 4, 4}},
+          tensor({1, 1, 1, 1}, {logit(centerness)})};
+}
+
+TEST(Fcos, OnePosition) {
+  const RetinaNetLevel level = small_fcos({0.64F, 0.04F}, 0.25F, {0.5F, 1, 2, -3});
+  RetinaNetRule rule;
+  rule.fcos = true;
+  rule.anchor_offset = 0.5F;
+  const Detections found = decode_retinanet({&level, 1}, 0, rule);
+  EXPECT_EQ(found.classes, (std::vector<std::int64_t>{0, 1}));
+  ASSERT_EQ(found.count(), 2);
+  EXPECT_FLOAT_EQ(found.scores[0], 0.4F);  // sqrt(0.64 * 0.25)
+  EXPECT_FLOAT_EQ(found.scores[1], 0.1F);
+  // From (4, 4): half a stride to the left, one up, two to the right; the lower side stays at the centre.
+  EXPECT_EQ(found.boxes, (std::vector<float>{0, -4, 20, 4, 0, -4, 20, 4}));
+}
+
+TEST(Fcos, ScoresMustBeAboveTheThreshold) {
+  RetinaNetRule rule;
+  rule.fcos = true;
+  const std::vector<float> deltas(4, 1);
+  for (const float threshold : {0.05F, 0.3F, 0.45F, 0.9F})
+    for (const float score : {0.001F, 0.01F, 0.1F, 0.3F, 0.5F, 0.8F, 0.97F})
+      for (const float centerness : {0.01F, 0.2F, 0.6F, 0.99F}) {
+        rule.score_threshold = threshold;
+        const RetinaNetLevel level = small_fcos({score, 1e-12F}, centerness, deltas);
+        const bool above = std::sqrt(static_cast<double>(score) * static_cast<double>(centerness)) > threshold;
+        EXPECT_EQ(decode_retinanet({&level, 1}, 0, rule).count(), above ? 1 : 0)
+            << threshold << ' ' << score << ' ' << centerness;
+      }
+  rule.score_threshold = -1;
+  EXPECT_EQ(decode_retinanet(std::vector{small_fcos({0.5F, 1e-12F}, 0.5F, deltas)}, 0, rule).count(), 2);
+}
+
+TEST(Fcos, CenternessThatDoesNotFitIsRefused) {
+  RetinaNetRule rule;
+  rule.fcos = true;
+  RetinaNetLevel level = small_fcos({0.5F, 0.5F}, 0.5F, {1, 1, 1, 1});
+  level.centerness = tensor({1, 1, 1, 2}, {0, 0});
+  EXPECT_EQ(message_of<InvalidModel>([&] {
+              (void)decode_retinanet({&level, 1}, 0, rule);
+            }),
+            "box_centerness must be (1, 1, 1, 1) as box_cls is (1, 2, 1, 1), got (1, 1, 1, 2)");
+}
+
 TEST(RetinaNet, ScoresMustBeAboveTheThreshold) {
   RetinaNetLevel level = small_level({0.5F, 0.4F, 0.3F, 0.2F});  // a logit of 0 is a score of 0.5 exactly
   RetinaNetRule rule;

@@ -30,6 +30,14 @@ MODELS: dict[str, tuple[str, list[Any]]] = {
         "mask_fpn_agnostic",
         ["MODEL.RESNETS.NUM_GROUPS", 4, "MODEL.RESNETS.STRIDE_IN_1X1", False],
     ),
+    "mask_fpn_dconv": ("mask_fpn_dconv", []),
+    "faster_dconv2": (
+        "mask_fpn_dconv",
+        [
+            *("MODEL.RESNETS.DEFORM_MODULATED", True, "MODEL.RESNETS.DEFORM_NUM_GROUPS", 2, "MODEL.MASK_ON", False),
+            *("MODEL.RESNETS.NUM_GROUPS", 4, "MODEL.RESNETS.NORM", "GN"),
+        ],
+    ),
     "mask_c4": ("mask_c4", []),
     "mask_dc5": ("mask_dc5", []),
     "faster_c4": ("mask_c4", ["MODEL.MASK_ON", False]),
@@ -45,6 +53,7 @@ MODELS: dict[str, tuple[str, list[Any]]] = {
     "panoptic_fpn": ("panoptic_fpn", []),
     "retinanet": ("retinanet", ["MODEL.ANCHOR_GENERATOR.OFFSET", 0.5]),
     "retinanet_bn": ("retinanet_bn", ["MODEL.RESNETS.DEPTH", 18]),
+    "fcos": ("fcos", []),
     "rpn_fpn": ("rpn_fpn", ["MODEL.RESNETS.DEPTH", 18]),
     "rpn_c4": ("mask_c4", ["MODEL.META_ARCHITECTURE", "ProposalNetwork", "MODEL.RESNETS.DEPTH", 18]),
     "rotated_dc5": ("rotated_dc5", []),

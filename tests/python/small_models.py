@@ -41,12 +41,14 @@ ARCHITECTURES: dict[str, tuple[str, list[Any]]] = {
         ["MODEL.RESNETS.DEPTH", 18, "MODEL.RESNETS.RES2_OUT_CHANNELS", 64, "MODEL.FPN.FUSE_TYPE", "avg"],
     ),
     "faster_resnext": ("COCO-Detection/faster_rcnn_R_50_FPN_3x.yaml", ["MODEL.RESNETS.NUM_GROUPS", 4]),
+    "mask_fpn_dconv": ("Misc/mask_rcnn_R_50_FPN_3x_dconv_c3-c5.yaml", []),
     "keypoint_fpn": ("COCO-Keypoints/keypoint_rcnn_R_50_FPN_3x.yaml", []),
     "panoptic_fpn": ("COCO-PanopticSegmentation/panoptic_fpn_R_50_3x.yaml", []),
     "retinanet": (RETINANET, []),
     "retinanet_bn": (RETINANET, ["MODEL.RETINANET.NORM", "BN"]),
     # Two channels per group: PyTorch refuses to normalise the one value that p7 has in a group of one.
     "retinanet_gn": (RETINANET, ["MODEL.RETINANET.NORM", "GN", "MODEL.FPN.OUT_CHANNELS", 64]),
+    "fcos": ("COCO-Detection/fcos_R_50_FPN_1x.yaml", ["MODEL.FPN.OUT_CHANNELS", 64]),
     "rpn_fpn": ("COCO-Detection/rpn_R_50_FPN_1x.yaml", []),
     "rotated_dc5": (DC5, ROTATED),
 }
@@ -65,6 +67,7 @@ GAINS = {
     **dict.fromkeys(["objectness_logits", "cls_score", "predictor", "score_lowres"], 1.5),
     **dict.fromkeys(["anchor_deltas", "bbox_pred"], 0.3),
     "conv3": 0.3,
+    "conv2_offset": 0.3,  # random offsets magnify every rounding
 }
 
 
@@ -89,6 +92,8 @@ def small_model(architecture: str, *overrides: Any, seed: int = 0) -> Any:
         torch.manual_seed(seed)
         model = build_model(small_config(architecture, *overrides))
         draw_weights(model, GAINS)
+        if architecture == "fcos":
+            model.head.bbox_pred.bias.data.add_(2)  # most distances are positive, so that boxes have an area
     return model
 
 

@@ -18,7 +18,7 @@ from conftest import ROOT, Command
 
 from d2deploy import cli
 from d2deploy.cli import shared
-from d2deploy.cli.info import flops_by_rows
+from d2deploy.cli.info import EXTENSIONS, flops_by_rows
 from d2deploy.cli.netfile import read_net
 from d2deploy.errors import DeviceError, InternalError, InvalidModel, Unsupported
 
@@ -272,6 +272,18 @@ def test_info_of_what_cannot_run_here(command: Command, example: Path, tmp_path:
     assert "CollectRpnProposalz         1" in out
     assert "runs here     no" in out
     assert "CollectRpnProposalz" in error
+
+
+def test_info_marks_what_the_original_lacks(command: Command, example: Path, tmp_path: Path) -> None:
+    """Pages say so of the same operators."""
+    pages = (ROOT / "docs" / "operators.md").read_text().split("\n## ")[1:]
+    assert {page.partition("\n")[0] for page in pages if re.search(r"[Ee]xtension", page)} == set(EXTENSIONS)
+    data = (example / "model.pb").read_bytes()
+    shutil.copy(example / "model_init.pb", tmp_path)
+    (tmp_path / "model.pb").write_bytes(data.replace(b"CollectRpnProposals", b"AdaptiveAveragePool"))
+    _, out, _ = command("info", tmp_path, "--threads", 1)
+    marked = re.findall(r"^  (\w+) +[0-9]+  an extension: the original Caffe2 does not run it$", out, re.MULTILINE)
+    assert marked == ["AdaptiveAveragePool"]
 
 
 def test_a_net_that_ends_within_a_field_is_an_error(example: Path, tmp_path: Path) -> None:

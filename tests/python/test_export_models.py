@@ -26,20 +26,24 @@ BOXES = ["bbox_nms", "score_nms", "class_nms"]
 MASKS = [*BOXES, "mask_fcn_probs"]
 PROPOSALS = ["rpn_rois", "rpn_scores"]
 RETINANET = [f"feature_{i}" for i in range(5)] + [f"box_{part}_{i}" for i in range(5) for part in ("cls", "delta")]
+FCOS = [f"feature_{i}" for i in range(5)] + [f"box_{p}_{i}" for i in range(5) for p in ("cls", "delta", "centerness")]
 # What readers of Detectron2's files expect; a proposal network is not among them.
 OUTPUTS = {
     "faster_c4": BOXES,
+    "faster_dconv2": BOXES,
     "faster_r18": BOXES,
     "faster_fpn_ln": BOXES,
     "rotated_dc5": BOXES,
     "keypoint_fpn": [*BOXES, "kps_score"],
     "keypoint_max": [*BOXES, "keypoints_out"],
     "panoptic_fpn": [*MASKS, "sem_seg"],
+    "fcos": FCOS,
     "retinanet": RETINANET,
     "retinanet_bn": RETINANET,
     "rpn_fpn": PROPOSALS,
     "rpn_c4": PROPOSALS,
-    **dict.fromkeys(("mask_fpn", "mask_resnext_agnostic", "mask_fpn_gn", "mask_c4", "mask_dc5"), MASKS),
+    **dict.fromkeys(("mask_fpn", "mask_fpn_dconv", "mask_fpn_gn", "mask_resnext_agnostic"), MASKS),
+    **dict.fromkeys(("mask_c4", "mask_dc5"), MASKS),
 }
 EMPTY: dict[str, dict[str, tuple[int, ...]]] = {
     "mask_fpn": {"mask_fcn_probs": (0, 3, 28, 28)},

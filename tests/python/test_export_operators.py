@@ -166,6 +166,25 @@ def keypoints(rows: int, softmax: bool) -> Draw:
     return draw
 
 
+def deform(images: int, masked: bool, **changes: Any) -> Draw:
+    def draw(random: np.random.Generator) -> tuple[Inputs, dict[str, Any]]:
+        arguments: dict[str, Any] = {
+            "kernels": [3, 3],
+            "strides": [2, 1],
+            "pads": [1, 0, 1, 0],
+            "dilations": [1, 2],
+            "group": 2,
+            "deformable_group": 1,
+            "zero_border": True,
+            **changes,
+        }
+        cells = 9 * arguments["deformable_group"]
+        shapes = [(images, 8, 9, 11), (images, 2 * cells, 5, 7), (6, 4, 3, 3), (6,), (images, cells, 5, 7)]
+        return [[tensor(random.normal(size=shape)) for shape in shapes[: 5 if masked else 4]]], arguments
+
+    return draw
+
+
 CASES: dict[str, list[Draw]] = {
     "GenerateProposals": [
         proposals(1),
@@ -177,6 +196,7 @@ CASES: dict[str, list[Draw]] = {
         proposals(2, dim=5, min_size=0.0),
     ],
     "CollectRpnProposals": [collect(20), collect(4), collect(0)],
+    "DeformConv": [deform(1, False), deform(2, True, deformable_group=4), deform(0, True)],
     "DistributeFpnProposals": [distribute(30, 5), distribute(30, 4), distribute(0, 5), distribute(0, 4)],
     "RoIAlign": [
         align(6, 2),

@@ -247,12 +247,7 @@ def test_registries_know_what_they_have() -> None:
 
 
 def test_everything_unsupported_is_named_at_once() -> None:
-    keys: list[Any] = [
-        "MODEL.ROI_HEADS.NAME",
-        "CascadeROIHeads",
-        "MODEL.RESNETS.DEFORM_ON_PER_STAGE",
-        [False, True, True, True],
-    ]
+    keys: list[Any] = ["MODEL.ROI_HEADS.NAME", "CascadeROIHeads"]
     keys += ["MODEL.ROI_MASK_HEAD.NAME", "PointRendMaskHead"]
     keys += ["MODEL.PROPOSAL_GENERATOR.NAME", "PrecomputedProposals", "MODEL.BACKBONE.NAME", "build_vit_backbone"]
     with pytest.raises(Unsupported) as caught:
@@ -262,7 +257,6 @@ def test_everything_unsupported_is_named_at_once() -> None:
         "MODEL.PROPOSAL_GENERATOR.NAME",
         "MODEL.ROI_HEADS.NAME",
         "MODEL.ROI_MASK_HEAD.NAME",
-        "MODEL.RESNETS.DEFORM_ON_PER_STAGE",
     ]
 
 
@@ -270,7 +264,6 @@ def test_everything_unsupported_is_named_at_once() -> None:
     ("name", "key", "value"),
     [
         ("Misc/cascade_mask_rcnn_R_50_FPN_3x", "ROI_HEADS.NAME", "CascadeROIHeads"),
-        ("Misc/mask_rcnn_R_50_FPN_3x_dconv_c3-c5", "RESNETS.DEFORM_ON_PER_STAGE", [False, True, True, True]),
         ("Misc/semantic_R_50_FPN_1x", "META_ARCHITECTURE", "SemanticSegmentor"),
         ("COCO-Detection/fast_rcnn_R_50_FPN_1x", "PROPOSAL_GENERATOR.NAME", "PrecomputedProposals"),
     ],
@@ -285,7 +278,6 @@ def test_the_zoo_and_a_configuration_are_refused_for_the_same_reason(name: str, 
 
 MASK = "mask_fpn"
 REFUSED: list[tuple[str, str, Any, type[Exception], str]] = [
-    (MASK, "META_ARCHITECTURE", "FCOS", Unsupported, "MODEL.META_ARCHITECTURE is FCOS: .*train a RetinaNet"),
     (MASK, "ROI_BOX_HEAD.POOLER_TYPE", "ROIPool", Unsupported, "MODEL.ROI_BOX_HEAD.POOLER_TYPE is ROIPool"),
     (MASK, "ROI_MASK_HEAD.POOLER_TYPE", "", InvalidArgument, "MODEL.ROI_MASK_HEAD.POOLER_TYPE is empty"),
     (MASK, "ROI_HEADS.NAME", "Mine", InvalidArgument, "known: RROIHeads, Res5ROIHeads, StandardROIHeads"),

@@ -11,7 +11,7 @@ from d2deploy.errors import InvalidArgument, Unsupported
 
 def test_every_configuration_loads_and_differs_from_the_defaults() -> None:
     names = zoo_configs()
-    assert len(names) == len(set(names)) == 51
+    assert len(names) == len(set(names)) == 54
     assert names == sorted(names)
     known = set(keys_of(get_cfg()))
     for name in names:
@@ -73,14 +73,16 @@ def test_other_tasks_and_data_sets() -> None:
     scratch = load_config("Misc/scratch_mask_rcnn_R_50_FPN_9x_gn")
     assert (scratch.MODEL.WEIGHTS, scratch.MODEL.BACKBONE.FREEZE_AT) == ("", 0)
     assert {scratch.MODEL[part].NORM for part in ("RESNETS", "FPN", "ROI_BOX_HEAD", "ROI_MASK_HEAD")} == {"GN"}
+    deformable = load_config("Misc/mask_rcnn_R_50_FPN_3x_dconv_c3-c5").MODEL
+    assert deformable.RESNETS.DEFORM_ON_PER_STAGE == [False, True, True, True]
+    assert (deformable.RESNETS.DEFORM_MODULATED, deformable.MASK_ON) == (False, True)
     old = load_config("Detectron1-Comparisons/mask_rcnn_R_50_FPN_noaug_1x")
     assert old.MODEL.ROI_MASK_HEAD.POOLER_TYPE == "ROIAlign"
 
 
 UNSUPPORTED = {
     "Misc/cascade_mask_rcnn_R_50_FPN_3x.yaml": "no operators for cascaded box heads",
-    "Misc/mask_rcnn_R_50_FPN_3x_dconv_c3-c5": "no operator for deformable convolution",
-    "Misc/panoptic_fpn_R_101_dconv_cascade_gn_3x": "cascaded box heads; .*; and .*deformable",
+    "Misc/panoptic_fpn_R_101_dconv_cascade_gn_3x": "cascaded box heads",
     "Misc/semantic_R_50_FPN_1x": "no form for semantic segmentation alone",
     "COCO-Detection/fast_rcnn_R_50_FPN_1x": "takes none from a file",
     "new_baselines/mask_rcnn_R_50_FPN_100ep_LSJ": "configurations in Python",
@@ -115,7 +117,7 @@ def test_weights() -> None:
             addresses.append(zoo_weights(name))
         except InvalidArgument as error:
             assert "no trained weights" in str(error)  # noqa: PT017  # six of the zoo have none
-    assert len(set(addresses)) == len(addresses) == 45
+    assert len(set(addresses)) == len(addresses) == 47
     with pytest.raises(InvalidArgument, match="the zoo has no configuration x/y"):
         zoo_weights("x/y.yaml")
 

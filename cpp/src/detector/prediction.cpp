@@ -53,7 +53,9 @@ std::int64_t count_argument(const ModelInfo& info, const char* name) {
 OutputRule::OutputRule(const Model& model) {
   const ModelInfo& info = model.info();
   const bool detects = has(model, "bbox_nms") && has(model, "score_nms") && has(model, "class_nms");
-  if (info.meta_architecture == "RetinaNet" && has(model, "box_cls_0") && has(model, "box_delta_0")) {
+  const bool dense = has(model, "box_cls_0") && has(model, "box_delta_0");
+  retinanet_.fcos = info.meta_architecture == "FCOS" && has(model, "box_centerness_0");
+  if (dense && (retinanet_.fcos || info.meta_architecture == "RetinaNet")) {
     kind_ = Kind::retinanet;
     read_retinanet(info);
   } else if (info.meta_architecture == "PanopticFPN" && detects && has(model, "sem_seg")) {
@@ -78,12 +80,13 @@ void OutputRule::read_retinanet(const ModelInfo& info) {
     read_anchors(info);
   else
     read_anchor_generator(argument(info.arguments, "serialized_anchor_generator", std::string()));
-  const auto weights = numbers_argument(info.arguments, "bbox_reg_weights");
-  check<InvalidModel>(weights.size() == 4, "RetinaNet: bbox_reg_weights has ", weights.size(), " numbers, wanted 4");
   retinanet_.score_threshold = static_cast<float>(number_argument(info.arguments, "score_threshold"));
   retinanet_.topk_candidates = count_argument(info, "topk_candidates");
   retinanet_.nms_threshold = static_cast<float>(number_argument(info.arguments, "nms_threshold"));
   retinanet_.max_detections = count_argument(info, "max_detections_per_image");
+  if (retinanet_.fcos) return;
+  const auto weights = numbers_argument(info.arguments, "bbox_reg_weights");
+  check<InvalidModel>(weights.size() == 4, "RetinaNet: bbox_reg_weights has ", weights.size(), " numbers, wanted 4");
   std::ranges::copy(weights, retinanet_.weights.begin());
 }
 
@@ -133,6 +136,7 @@ Detections OutputRule::detect(const Tensors& outputs, RowOrder order) const {
     for (std::size_t i = 0; i < levels.size(); ++i) {
       levels[i].logits = output(outputs, join("box_cls_", i));
       levels[i].deltas = output(outputs, join("box_delta_", i));
+      if (retinanet_.fcos) levels[i].centerness = output(outputs, join("box_centerness_", i));
     }
     return decode_retinanet(levels, 0, retinanet_);
   }

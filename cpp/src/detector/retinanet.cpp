@@ -32,7 +32,7 @@ struct Grid {
   std::int64_t area() const { return height * width; }
 };
 
-Grid grid_of(const RetinaNetLevel& level, std::int64_t image) {
+Grid grid_of(const RetinaNetLevel& level, std::int64_t image, const RetinaNetRule& rule) {
   check_output("box_cls", level.logits, 4, image + 1);
   check_output("box_delta", level.deltas, 4, image + 1);
   const auto anchors = static_cast<std::int64_t>(level.cell_anchors.size());
@@ -42,6 +42,13 @@ Grid grid_of(const RetinaNetLevel& level, std::int64_t image) {
   check<InvalidModel>(deltas[1] == 4 * anchors && deltas[2] == logits[2] && deltas[3] == logits[3],
                       "box_delta must be (", logits[0], ", ", 4 * anchors, ", ", logits[2], ", ", logits[3],
                       ") as box_cls is ", logits, ", got ", deltas);
+  if (rule.fcos) {
+    check_output("box_centerness", level.centerness, 4, image + 1);
+    const Shape& found = level.centerness.shape();
+    check<InvalidModel>(found[1] == anchors && found[2] == logits[2] && found[3] == logits[3],
+                        "box_centerness must be (", logits[0], ", ", anchors, ", ", logits[2], ", ", logits[3],
+                        ") as box_cls is ", logits, ", got ", found);
+  }
   return {anchors, logits[1] / anchors, logits[2], logits[3]};
 }
 
@@ -74,12 +81,17 @@ float least_logit(float threshold) {
   return static_cast<float>(std::log(p / (1 - p)) - 0.01);
 }
 
+float sigmoid(float x) { return 1 / (1 + std::exp(-x)); }
+
 // The candidates of a level, by falling score.
 std::vector<Candidate> candidates_of(const RetinaNetLevel& level, const Grid& grid, std::int64_t image,
                                      const RetinaNetRule& rule) {
   const std::int64_t channels = grid.anchors * grid.classes, area = grid.area();
   const float* logits = level.logits.data<float>() + image * channels * area;
-  const float least = least_logit(rule.score_threshold);
+  const float* centerness = rule.fcos ? level.centerness.data<float>() + image * grid.anchors * area : nullptr;
+  // A centerness is at most 1, so that the square of a score is no more than what its class alone would give.
+  const bool squared = rule.fcos && rule.score_threshold >= 0;
+  const float least = least_logit(squared ? rule.score_threshold * rule.score_threshold : rule.score_threshold);
   Best best(rule.topk_candidates);
   std::mutex mutex;
   constexpr std::int64_t kGrain = 1 << 16;  // logits
@@ -89,7 +101,8 @@ std::vector<Candidate> candidates_of(const RetinaNetLevel& level, const Grid& gr
       const float* x = logits + channel * area;
       for (std::int64_t i = 0; i < area; ++i) {
         if (!(x[i] >= least)) continue;
-        const float score = 1 / (1 + std::exp(-x[i]));
+        float score = sigmoid(x[i]);
+        if (rule.fcos) score = std::sqrt(score * sigmoid(centerness[channel / grid.classes * area + i]));
         if (score > rule.score_threshold) part.add({score, i * channels + channel});
       }
     }
@@ -101,6 +114,14 @@ std::vector<Candidate> candidates_of(const RetinaNetLevel& level, const Grid& gr
   return found;
 }
 
+// NaN stays NaN.
+Box linear_box(const Box& anchor, const std::array<float, 4>& deltas) {
+  const float x = 0.5F * (anchor.x1 + anchor.x2), y = 0.5F * (anchor.y1 + anchor.y2);
+  const float width = anchor.x2 - anchor.x1, height = anchor.y2 - anchor.y1;
+  const auto side = [&](std::size_t i, float size) { return (deltas[i] < 0 ? 0.0F : deltas[i]) * size; };
+  return {x - side(0, width), y - side(1, height), x + side(2, width), y + side(3, height)};
+}
+
 Box box_of(const RetinaNetLevel& level, const Grid& grid, std::int64_t image, std::int64_t index,
            const RetinaNetRule& rule) {
   const std::int64_t row = index / grid.classes, anchor = row % grid.anchors, place = row / grid.anchors;
@@ -110,6 +131,7 @@ Box box_of(const RetinaNetLevel& level, const Grid& grid, std::int64_t image, st
   const Box box{cell[0] + shift_x, cell[1] + shift_y, cell[2] + shift_x, cell[3] + shift_y};
   const float* delta = level.deltas.data<float>() + (image * grid.anchors + anchor) * 4 * grid.area() + place;
   const std::array<float, 4> own{delta[0], delta[grid.area()], delta[2 * grid.area()], delta[3 * grid.area()]};
+  if (rule.fcos) return linear_box(box, own);
   return decode_box(box, own.data(), {rule.weights[0], rule.weights[1], rule.weights[2], rule.weights[3]}, 0);
 }
 
@@ -136,7 +158,7 @@ Detections decode_retinanet(std::span<const RetinaNetLevel> levels, std::int64_t
                       rule.max_detections, " must be from 1 to 2^31 - 1");
   Detections found;
   for (const RetinaNetLevel& level : levels) {
-    const Grid grid = grid_of(level, image);
+    const Grid grid = grid_of(level, image, rule);
     for (const Candidate& candidate : candidates_of(level, grid, image, rule)) {
       const Box box = box_of(level, grid, image, candidate.index, rule);
       if (!is_finite(box)) continue;

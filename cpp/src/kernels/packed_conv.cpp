@@ -71,8 +71,8 @@ struct PackedConvolution::Block {
 };
 
 PackedConvolution::PackedConvolution(const PackedLoops& loops, PackedMaps maps, std::vector<OutputGrid> grids,
-                                     int threads)
-    : loops_(loops), maps_(maps), grids_(std::move(grids)), threads_(std::max(threads, 1)) {
+                                     int threads, bool made_rows)
+    : loops_(loops), maps_(maps), grids_(std::move(grids)), threads_(std::max(threads, 1)), made_rows_(made_rows) {
   const FilterView& v = maps_.filters;
   depth_ = std::min(kMostDepth, round_up(v.in, loops.width));
   panels_ = panels(loops, v.out);
@@ -83,8 +83,12 @@ PackedConvolution::PackedConvolution(const PackedLoops& loops, PackedMaps maps, 
                      kMostRows / loops.rows * loops.rows);
 }
 
+std::int64_t PackedConvolution::floats_of_thread() const {
+  return rows_ * ((made_rows_ ? 2 : 1) * depth_ + at_once_ * loops_.panel);
+}
+
 std::size_t PackedConvolution::scratch_bytes() const {
-  return static_cast<std::size_t>(threads_ * rows_ * (depth_ + at_once_ * loops_.panel)) * sizeof(float);
+  return static_cast<std::size_t>(threads_ * floats_of_thread()) * sizeof(float);
 }
 
 void PackedConvolution::place_rows(const OutputGrid& grid, const Block& block, Place* places) const {
@@ -128,21 +132,34 @@ void PackedConvolution::gather(const float* x, const WindowCell& cell, const Pla
   }
 }
 
-void PackedConvolution::run_block(const OutputGrid& grid, const float* filters, const float* x, const Block& block,
-                                  const PackedFinish& finish, float* y, float* scratch) const {
+void PackedConvolution::pack_made(const float* made, std::int64_t count, std::int64_t depth, float* a) const {
+  for (std::int64_t r = 0; r < count; r += loops_.rows, a += row_block_floats(loops_, depth)) {
+    const float* rows[kMostRowsOfBlock] = {};
+    for (std::int64_t i = 0; i < std::min(loops_.rows, count - r); ++i) rows[i] = made + (r + i) * depth;
+    loops_.pack_rows(rows, depth, a);
+  }
+}
+
+void PackedConvolution::run_block(const OutputGrid& grid, const float* filters, const Source& source,
+                                  const Block& block, const PackedFinish& finish, float* y, float* scratch) const {
   const FilterView& v = maps_.filters;
   Place places[kMostRows];
   place_rows(grid, block, places);
   const std::int64_t count = block.end - block.begin, row_blocks = divide_up(count, loops_.rows);
   const std::int64_t panel_step = panel_floats(loops_, v.in), columns = (block.last - block.first) * loops_.panel;
   const std::int64_t c_step = row_block_floats(loops_, columns), cell_step = cell_floats(loops_, v);
-  float *const a = scratch, *const c = a + rows_ * depth_;
+  float *const a = scratch, *const c = a + rows_ * depth_, *const made = c + rows_ * at_once_ * loops_.panel;
   if (grid.cells.empty()) std::fill_n(c, row_blocks * c_step, 0.0F);
   const float* const b = filters + block.group * v.cells() * cell_step + block.first * panel_step;
   for (const WindowCell& cell : grid.cells)
     for (std::int64_t k = 0; k < v.in; k += depth_) {
       const std::int64_t depth = std::min(depth_, v.in - k), padded = round_up(depth, loops_.width);
-      gather(x, cell, places, count, k, depth, a);
+      if (source.maker == nullptr) {
+        gather(source.x, cell, places, count, k, depth, a);
+      } else {
+        source.maker->make({block.begin, count, cell, block.group * v.in + k, depth}, made);
+        pack_made(made, count, depth, a);
+      }
       loops_.multiply({.a = a,
                        .a_step = row_block_floats(loops_, depth),
                        .row_blocks = row_blocks,
@@ -164,9 +181,9 @@ void PackedConvolution::run_block(const OutputGrid& grid, const float* filters, 
     loops_.finish_row(c + r / loops_.rows * c_step, r % loops_.rows, channels, part, places[r].out, y);
 }
 
-void PackedConvolution::run(const PackedFilters& filters, std::int64_t images, const float* x,
+void PackedConvolution::run(const Source& source, const PackedFilters& filters, std::int64_t images,
                             const PackedFinish& finish, float* y, void* scratch) const {
-  const std::int64_t each = rows_ * (depth_ + at_once_ * loops_.panel);
+  const std::int64_t each = floats_of_thread();
   for (const OutputGrid& grid : grids_) {
     const std::int64_t total = images * grid.height * grid.width, most = divide_up(total, rows_);
     if (total == 0) continue;
@@ -183,7 +200,7 @@ void PackedConvolution::run(const PackedFilters& filters, std::int64_t images, c
           const std::int64_t b = i / across, part = i % parts;
           const Block block{start(b), start(b + 1), i % across / parts, panels_ * part / parts,
                             panels_ * (part + 1) / parts};
-          run_block(grid, filters.data.get(), x, block, finish, y, static_cast<float*>(scratch) + worker * each);
+          run_block(grid, filters.data.get(), source, block, finish, y, static_cast<float*>(scratch) + worker * each);
         }
     });
   }

@@ -51,29 +51,58 @@ struct PackedMaps {
 };
 inline constexpr std::int64_t kMostJoined = 512;
 
+/// Rows of A that are made up on the way: what output cells see through one cell of the window.
+struct RowsToMake {
+  std::int64_t begin, count;  ///< cells of the only grid, all images together
+  const WindowCell& cell;
+  std::int64_t first_channel, channels;  ///< of X
+};
+struct RowMaker {
+  virtual ~RowMaker() = default;
+  /// Writes `count` rows of `channels` floats, one behind the other.
+  virtual void make(const RowsToMake& rows, float* to) const = 0;
+};
+
 /// How the work of a call is shared out. Results depend neither on the threads nor on the number of images.
 class PackedConvolution {
  public:
-  PackedConvolution(const PackedLoops& loops, PackedMaps maps, std::vector<OutputGrid> grids, int threads);
+  /// With `made_rows`, `run` takes the rows from a maker instead of from X.
+  PackedConvolution(const PackedLoops& loops, PackedMaps maps, std::vector<OutputGrid> grids, int threads,
+                    bool made_rows = false);
 
   std::size_t scratch_bytes() const;
   void run(const PackedFilters& filters, std::int64_t images, const float* x, const PackedFinish& finish, float* y,
-           void* scratch) const;
+           void* scratch) const {
+    run({x, nullptr}, filters, images, finish, y, scratch);
+  }
+  void run(const PackedFilters& filters, std::int64_t images, const RowMaker& rows, const PackedFinish& finish,
+           float* y, void* scratch) const {
+    run({nullptr, &rows}, filters, images, finish, y, scratch);
+  }
 
  private:
   struct Place;
   struct Block;
+  struct Source {
+    const float* x;
+    const RowMaker* maker;  ///< null: rows are those of X
+  };
+  void run(const Source& source, const PackedFilters& filters, std::int64_t images, const PackedFinish& finish,
+           float* y, void* scratch) const;
+  std::int64_t floats_of_thread() const;
   void place_rows(const OutputGrid& grid, const Block& block, Place* places) const;
-  void run_block(const OutputGrid& grid, const float* filters, const float* x, const Block& block,
+  void run_block(const OutputGrid& grid, const float* filters, const Source& source, const Block& block,
                  const PackedFinish& finish, float* y, float* scratch) const;
   const float* join_runs(const float* from, float* to) const;
   void gather(const float* x, const WindowCell& cell, const Place* places, std::int64_t count, std::int64_t first,
               std::int64_t depth, float* a) const;
+  void pack_made(const float* made, std::int64_t count, std::int64_t depth, float* a) const;
 
   const PackedLoops& loops_;
   PackedMaps maps_;
   std::vector<OutputGrid> grids_;
   std::int64_t threads_;
+  bool made_rows_;
   std::int64_t depth_;    ///< input channels at a time
   std::int64_t panels_;   ///< of a group
   std::int64_t at_once_;  ///< panels, at most

@@ -37,10 +37,14 @@ std::optional<Lines> lines_of(const Graph& graph, const Node& node, std::int64_t
   return lines;
 }
 
+// The place of the filters among the inputs, with the bias behind them.
+std::size_t filters_of(const Node& conv) { return conv.type == "DeformConv" ? 2 : 1; }
+
 // The filters of a convolution with constant filters and a constant bias; else null.
 const Tensor* constant_filters(const Graph& graph, const Node& conv) {
-  if (conv.type != "Conv" || conv.inputs.size() != 3) return nullptr;
-  const auto weights = graph.constants.find(conv.inputs[1]), bias = graph.constants.find(conv.inputs[2]);
+  const std::size_t at = filters_of(conv);
+  if ((conv.type != "Conv" && conv.type != "DeformConv") || conv.inputs.size() < at + 2) return nullptr;
+  const auto weights = graph.constants.find(conv.inputs[at]), bias = graph.constants.find(conv.inputs[at + 1]);
   if (weights == graph.constants.end() || bias == graph.constants.end()) return nullptr;
   const Tensor& w = weights->second;
   const bool fits = w.shape().rank() == 4 && w.dtype() == DType::float32 && w.layout() == Layout::row_major &&
@@ -62,7 +66,8 @@ void append(Lines& lines, const Lines& then) {
 
 // Gives the convolution constants of its own: others may read the ones that it has.
 void fold(Graph& graph, UnusedNames& names, Node& conv, const Lines& lines) {
-  Tensor weights = graph.constants.at(conv.inputs[1]).clone(), bias = graph.constants.at(conv.inputs[2]).clone();
+  const std::size_t at = filters_of(conv);
+  Tensor weights = graph.constants.at(conv.inputs[at]).clone(), bias = graph.constants.at(conv.inputs[at + 1]).clone();
   const std::int64_t filter = weights.size() / weights.dim(0);
   float *w = weights.data<float>(), *b = bias.data<float>();
   for (const auto& line : lines) {
@@ -75,8 +80,8 @@ void fold(Graph& graph, UnusedNames& names, Node& conv, const Lines& lines) {
     graph.constants[name] = tensor;
     return name;
   };
-  conv.inputs[1] = add(".weights", weights);
-  conv.inputs[2] = add(".bias", bias);
+  conv.inputs[at] = add(".weights", weights);
+  conv.inputs[at + 1] = add(".bias", bias);
 }
 
 class Folder {
@@ -111,7 +116,7 @@ class Folder {
     Node& conv = kept_[index];
     const Tensor* filters = constant_filters(graph_, conv);
     if (filters == nullptr) return false;
-    const bool copied = !lines_.contains(index) && uses_.readers(conv.inputs[1]).size() > 1;
+    const bool copied = !lines_.contains(index) && uses_.readers(conv.inputs[filters_of(conv)]).size() > 1;
     const std::int64_t elements = filters->dim(0) + (copied ? filters->size() : 0);
     if (elements > elements_left_) return false;
     const auto lines = lines_of(graph_, node, filters->dim(0));

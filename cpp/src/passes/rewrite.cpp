@@ -271,32 +271,45 @@ int apply(const Rewrite& rewrite, Graph& graph) {
   return places != 0 && remove_dead(graph) != 0 ? places + apply(rewrite, graph) : places;
 }
 
-Pass to_pass(Rewrite rewrite) {
-  return {rewrite.name, [rewrite](Graph& graph, const Log&) { return apply(rewrite, graph); }};
-}
-
-std::string call_text(const Operator& op) {
-  const auto names = [](const std::vector<Port>& ports) {
+std::string call_text(const Operator& op, std::size_t inputs) {
+  const auto names = [](const std::vector<Port>& ports, std::size_t count) {
     std::vector<std::string> out;
-    for (const auto& p : ports) out.push_back(p.name);
+    for (std::size_t i = 0; i < count; ++i) out.push_back(ports[i].name);
     return list_of(out);
   };
-  return names(op.outputs) + " = " + op.type + '(' + names(op.inputs) + ") {*}\n";
+  return names(op.outputs, op.outputs.size()) + " = " + op.type + '(' + names(op.inputs, inputs) + ") {*}\n";
 }
 
+namespace {
+
+// One rewrite for each number of inputs that the operator may have.
+Pass fusion_pass(const Operator& op) {
+  const auto required = static_cast<std::size_t>(std::ranges::count(op.inputs, false, &Port::optional));
+  std::vector<Rewrite> rewrites;
+  for (std::size_t inputs = required; inputs <= op.inputs.size(); ++inputs)
+    rewrites.push_back({"fuse-" + op.type, op.meaning(op.parse({}), inputs), call_text(op, inputs)});
+  return {rewrites[0].name, [rewrites](Graph& graph, const Log&) {
+            int places = 0;
+            for (const auto& rewrite : rewrites) places += apply(rewrite, graph);
+            return places;
+          }};
+}
+
+}  // namespace
+
 std::vector<Pass> fusion_passes() {
-  std::vector<std::pair<std::size_t, Rewrite>> rewrites;
+  std::vector<std::pair<std::size_t, Pass>> fusions;
   for (const auto& [type, op] : operators()) {
     // An operator with repeated inputs has as many meanings as input counts: it brings a pass of its own.
     if (std::ranges::any_of(op.inputs, &Port::repeated)) continue;
     // One that decides its layout stands for a Reorder too, which comes later.
     if (op.layout == LayoutRule::own) continue;
     const auto text = op.meaning(op.parse({}), op.inputs.size());
-    if (!text.empty()) rewrites.push_back({parse_graph(text).nodes.size(), {"fuse-" + type, text, call_text(op)}});
+    if (!text.empty()) fusions.push_back({parse_graph(text).nodes.size(), fusion_pass(op)});
   }
-  std::ranges::stable_sort(rewrites, std::greater<>(), &std::pair<std::size_t, Rewrite>::first);
+  std::ranges::stable_sort(fusions, std::greater<>(), &std::pair<std::size_t, Pass>::first);
   std::vector<Pass> passes;
-  for (auto& [size, rewrite] : rewrites) passes.push_back(to_pass(std::move(rewrite)));
+  for (auto& [size, pass] : fusions) passes.push_back(std::move(pass));
   return passes;
 }
 

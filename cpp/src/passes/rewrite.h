@@ -15,10 +15,8 @@ struct Rewrite {
 /// by that. Returns their number.
 int apply(const Rewrite& rewrite, Graph& graph);
 
-Pass to_pass(Rewrite rewrite);
-
-/// "Y = ConvRelu(X, W, b)": a call with the names of the operator's signature.
-std::string call_text(const Operator& op);
+/// "Y = ConvRelu(X, W, b)": a call with the names of the operator's signature, of its first `inputs`.
+std::string call_text(const Operator& op, std::size_t inputs);
 
 /// The passes that fuse what a fused operator states as its meaning, the largest pictures first.
 std::vector<Pass> fusion_passes();

@@ -367,7 +367,7 @@ def _metrics(dataset: DataSet, predictor: Any, args: argparse.Namespace, cfg: An
     from d2deploy.evaluation import evaluate
 
     names = class_names(cfg)
-    heads = cfg.MODEL.RETINANET if cfg.MODEL.META_ARCHITECTURE == "RetinaNet" else cfg.MODEL.ROI_HEADS
+    heads = cfg.MODEL.RETINANET if cfg.MODEL.META_ARCHITECTURE in ("RetinaNet", "FCOS") else cfg.MODEL.ROI_HEADS
     return evaluate(
         dataset[0],
         predictor,

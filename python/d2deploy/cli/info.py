@@ -22,14 +22,16 @@ from d2deploy.errors import Unsupported
 if TYPE_CHECKING:
     from d2deploy.runtime import Detector
 
+# Operators in files that the original Caffe2 lacks, or that it has for less than what is exported.
+EXTENSIONS = ("AdaptiveAveragePool", "AdaptiveMaxPool", "DeformConv", "Interpolate")
 MOST_SHOWN = 12  # of a long list
 DESCRIPTION = """\
-Shows what a model is: inputs, outputs, operators, parameters, FLOPs, classes. Says too what of it is not available
-here; the exit code is then 2.
+Shows what a model is: inputs, outputs, operators, parameters, FLOPs, classes. Says too which operators the
+original Caffe2 does not run, and what is not available here; the exit code is then 2.
 
-FLOPs are the floating point operations of Conv, ConvTranspose, FC, MatMul and BatchMatMul, a multiply-add counting as
-two, for one picture of sides 3 : 4 that is resized and padded as the model wants it. What is done for each box is
-counted with the most boxes that there can be.
+FLOPs are the floating point operations of Conv, ConvTranspose, DeformConv, FC, MatMul and BatchMatMul, a multiply-add
+counting as two, for one picture of sides 3 : 4 that is resized and padded as the model wants it. What is done for each
+box is counted with the most boxes that there can be.
 """
 
 
@@ -59,7 +61,8 @@ def run(args: argparse.Namespace) -> int:
     _say("operators", f"{len(predict.operators):,} of {len(counts)} types")
     width = max(map(len, counts))
     for kind, count in counts.most_common():
-        print(f"  {kind:<{width}}  {count:>5,}")
+        mark = "  an extension: the original Caffe2 does not run it" if kind in EXTENSIONS else ""
+        print(f"  {kind:<{width}}  {count:>5,}{mark}")
     try:
         detector = load_detector(args)
     except Unsupported:

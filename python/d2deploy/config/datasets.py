@@ -78,4 +78,5 @@ def number_of_things(cfg: Config) -> int:
     model = cfg.MODEL
     if model.META_ARCHITECTURE == "ProposalNetwork":
         return 0
-    return int(model.RETINANET.NUM_CLASSES if model.META_ARCHITECTURE == "RetinaNet" else model.ROI_HEADS.NUM_CLASSES)
+    dense = model.META_ARCHITECTURE in ("RetinaNet", "FCOS")
+    return int(model.RETINANET.NUM_CLASSES if dense else model.ROI_HEADS.NUM_CLASSES)

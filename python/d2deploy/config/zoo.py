@@ -9,7 +9,7 @@ import difflib
 from pathlib import Path
 from typing import Any
 
-from d2deploy.config.unsupported import CASCADE, DEFORMABLE, PROPOSALS_FROM_A_FILE, SEMANTIC_ALONE
+from d2deploy.config.unsupported import CASCADE, PROPOSALS_FROM_A_FILE, SEMANTIC_ALONE
 from d2deploy.errors import InvalidArgument, Unsupported
 
 _IMAGENET = "detectron2://ImageNetPretrained/"
@@ -66,6 +66,14 @@ _PARTS: dict[str, dict[str, Any]] = {
         # Three sizes per octave.
         "MODEL.ANCHOR_GENERATOR.SIZES": [[s, s * 2 ** (1.0 / 3), s * 2 ** (2.0 / 3)] for s in (32, 64, 128, 256, 512)],
         "MODEL.RETINANET.SMOOTH_L1_LOSS_BETA": 0.0,
+    },
+    # A lazy configuration; the head is described by RetinaNet's keys.
+    "fcos": {
+        "MODEL.META_ARCHITECTURE": "FCOS",
+        "MODEL.BACKBONE.NAME": "build_fcos_resnet_fpn_backbone",
+        "MODEL.RETINANET.NORM": "GN",
+        "MODEL.RETINANET.SCORE_THRESH_TEST": 0.2,
+        "MODEL.RETINANET.NMS_THRESH_TEST": 0.6,
     },
     "r50": {"MODEL.WEIGHTS": _IMAGENET + "MSRA/R-50.pkl"},
     "r101": {"MODEL.WEIGHTS": _IMAGENET + "MSRA/R-101.pkl", "MODEL.RESNETS.DEPTH": 101},
@@ -156,6 +164,7 @@ _PARTS: dict[str, dict[str, Any]] = {
         **{f"MODEL.{section}.NORM": "SyncBN" for section in ("RESNETS", "FPN", "ROI_BOX_HEAD", "ROI_MASK_HEAD")},
         "TEST.PRECISE_BN.ENABLED": True,
     },
+    "dconv": {"MODEL.RESNETS.DEFORM_ON_PER_STAGE": [False, True, True, True]},
     "4conv1fc": {"MODEL.ROI_BOX_HEAD.NUM_CONV": 4, "MODEL.ROI_BOX_HEAD.NUM_FC": 1},
     "scratch": {"MODEL.WEIGHTS": "", "MODEL.BACKBONE.FREEZE_AT": 0},
     "9x": {
@@ -199,6 +208,7 @@ COCO-Detection
   faster_rcnn_R_50_FPN_3x           fpn,r50,3x               137849458/model_final_280758
   faster_rcnn_R_101_FPN_3x          fpn,r101,3x              137851257/model_final_f6e8b1
   faster_rcnn_X_101_32x8d_FPN_3x    fpn,x101,3x              139173657/model_final_68b088
+  fcos_R_50_FPN_1x                  retinanet,fcos,r50       -
   retinanet_R_50_FPN_1x             retinanet,r50            190397773/model_final_bfca0b
   retinanet_R_50_FPN_3x             retinanet,r50,3x         190397829/model_final_5bd44e
   retinanet_R_101_FPN_3x            retinanet,r101,3x        190397697/model_final_971ab9
@@ -240,6 +250,8 @@ PascalVOC-Detection
   faster_rcnn_R_50_FPN              fpn,r50,voc              -
 Misc
   mask_rcnn_R_50_FPN_1x_cls_agnostic fpn,r50,mask,agnostic   -
+  mask_rcnn_R_50_FPN_1x_dconv_c3-c5 fpn,r50,mask,dconv       138602867/model_final_65c703
+  mask_rcnn_R_50_FPN_3x_dconv_c3-c5 fpn,r50,mask,dconv,3x    144998336/model_final_821d0b
   mask_rcnn_R_50_FPN_3x_gn          fpn,mask,gn,4conv1fc,3x  138602888/model_final_dc5d9e
   mask_rcnn_R_50_FPN_3x_syncbn      fpn,r50,mask,syncbn,4conv1fc,3x    169527823/model_final_3b3c51
   scratch_mask_rcnn_R_50_FPN_3x_gn  fpn,mask,gn,4conv1fc,3x,scratch    138602908/model_final_01ca85
@@ -262,19 +274,15 @@ _BASES = {
 }
 
 LAZY = "configurations in Python (lazy ones) are not read; give the exporter a YAML file, or Detectron2's model itself"
-_BOTH = f"{CASCADE}; and {DEFORMABLE}"
 _UNSUPPORTED = {
     "COCO-Detection/fast_rcnn_R_50_FPN_1x": PROPOSALS_FROM_A_FILE,
     "Misc/cascade_mask_rcnn_R_50_FPN_1x": CASCADE,
     "Misc/cascade_mask_rcnn_R_50_FPN_3x": CASCADE,
-    "Misc/cascade_mask_rcnn_X_152_32x8d_FPN_IN5k_gn_dconv": _BOTH,
-    "Misc/panoptic_fpn_R_101_dconv_cascade_gn_3x": _BOTH,
-    "Misc/mask_rcnn_R_50_FPN_1x_dconv_c3-c5": DEFORMABLE,
-    "Misc/mask_rcnn_R_50_FPN_3x_dconv_c3-c5": DEFORMABLE,
+    "Misc/cascade_mask_rcnn_X_152_32x8d_FPN_IN5k_gn_dconv": CASCADE,
+    "Misc/panoptic_fpn_R_101_dconv_cascade_gn_3x": CASCADE,
     "Misc/semantic_R_50_FPN_1x": SEMANTIC_ALONE,
     "Misc/mmdet_mask_rcnn_R_50_FPN_1x": LAZY,
     "Misc/torchvision_imagenet_R_50": LAZY,
-    "COCO-Detection/fcos_R_50_FPN_1x": LAZY,
     "COCO-InstanceSegmentation/mask_rcnn_regnetx_4gf_dds_fpn_1x": LAZY,
     "COCO-InstanceSegmentation/mask_rcnn_regnety_4gf_dds_fpn_1x": LAZY,
 }

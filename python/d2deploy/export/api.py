@@ -19,7 +19,7 @@ from d2deploy.config import class_names as known_names
 from d2deploy.config import number_of_things
 from d2deploy.errors import InvalidArgument
 from d2deploy.export.detectron2 import from_detectron2, is_detectron2
-from d2deploy.export.meta_arch import Caffe2MetaArch, Caffe2RetinaNet, caffe2_meta_arch
+from d2deploy.export.meta_arch import Caffe2MetaArch, caffe2_meta_arch
 from d2deploy.export.net_arguments import net_arguments
 from d2deploy.export.netdef import NetWriter
 from d2deploy.export.shapes import readable_shapes
@@ -55,7 +55,7 @@ def _check_counts(cfg: Any) -> None:
     """Caffe2's operators take 0 for "all of them", Detectron2 for none."""
     model = cfg.MODEL
     counts = {"TEST.DETECTIONS_PER_IMAGE": cfg.TEST.DETECTIONS_PER_IMAGE}
-    if model.META_ARCHITECTURE == "RetinaNet":
+    if model.META_ARCHITECTURE in ("RetinaNet", "FCOS"):
         counts["MODEL.RETINANET.TOPK_CANDIDATES_TEST"] = model.RETINANET.TOPK_CANDIDATES_TEST
     else:
         counts["MODEL.RPN.PRE_NMS_TOPK_TEST"] = model.RPN.PRE_NMS_TOPK_TEST
@@ -129,7 +129,7 @@ class Caffe2Tracer:
     def export_caffe2(self) -> Caffe2Model:
         """The model as a predict net and an init net."""
         nets = NetWriter(self._trace(), TRANSLATIONS).write()
-        if isinstance(self.meta_arch, Caffe2RetinaNet):  # readers of Detectron2's files look for it there
+        if self.meta_arch.name == "RetinaNet":  # readers of Detectron2's files look for it there
             nets.predict.external_output.insert(0, "im_info")
         names = known_names(self.cfg)
         if self.class_names:

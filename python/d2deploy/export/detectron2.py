@@ -13,9 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from d2deploy.config.unsupported import DEFORMABLE
 from d2deploy.errors import Unsupported
+from d2deploy.export.deformable_layers import layer_faults, replace_layers
 from d2deploy.modeling import (
+    FCOS,
     RPN,
     RRPN,
     GeneralizedRCNN,
@@ -28,7 +29,7 @@ from d2deploy.modeling import (
     StandardROIHeads,
 )
 from d2deploy.modeling.anchors import AnchorGenerator, shifted_anchors
-from d2deploy.modeling.boxes import SCALE_CLAMP, box2box_transform
+from d2deploy.modeling.boxes import SCALE_CLAMP, Box2BoxTransformLinear, box2box_transform
 from d2deploy.modeling.images import ImageModel
 from d2deploy.modeling.registry import ROI_HEADS
 
@@ -52,6 +53,7 @@ _META_ARCHS = {
         "_decode_per_level_predictions",
     ),
 }
+_META_ARCHS["FCOS"] = _META_ARCHS["RetinaNet"]
 _PROPOSAL_GENERATORS = {"RPN": _RPN, "RRPN": _RPN}
 _ROI_HEADS = {
     "StandardROIHeads": _STANDARD,
@@ -64,15 +66,11 @@ _KEYPOINT_HEADS = {"BaseKeypointRCNNHead": ("forward",)}
 _SEM_SEG_HEADS = {"SemSegFPNHead": ("forward",)}
 _POOLERS = {"ROIPooler": ("forward",)}
 _LEVEL_POOLERS = {"ROIAlign": ("forward",), "ROIAlignRotated": ("forward",)}
+_LINEAR_TRANSFORMS = {"Box2BoxTransformLinear": ("apply_deltas",)}
 _TRANSFORMS = {"Box2BoxTransform": ("apply_deltas",), "Box2BoxTransformRotated": ("apply_deltas",)}
 
 Methods = Mapping[str, tuple[str, ...]]
 
-_LAYERS = {
-    ("detectron2", "DeformConv"): DEFORMABLE,
-    ("detectron2", "ModulatedDeformConv"): DEFORMABLE,
-    ("torchvision", "DeformConv2d"): DEFORMABLE,
-}
 _ROI_ALIGN = "use ROIAlignV2, ROIAlign or ROIAlignRotated as POOLER_TYPE"
 
 
@@ -88,7 +86,7 @@ def from_detectron2(cfg: Any, model: nn.Module) -> ImageModel:
 
     Args:
         cfg: its configuration; says the input's format where the model does not.
-        model: of class GeneralizedRCNN, PanopticFPN, ProposalNetwork or RetinaNet, or derived from them.
+        model: of class FCOS, GeneralizedRCNN, PanopticFPN, ProposalNetwork or RetinaNet, or derived from them.
 
     Returns:
         In eval mode, on the model's device; its state dict has the names of the model's.
@@ -99,6 +97,7 @@ def from_detectron2(cfg: Any, model: nn.Module) -> ImageModel:
     if faults := list(_model_faults(model)):
         raise Unsupported("this Detectron2 model cannot be converted:" + "".join(f"\n  {fault}" for fault in faults))
     model = copy.deepcopy(model).eval().requires_grad_(False)
+    replace_layers(model)
     result = _MAKERS[_class(model, _META_ARCHS)](model, _image_parts(cfg, model))
     return result.eval().to(result.device)
 
@@ -129,26 +128,22 @@ def _model_faults(model: Any) -> Iterator[str]:
     yield from (faults := list(_part_faults("the model", model, _META_ARCHS)))
     if faults:
         return
-    yield from _layer_faults(model)
+    yield from layer_faults(model)
     yield from _backbone_faults(model.backbone)
     if _class(model, _META_ARCHS) == "RetinaNet":
         yield from _transform_faults("box2box_transform", model.box2box_transform)
         yield from _anchor_faults("anchor_generator", model.anchor_generator, model.head_in_features)
         return
+    if _class(model, _META_ARCHS) == "FCOS":
+        transform = model.box2box_transform
+        yield from (faults := list(_part_faults("box2box_transform", transform, _LINEAR_TRANSFORMS)))
+        if not faults and not transform.normalize_by_size:
+            yield "box2box_transform.normalize_by_size is False; the files' readers take True alone"
+        yield from _anchor_faults("anchor_generator", model.anchor_generator, model.head_in_features)
+        return
     yield from _proposal_faults(model.proposal_generator)
     if hasattr(model, "roi_heads"):
         yield from _roi_faults(model.roi_heads)
-
-
-def _layer_faults(model: nn.Module) -> Iterator[str]:
-    found: dict[tuple[str, str], list[str]] = {}
-    for path, module in model.named_modules():
-        keys = [(_root(k), k.__name__) for k in type(module).__mro__]
-        for key in [k for k in keys if k in _LAYERS][:1]:
-            found.setdefault(key, []).append(path)
-    for key, paths in found.items():
-        others = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-        yield f"{paths[0]}{others}: {key[1]}: {_LAYERS[key]}"
 
 
 def _backbone_faults(backbone: Any) -> Iterator[str]:
@@ -280,22 +275,30 @@ def _proposal_network(model: Any, image_parts: dict[str, Any]) -> ImageModel:
     return ProposalNetwork(proposal_generator=_proposal_generator(model.proposal_generator), **image_parts)
 
 
+def _dense_parts(model: Any) -> dict[str, Any]:
+    return {
+        "head": model.head,
+        "head_in_features": model.head_in_features,
+        "anchor_generator": _anchor_generator(model.anchor_generator, len(model.head_in_features)),
+        "num_classes": model.num_classes,
+        "test_score_thresh": model.test_score_thresh,
+        "test_topk_candidates": model.test_topk_candidates,
+        "test_nms_thresh": model.test_nms_thresh,
+        "max_detections_per_image": model.max_detections_per_image,
+    }
+
+
 def _retinanet(model: Any, image_parts: dict[str, Any]) -> ImageModel:
-    return RetinaNet(
-        head=model.head,
-        head_in_features=model.head_in_features,
-        anchor_generator=_anchor_generator(model.anchor_generator, len(model.head_in_features)),
-        box2box_transform=box2box_transform(model.box2box_transform.weights),
-        num_classes=model.num_classes,
-        test_score_thresh=model.test_score_thresh,
-        test_topk_candidates=model.test_topk_candidates,
-        test_nms_thresh=model.test_nms_thresh,
-        max_detections_per_image=model.max_detections_per_image,
-        **image_parts,
-    )
+    transform = box2box_transform(model.box2box_transform.weights)
+    return RetinaNet(box2box_transform=transform, **_dense_parts(model), **image_parts)
+
+
+def _fcos(model: Any, image_parts: dict[str, Any]) -> ImageModel:
+    return FCOS(box2box_transform=Box2BoxTransformLinear(), **_dense_parts(model), **image_parts)
 
 
 _MAKERS = {
+    "FCOS": _fcos,
     "GeneralizedRCNN": _generalized_rcnn,
     "PanopticFPN": _panoptic_fpn,
     "ProposalNetwork": _proposal_network,

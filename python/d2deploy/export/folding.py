@@ -5,11 +5,20 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir
 
+from d2deploy.export.onnx_domain import DOMAIN
+
 Layer = tuple[onnx_ir.Value | None, ...]  # weight and bias of a convolution; gamma, beta, mean, variance
+
+# Domain and operator -> places of its weight and bias among the inputs.
+_PLACES = {("", "Conv"): (1, 2), ("", "DeformConv"): (1, 3), (DOMAIN, "DeformConv"): (2, 3)}
+
+
+def _places(conv: onnx_ir.Node) -> tuple[int, int] | None:
+    return _PLACES.get((conv.domain, conv.op_type))
 
 
 def fold_batch_norms(graph: onnx_ir.Graph) -> None:
-    """Conv + BatchNormalization -> Conv.
+    """Conv + BatchNormalization -> Conv, and so of deformable ones.
 
     y = gamma (W x + b - mean) / sqrt(var + eps) + beta = (s W) x + (s (b - mean) + beta),  s = gamma / sqrt(var + eps).
 
@@ -18,13 +27,13 @@ def fold_batch_norms(graph: onnx_ir.Graph) -> None:
     """
     folded: dict[Layer, tuple[onnx_ir.Value, onnx_ir.Value]] = {}
     for conv in list(graph):
-        norm, layer = _norm(conv), _layer(conv)
-        if norm is None or layer is None:
+        places, norm, layer = _places(conv), _norm(conv), _layer(conv)
+        if places is None or norm is None or layer is None:
             continue
         if layer not in folded:
             folded[layer] = _fold(graph, layer, norm.attributes["epsilon"].as_float())
-        conv.resize_inputs(3)
-        for index, value in enumerate(folded[layer], start=1):
+        conv.resize_inputs(max(len(conv.inputs), places[1] + 1))
+        for index, value in zip(places, folded[layer], strict=True):
             conv.replace_input_with(index, value)
         norm.outputs[0].replace_all_uses_with(conv.outputs[0], replace_graph_outputs=True)
         graph.remove(norm, safe=True)
@@ -32,16 +41,18 @@ def fold_batch_norms(graph: onnx_ir.Graph) -> None:
 
 def _norm(conv: onnx_ir.Node) -> onnx_ir.Node | None:
     """The batch normalisation that alone reads a convolution."""
-    uses = list(conv.outputs[0].uses()) if conv.op_type == "Conv" else []
+    uses = list(conv.outputs[0].uses()) if _places(conv) else []
     return uses[0].node if len(uses) == 1 and uses[0].node.op_type == "BatchNormalization" else None
 
 
 def _layer(conv: onnx_ir.Node) -> Layer | None:
     """Weight and bias of a convolution, and what follows the input of its batch normalisation; None where the two
     cannot be one."""
-    if (norm := _norm(conv)) is None:
+    norm, places = _norm(conv), _places(conv)
+    if norm is None or places is None:
         return None
-    layer = (conv.inputs[1], conv.inputs[2] if len(conv.inputs) > 2 else None, *norm.inputs[1:])
+    weight, bias = places
+    layer = (conv.inputs[weight], conv.inputs[bias] if len(conv.inputs) > bias else None, *norm.inputs[1:])
     given = [v for v in layer if v is not None]
     return layer if given[0] is layer[0] and all(v.const_value is not None for v in given) else None
 

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from d2deploy.errors import Unsupported
 from d2deploy.export.operators import AliasWithName
-from d2deploy.modeling import GeneralizedRCNN, PanopticFPN, ProposalNetwork, RetinaNet
+from d2deploy.modeling import FCOS, GeneralizedRCNN, PanopticFPN, ProposalNetwork, RetinaNet
 from d2deploy.modeling.semantic_seg import full_size_logits
 
 _OPS = torch.ops.d2deploy
@@ -175,19 +175,27 @@ class Caffe2RetinaNet(Caffe2MetaArch):
     `box_delta_i`."""
 
     name = "RetinaNet"
+    parts: tuple[str, ...] = ("cls", "delta")  # what the head gives of each level
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__(model)
         levels = range(len(self.model.head_in_features))
         self.outputs = [f"feature_{i}" for i in levels]
         for i in levels:
-            self.outputs += [f"box_cls_{i}", f"box_delta_{i}"]
+            self.outputs += [f"box_{part}_{i}" for part in self.parts]
 
     def forward(self, data: Tensor, im_info: Tensor) -> tuple[Tensor, ...]:
         features = self.features(data)
         maps = [features[f] for f in self.model.head_in_features]
-        logits, deltas = self.model.head(maps)
-        return (*maps, *(t for pair in zip(logits, deltas, strict=True) for t in pair))
+        predictions = self.model.head(maps)
+        return (*maps, *(t for level in zip(*predictions, strict=True) for t in level))
+
+
+class Caffe2FCOS(Caffe2RetinaNet):
+    """The same, and `box_centerness_i`, the logit of each place on the maps."""
+
+    name = "FCOS"
+    parts = ("cls", "delta", "centerness")
 
 
 def propose(rpn: Any, features: dict[str, Tensor], im_info: Tensor) -> Tensor:
@@ -363,9 +371,11 @@ def caffe2_meta_arch(model: nn.Module, use_heatmap_max_keypoint: bool = False) -
         return Caffe2GeneralizedRCNN(model, use_heatmap_max_keypoint)
     if isinstance(model, ProposalNetwork):
         return Caffe2ProposalNetwork(model)
+    if isinstance(model, FCOS):
+        return Caffe2FCOS(model)
     if isinstance(model, RetinaNet):
         return Caffe2RetinaNet(model)
     raise Unsupported(
-        f"models of class {type(model).__name__} cannot be exported; can be: GeneralizedRCNN, PanopticFPN, "
+        f"models of class {type(model).__name__} cannot be exported; can be: FCOS, GeneralizedRCNN, PanopticFPN, "
         "ProposalNetwork, RetinaNet, and classes derived from them"
     )

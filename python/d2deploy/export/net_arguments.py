@@ -2,8 +2,8 @@
 
 Ours, which other readers ignore, tell how a picture becomes `data` and what the outputs mean: `input_format`,
 `pixel_mean`, `min_size_test`, `max_size_test`, `class_names`, `stuff_class_names`, `keypoint_oks_sigmas` for keypoint
-AP, and RetinaNet's `cell_anchors` and `anchor_strides` as plain numbers. Padding with `pixel_mean` gives exactly
-what Detectron2 gives, since it pads after normalising.
+AP, and `cell_anchors` and `anchor_strides` of RetinaNet and FCOS as plain numbers. Padding with `pixel_mean` gives
+exactly what Detectron2 gives, since it pads after normalising.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ def _detectron2(arch: Caffe2MetaArch, cfg: Any) -> Iterator[tuple[str, proto.Val
         yield "topk_candidates", int(model.test_topk_candidates)
         yield "nms_threshold", float(model.test_nms_thresh)
         yield "max_detections_per_image", int(model.max_detections_per_image)
+    if arch.name == "RetinaNet":
         yield "bbox_reg_weights", [float(w) for w in model.box2box_transform.weights]
 
 

@@ -26,6 +26,7 @@ _ATTRIBUTES: dict[Any, tuple[Any, Any]] = {
     int: (int, _Schema.AttrType.INT),
     float: (float, _Schema.AttrType.FLOAT),
     str: (str, _Schema.AttrType.STRING),
+    Sequence[int]: (Sequence[int], _Schema.AttrType.INTS),
     Sequence[float]: (Sequence[float], _Schema.AttrType.FLOATS),
 }
 _POOLED = {"height": int, "width": int}

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from d2deploy.export import kernels
+from d2deploy.modeling.deform_conv import deform_windows
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Operator:
 
     type: str
     tensors: tuple[str, ...]
-    attributes: dict[str, Any]  # name -> bool, int, float, str or Sequence[float]
+    attributes: dict[str, Any]  # name -> bool, int, float, str, Sequence[int] or Sequence[float]
     many_inputs: bool  # the tensors are one list
     many_outputs: bool  # the outputs are one list, of a length that the attributes tell
     outputs: int
@@ -43,22 +44,24 @@ def _operator(fake: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callab
     def register(body: Callable[..., Any]) -> Callable[..., Any]:
         definition = torch.library.custom_op(f"d2deploy::{body.__name__}", body, mutates_args=())
         definition.register_fake(fake)
-        hints = inspect.get_annotations(body, eval_str=True)
-        result = hints.pop("return")
-        tensors = tuple(name for name, kind in hints.items() if kind in (Tensor, Sequence[Tensor]))
-        OPERATORS.append(
-            Operator(
-                type=body.__name__,
-                tensors=tensors,
-                attributes={name: kind for name, kind in hints.items() if name not in tensors},
-                many_inputs=hints[tensors[0]] is not Tensor,
-                many_outputs=result == list[Tensor],
-                outputs=1 if result is Tensor or result == list[Tensor] else len(result.__args__),
-            )
-        )
+        OPERATORS.append(_described(body.__name__, body))
         return definition
 
     return register
+
+
+def _described(kind: str, body: Callable[..., Any]) -> Operator:
+    hints = inspect.get_annotations(body, eval_str=True)
+    result = hints.pop("return")
+    tensors = tuple(name for name, hint in hints.items() if hint in (Tensor, Sequence[Tensor]))
+    return Operator(
+        type=kind,
+        tensors=tensors,
+        attributes={name: hint for name, hint in hints.items() if name not in tensors},
+        many_inputs=hints[tensors[0]] is not Tensor,
+        many_outputs=result == list[Tensor],
+        outputs=1 if result is Tensor or result == list[Tensor] else len(result.__args__),
+    )
 
 
 def _unknown_rows() -> torch.SymInt:
@@ -246,3 +249,7 @@ def HeatmapMaxKeypoint(heatmaps: Tensor, boxes: Tensor, should_output_softmax: b
 def AliasWithName(x: Tensor, name: str) -> Tensor:
     """x itself; in the written net, the blob bears this name."""
     return x.clone()
+
+
+# Layers of backbones call it themselves, so that modeling registers it.
+OPERATORS.append(_described("DeformConv", deform_windows))

@@ -289,12 +289,40 @@ def _limit_boxes(
     )
 
 
+def _deform_conv(
+    x: Value,
+    offset: Value,
+    weight: Value,
+    *bias_and_mask: Value,
+    kernels: Sequence[int],
+    strides: Sequence[int],
+    pads: Sequence[int],
+    dilations: Sequence[int],
+    group: int,
+    deformable_group: int,
+    **_: object,
+) -> Value:
+    return op.DeformConv(
+        x,
+        weight,
+        offset,
+        *bias_and_mask,
+        kernel_shape=kernels,
+        strides=strides,
+        pads=pads,
+        dilations=dilations,
+        group=group,
+        offset_group=deformable_group,
+    )
+
+
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "AliasWithName": lambda x, name: op.Identity(x),
     "BatchPermutation": op.Gather,
     "BBoxTransform": _transform_boxes,
     "BoxWithNMSLimit": _limit_boxes,
     "CollectRpnProposals": _collect,
+    "DeformConv": _deform_conv,
     "DistributeFpnProposals": _distribute,
     "GenerateProposals": _generate_proposals,
     "RoIAlign": _roi_align,

@@ -6,6 +6,8 @@ Importing a part registers it, so all parts are imported here.
 from d2deploy.modeling.anchors import DefaultAnchorGenerator, RotatedAnchorGenerator
 from d2deploy.modeling.box_head import FastRCNNConvFCHead, FastRCNNOutputLayers
 from d2deploy.modeling.build import build_model
+from d2deploy.modeling.deform_conv import DeformConv
+from d2deploy.modeling.fcos import FCOS, FCOSHead
 from d2deploy.modeling.fpn import FPN
 from d2deploy.modeling.layers import ShapeSpec
 from d2deploy.modeling.mask_head import KRCNNConvDeconvUpsampleHead, MaskRCNNConvUpsampleHead
@@ -33,6 +35,7 @@ from d2deploy.modeling.semantic_seg import SemSegFPNHead
 __all__ = [
     "ANCHOR_GENERATORS",
     "BACKBONES",
+    "FCOS",
     "FPN",
     "META_ARCHS",
     "PROPOSAL_GENERATORS",
@@ -45,6 +48,8 @@ __all__ = [
     "RRPN",
     "SEM_SEG_HEADS",
     "DefaultAnchorGenerator",
+    "DeformConv",
+    "FCOSHead",
     "FastRCNNConvFCHead",
     "FastRCNNOutputLayers",
     "GeneralizedRCNN",

@@ -16,7 +16,7 @@ from torch import Tensor
 from d2deploy.errors import InvalidArgument
 from d2deploy.structures.geometry import normalised
 
-__all__ = ["Box2BoxTransform", "Box2BoxTransformRotated", "box2box_transform"]
+__all__ = ["Box2BoxTransform", "Box2BoxTransformLinear", "Box2BoxTransformRotated", "box2box_transform"]
 
 # A box grows at most to 1000 pixels from an anchor of 16, so that exp() cannot overflow.
 SCALE_CLAMP = math.log(1000.0 / 16)
@@ -86,6 +86,27 @@ class Box2BoxTransformRotated(Box2BoxTransform):
         size = torch.exp(deltas[..., 2:4].clamp(max=self.scale_clamp)) * boxes[..., 2:4]
         angle = normalised(deltas[..., 4:] * 180.0 / math.pi + boxes[..., 4:])
         return torch.cat([centre, size, angle], dim=-1)
+
+
+class Box2BoxTransformLinear:
+    """Decodes distances of a box's sides from its anchor's centre: left, upper, right, lower, in the anchor's sizes.
+
+    Negative ones count as 0, so that boxes are never turned inside out.
+
+    Law: apply_deltas(0.5, src) == src.
+
+    Source: Tian et al., FCOS: A Simple and Strong Anchor-Free Object Detector, section 2.1;
+    detectron2/modeling/box_regression.py.
+    """
+
+    box_dim = 4
+
+    def apply_deltas(self, deltas: Tensor, boxes: Tensor) -> Tensor:
+        """Boxes (R, 4) from deltas (R, 4) and boxes (R, 4)."""
+        size = boxes[:, 2:] - boxes[:, :2]
+        centre = 0.5 * (boxes[:, :2] + boxes[:, 2:])
+        low, high = deltas.float().relu().chunk(2, 1)
+        return torch.cat([centre - low * size, centre + high * size], dim=1)
 
 
 def box2box_transform(weights: Sequence[float]) -> Box2BoxTransform:

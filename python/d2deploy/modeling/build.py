@@ -8,7 +8,6 @@ from typing import Any
 import torch
 
 from d2deploy.config import Config
-from d2deploy.config.unsupported import DEFORMABLE
 from d2deploy.errors import DeviceError, InvalidArgument, Unsupported
 from d2deploy.modeling.layers import ShapeSpec
 from d2deploy.modeling.registry import BACKBONES, META_ARCHS, PROPOSAL_GENERATORS, ROI_HEADS, ROI_MASK_HEADS
@@ -51,7 +50,7 @@ def unsupported(cfg: Config) -> Iterator[str]:
     """What the configuration asks for that Detectron2 has and d2deploy has not: the key, the value, the way out."""
     model = cfg.MODEL
     names = [(META_ARCHS, model.META_ARCHITECTURE), (BACKBONES, model.BACKBONE.NAME)]
-    if model.META_ARCHITECTURE != "RetinaNet":
+    if model.META_ARCHITECTURE not in ("RetinaNet", "FCOS"):
         names.append((PROPOSAL_GENERATORS, model.PROPOSAL_GENERATOR.NAME))
     heads = model.META_ARCHITECTURE in ("GeneralizedRCNN", "PanopticFPN")
     if heads:
@@ -60,8 +59,6 @@ def unsupported(cfg: Config) -> Iterator[str]:
     for registry, name in names:
         if registry.is_unsupported(name):
             yield str(registry.fault(name))
-    if any(model.RESNETS.DEFORM_ON_PER_STAGE):
-        yield f"MODEL.RESNETS.DEFORM_ON_PER_STAGE is {list(model.RESNETS.DEFORM_ON_PER_STAGE)}: {DEFORMABLE}"
 
 
 def make_device(name: str) -> torch.device:

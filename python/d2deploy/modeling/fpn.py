@@ -140,10 +140,21 @@ def build_resnet_fpn_backbone(cfg: Config, input_shape: ShapeSpec) -> FPN:
 @BACKBONES.register()
 def build_retinanet_resnet_fpn_backbone(cfg: Config, input_shape: ShapeSpec) -> FPN:
     """ResNet with p3 to p7; p6 and p7 come from res5."""
+    return _with_p6_and_p7(cfg, input_shape, "res5")
+
+
+@BACKBONES.register()
+def build_fcos_resnet_fpn_backbone(cfg: Config, input_shape: ShapeSpec) -> FPN:
+    """ResNet with p3 to p7; p6 and p7 come from p5."""
+    return _with_p6_and_p7(cfg, input_shape, "p5")
+
+
+def _with_p6_and_p7(cfg: Config, input_shape: ShapeSpec, source: str) -> FPN:
     node = cfg.MODEL.FPN
     bottom_up = build_resnet_backbone(cfg, input_shape)
     shapes = bottom_up.output_shape()
     if "res5" not in shapes:
         raise InvalidArgument(f"MODEL.RESNETS.OUT_FEATURES must have res5 for p6 and p7, got {', '.join(shapes)}")
-    top = LastLevelP6P7(shapes["res5"].channels, node.OUT_CHANNELS)
+    channels = shapes["res5"].channels if source == "res5" else node.OUT_CHANNELS
+    top = LastLevelP6P7(channels, node.OUT_CHANNELS, source)
     return FPN(bottom_up, node.IN_FEATURES, node.OUT_CHANNELS, node.NORM, top, node.FUSE_TYPE)

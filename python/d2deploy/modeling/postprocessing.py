@@ -137,8 +137,9 @@ def decode_retinanet(
     topk_candidates: int,
     nms_thresh: float,
     max_detections: int,
+    centerness: Sequence[Tensor] | None = None,
 ) -> Instances:
-    """RetinaNet's detections in one image.
+    """RetinaNet's detections in one image, and those of FCOS.
 
     Source: Lin et al., Focal Loss for Dense Object Detection, section 4.1; detectron2/modeling/meta_arch/retinanet.py,
     inference_single_image.
@@ -153,15 +154,18 @@ def decode_retinanet(
         topk_candidates: so many candidates of each level take part in NMS, the best ones.
         nms_thresh: intersection over union that suppresses, within a class.
         max_detections: so many are kept.
+        centerness: of FCOS, per level (A, H, W): scores are sqrt(sigmoid(logit) * sigmoid(centerness)).
 
     Returns:
         `pred_boxes`, not clipped, `scores` and `pred_classes`, by descending score.
     """
     parts = []
-    for logit, delta, anchor in zip(logits, deltas, anchors):
+    for level, (logit, delta, anchor) in enumerate(zip(logits, deltas, anchors)):
         per_anchor = len(anchor) // (logit.shape[1] * logit.shape[2])
         scores, boxes = (x.view(per_anchor, -1, *x.shape[1:]).permute(2, 3, 0, 1).flatten(0, 2) for x in (logit, delta))
         scores = scores.sigmoid()
+        if centerness is not None:
+            scores = torch.sqrt(scores * centerness[level].permute(1, 2, 0).reshape(-1, 1).sigmoid())
         index, classes = torch.nonzero(scores > score_thresh, as_tuple=True)
         best, order = scores[index, classes].topk(min(len(index), topk_candidates))
         index, classes = index[order], classes[order]

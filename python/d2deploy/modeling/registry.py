@@ -132,7 +132,6 @@ META_ARCHS = Registry(
     "META_ARCHS",
     "MODEL.META_ARCHITECTURE",
     {
-        "FCOS": "the files have no operators for it; train a RetinaNet",
         "SemanticSegmentor": SEMANTIC_ALONE,
     },
 )

@@ -14,10 +14,19 @@ from torch.nn import functional
 
 from d2deploy.config import Config
 from d2deploy.errors import InvalidArgument
+from d2deploy.modeling.deform_conv import DeformConv
 from d2deploy.modeling.layers import Conv2d, ShapeSpec, get_norm
 from d2deploy.modeling.registry import BACKBONES
 
-__all__ = ["BasicBlock", "BasicStem", "BottleneckBlock", "ResNet", "build_resnet_backbone", "res5_head"]
+__all__ = [
+    "BasicBlock",
+    "BasicStem",
+    "BottleneckBlock",
+    "DeformBottleneckBlock",
+    "ResNet",
+    "build_resnet_backbone",
+    "res5_head",
+]
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 SHALLOW = (18, 34)
@@ -99,11 +108,63 @@ class BottleneckBlock(Block):
         first, second = (stride, 1) if stride_in_1x1 else (1, stride)
         width = bottleneck_channels
         self.conv1 = conv_norm(in_channels, width, 1, norm, stride=first)
-        self.conv2 = conv_norm(width, width, 3, norm, stride=second, groups=num_groups, dilation=dilation)
+        self.conv2: Any = conv_norm(width, width, 3, norm, stride=second, groups=num_groups, dilation=dilation)
         self.conv3 = conv_norm(width, out_channels, 1, norm)
 
     def branch(self, x: Tensor) -> Tensor:
-        out: Tensor = self.conv3(functional.relu(self.conv2(functional.relu(self.conv1(x)))))
+        out: Tensor = self.conv3(functional.relu(self.middle(functional.relu(self.conv1(x)))))
+        return out
+
+    def middle(self, x: Tensor) -> Tensor:
+        out: Tensor = self.conv2(x)
+        return out
+
+
+class DeformBottleneckBlock(BottleneckBlock):
+    """A bottleneck block whose 3x3 convolution is deformable; another convolution finds its offsets and, where it is
+    modulated, weights."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        bottleneck_channels: int,
+        stride: int = 1,
+        num_groups: int = 1,
+        norm: str = "BN",
+        stride_in_1x1: bool = False,
+        dilation: int = 1,
+        deform_modulated: bool = False,
+        deform_num_groups: int = 1,
+    ) -> None:
+        super().__init__(
+            in_channels,
+            out_channels,
+            bottleneck_channels=bottleneck_channels,
+            stride=stride,
+            num_groups=num_groups,
+            norm=norm,
+            stride_in_1x1=stride_in_1x1,
+            dilation=dilation,
+        )
+        width, place = bottleneck_channels, dict[str, Any](stride=1 if stride_in_1x1 else stride, padding=dilation)
+        self.weights = 9 * deform_num_groups if deform_modulated else 0  # channels of conv2_offset behind the offsets
+        self.offsets = 18 * deform_num_groups
+        self.conv2_offset = Conv2d(width, self.offsets + self.weights, 3, dilation=dilation, **place)
+        self.conv2 = DeformConv(
+            width, width, 3, dilation=dilation, groups=num_groups, norm=get_norm(norm, width), **place
+        )
+        for parameter in self.conv2_offset.parameters():
+            nn.init.zeros_(parameter)
+
+    def middle(self, x: Tensor) -> Tensor:
+        found = self.conv2_offset(x)
+        if not self.weights:
+            out: Tensor = self.conv2(x, found)
+        else:
+            offset, mask = found.split([self.offsets, self.weights], 1)
+            out = self.conv2(x, offset, mask.sigmoid())
         return out
 
 
@@ -168,6 +229,16 @@ def check_resnet(cfg: Config) -> None:
         wrong.append(f"DEPTH is {node.DEPTH}, known: {', '.join(map(str, BLOCKS))}")
     if node.RES5_DILATION not in (1, 2):
         wrong.append(f"RES5_DILATION is {node.RES5_DILATION}, must be 1 or 2")
+    if len(node.DEFORM_ON_PER_STAGE) != len(STAGES):
+        wrong.append(
+            f"DEFORM_ON_PER_STAGE is {list(node.DEFORM_ON_PER_STAGE)}, must say True or False for res2 to res5"
+        )
+    elif node.DEPTH in SHALLOW and any(node.DEFORM_ON_PER_STAGE):
+        wrong.append(
+            f"DEFORM_ON_PER_STAGE is {list(node.DEFORM_ON_PER_STAGE)}, must be False where DEPTH is {node.DEPTH}"
+        )
+    if node.DEFORM_NUM_GROUPS < 1:
+        wrong.append(f"DEFORM_NUM_GROUPS is {node.DEFORM_NUM_GROUPS}, must be positive")
     if node.DEPTH in SHALLOW:
         for name, value in (("RES2_OUT_CHANNELS", 64), ("RES5_DILATION", 1), ("NUM_GROUPS", 1)):
             if node[name] != value:
@@ -191,9 +262,11 @@ def build_resnet_backbone(cfg: Config, input_shape: ShapeSpec) -> ResNet:
         if node.DEPTH in SHALLOW:
             stage = make_stage(BasicBlock, count, stride, channels, out, norm=node.NORM)
         else:
-            stage = make_stage(
-                BottleneckBlock, count, stride, channels, out, dilation=dilation, **bottleneck(cfg, 2**index)
-            )
+            kind, extra = BottleneckBlock, bottleneck(cfg, 2**index)
+            if node.DEFORM_ON_PER_STAGE[index]:
+                kind = DeformBottleneckBlock
+                extra |= {"deform_modulated": node.DEFORM_MODULATED, "deform_num_groups": node.DEFORM_NUM_GROUPS}
+            stage = make_stage(kind, count, stride, channels, out, dilation=dilation, **extra)
         stages.append(stage)
         channels = out
     return ResNet(stem, stages, node.OUT_FEATURES)
@@ -211,7 +284,15 @@ def bottleneck(cfg: Config, factor: int) -> dict[str, Any]:
 
 
 def res5_head(cfg: Config) -> tuple[nn.Sequential, int]:
-    """The stage res5 that Res5ROIHeads apply to pooled res4 features, always three blocks; with its output channels."""
+    """The stage res5 that Res5ROIHeads apply to pooled res4 features, always three blocks; with its output channels.
+
+    Raises:
+        InvalidArgument: it is to be deformable, which Detectron2 refuses, too.
+    """
     check_resnet(cfg)
+    if cfg.MODEL.RESNETS.DEFORM_ON_PER_STAGE[3]:
+        raise InvalidArgument(
+            "MODEL.RESNETS.DEFORM_ON_PER_STAGE is True for res5, which cannot be deformable as a head of Res5ROIHeads"
+        )
     out = cfg.MODEL.RESNETS.RES2_OUT_CHANNELS * 8
     return make_stage(BottleneckBlock, 3, 2, out // 2, out, **bottleneck(cfg, 8)), out

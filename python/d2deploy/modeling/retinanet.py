@@ -95,7 +95,7 @@ class RetinaNetHead(nn.Module):
             channels = dim
         return nn.Sequential(*layers)
 
-    def forward(self, features: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    def forward(self, features: list[Tensor]) -> tuple[list[Tensor], ...]:
         """Logits (N, A K, H, W) and deltas (N, A 4, H, W) for the map (N, C, H, W) of each level."""
         classes = [run_level(self.cls_subnet, x, level) for level, x in enumerate(features)]
         boxes = [run_level(self.bbox_subnet, x, level) for level, x in enumerate(features)]
@@ -198,7 +198,7 @@ class RetinaNet(ImageModel):
         images = self.preprocess_image(batched_inputs)
         features = self.backbone(images.tensor)
         maps = [features[f] for f in self.head_in_features]
-        logits, deltas = self.head(maps)
+        logits, deltas, *others = self.head(maps)
         anchors = self.anchor_generator(maps)
         results = []
         for index, (x, size) in enumerate(zip(batched_inputs, images.image_sizes)):
@@ -212,6 +212,7 @@ class RetinaNet(ImageModel):
                 topk_candidates=self.test_topk_candidates,
                 nms_thresh=self.test_nms_thresh,
                 max_detections=self.max_detections_per_image,
+                centerness=[level[index] for level in others[0]] if others else None,
             )
             results.append({"instances": detector_postprocess(instances, *output_size(x, size))})
         return results

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import dense, detections, elementwise, keypoints, maps, proposals, roi, shapes, windows
+from . import deform, dense, detections, elementwise, keypoints, maps, proposals, roi, shapes, windows
 from .arguments import Arguments, Array
 from .elementwise import binary
 from .fused import Oracle, conv_add, then_relu
@@ -119,6 +119,8 @@ _SUMS: dict[str, Oracle] = {
     "ConvRelu": then_relu(windows.conv),
     "ConvTranspose": windows.conv_transpose,
     "ConvTransposeRelu": then_relu(windows.conv_transpose),
+    "DeformConv": deform.deform_conv,
+    "DeformConvRelu": then_relu(deform.deform_conv),
     "FC": dense.fc,
     "FCRelu": then_relu(dense.fc),
     "GroupNorm": maps.group_norm,
