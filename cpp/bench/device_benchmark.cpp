@@ -17,7 +17,7 @@
 #include "runtime/device_side.h"
 #include "runtime/frame.h"
 #include "runtime/model.h"
-#include "runtime/step_order.h"
+#include "runtime/step_waits.h"
 
 using namespace d2deploy;
 
@@ -167,7 +167,7 @@ int run(const Flags& flags) {
   const auto is_product = [](const Step& step) {
     return step.kernel != nullptr && step.kernel->backend == Backend::cudnn;
   };
-  const PartOrder order = step_order(*plan);
+  const PartOrder order = step_waits(*plan);
   const Timed net_graph(stream, order, [&](std::size_t step) { frame.launch_step(step); });
   const Timed line_graph(stream, launch([](const Step&) { return true; })), floor_graph(stream, launch(is_product));
   double flops = 0;

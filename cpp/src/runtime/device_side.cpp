@@ -4,7 +4,7 @@
 
 #include "core/memory.h"
 #include "kernels/simt/rearrange.h"
-#include "runtime/step_order.h"
+#include "runtime/step_waits.h"
 
 namespace d2deploy {
 
@@ -103,7 +103,7 @@ Recording DeviceSide::record(const Plan& plan, const std::vector<Tensor>& values
   const std::size_t last = plan.steps.size() + 1;
   PartOrder after(last + 1);
   std::vector<bool> is_waited_for(last);
-  const PartOrder steps = step_order(plan);
+  const PartOrder steps = step_waits(plan);
   for (std::size_t s = 0; s < steps.size(); ++s) {
     for (const std::size_t before : steps[s]) after[s + 1].push_back(before + 1);
     if (after[s + 1].empty()) after[s + 1].push_back(0);

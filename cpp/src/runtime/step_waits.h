@@ -7,6 +7,6 @@ namespace d2deploy {
 
 /// For each step those that must be done before it: they write memory that it reads or writes, or read what it writes.
 /// Those that these wait for themselves are left out.
-PartOrder step_order(const Plan& plan);
+PartOrder step_waits(const Plan& plan);
 
 }  // namespace d2deploy

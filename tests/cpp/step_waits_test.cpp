@@ -1,5 +1,5 @@
 // Which steps wait for which, in plans made by hand.
-#include "runtime/step_order.h"
+#include "runtime/step_waits.h"
 
 #include <gtest/gtest.h>
 
@@ -28,13 +28,13 @@ class HandMadePlan {
     return plan_.steps.back();
   }
   PlannedValue& at(std::size_t v) { return plan_.values[v]; }
-  PartOrder order() const { return step_order(plan_); }
+  PartOrder order() const { return step_waits(plan_); }
 
  private:
   Plan plan_;
 };
 
-TEST(StepOrder, FollowsData) {
+TEST(StepWaits, FollowsData) {
   HandMadePlan plan;
   const auto a = plan.value(0), b = plan.value(64), c = plan.value(128), d = plan.value(192);
   plan.step({}, {a});
@@ -44,7 +44,7 @@ TEST(StepOrder, FollowsData) {
   EXPECT_EQ(plan.order(), (PartOrder{{}, {0}, {0}, {2, 1}}));
 }
 
-TEST(StepOrder, LeavesOutWhatOthersWaitForAlready) {
+TEST(StepWaits, LeavesOutWhatOthersWaitForAlready) {
   HandMadePlan plan;
   const auto a = plan.value(0), b = plan.value(64), c = plan.value(128);
   plan.step({}, {a});
@@ -54,7 +54,7 @@ TEST(StepOrder, LeavesOutWhatOthersWaitForAlready) {
 }
 
 // The memory of a value is another's later, of which it is a part.
-TEST(StepOrder, DoesNotOverwriteWhatIsStillRead) {
+TEST(StepWaits, DoesNotOverwriteWhatIsStillRead) {
   HandMadePlan plan;
   const auto a = plan.value(0, 32), b = plan.value(128), c = plan.value(64), d = plan.value(192);
   plan.step({}, {a});
@@ -64,7 +64,7 @@ TEST(StepOrder, DoesNotOverwriteWhatIsStillRead) {
   EXPECT_EQ(plan.order(), (PartOrder{{}, {0}, {1}, {2}}));
 }
 
-TEST(StepOrder, KeepsScratchMemoryApart) {
+TEST(StepWaits, KeepsScratchMemoryApart) {
   HandMadePlan plan;
   const auto a = plan.value(0), b = plan.value(64), c = plan.value(128);
   for (const auto v : {a, b}) {
@@ -78,7 +78,7 @@ TEST(StepOrder, KeepsScratchMemoryApart) {
   EXPECT_EQ(plan.order(), (PartOrder{{}, {0}, {}}));
 }
 
-TEST(StepOrder, WaitsForRowCounts) {
+TEST(StepWaits, WaitsForRowCounts) {
   HandMadePlan plan;
   const auto a = plan.value(0, 16, 0), b = plan.value(64, 16, 0), c = plan.value(128);
   plan.step({}, {a}).writes = {0};
@@ -87,7 +87,7 @@ TEST(StepOrder, WaitsForRowCounts) {
   EXPECT_EQ(plan.order(), (PartOrder{{}, {0}, {}}));
 }
 
-TEST(StepOrder, SeesThroughViewsAndPastInputs) {
+TEST(StepWaits, SeesThroughViewsAndPastInputs) {
   HandMadePlan plan;
   const auto x = plan.value(0), a = plan.value(0), view = plan.value(999), b = plan.value(64), c = plan.value(128);
   plan.at(x).place = PlannedValue::Place::input;

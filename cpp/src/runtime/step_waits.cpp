@@ -1,4 +1,4 @@
-#include "runtime/step_order.h"
+#include "runtime/step_waits.h"
 
 #include <algorithm>
 
@@ -46,7 +46,7 @@ Accesses accesses_of(const Plan& plan, const Step& step) {
 
 }  // namespace
 
-PartOrder step_order(const Plan& plan) {
+PartOrder step_waits(const Plan& plan) {
   const std::size_t count = plan.steps.size();
   PartOrder after(count);
   std::vector<Accesses> accesses;
