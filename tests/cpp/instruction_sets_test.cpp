@@ -121,6 +121,12 @@ TEST_F(InstructionSets, PutImagesIntoTheSameOrder) {
     }
     const Tensor back = reordered(y, Layout::row_major);
     EXPECT_TRUE(std::ranges::equal(x.values<float>(), back.values<float>())) << set;
+    Tensor same = x.clone();
+    const void* memory = same.raw();
+    reorder_in_place(same, Layout::channels_last);
+    EXPECT_EQ(same.raw(), memory);
+    EXPECT_EQ(same.type(), y.type());
+    EXPECT_TRUE(std::ranges::equal(same.values<float>(), y.values<float>())) << set;
   }
 }
 
