@@ -168,6 +168,58 @@ TEST(Plans, AViewKeepsTheMemoryOfItsSource) {
   EXPECT_EQ(difference(session.run(inputs), outputs_by_evaluation(text, inputs)), "");
 }
 
+// a is needed once s and t are done with each other: made just before it is read, it has the place of one of them.
+TEST(Plans, StepsRunLateWhereThatNeedsLessMemory) {
+  const std::string net =
+      "input x float32 1000\n"
+      "a = Sigmoid(x)\n"
+      "s = Exp(x)\n"
+      "t = Sqrt(s)\n"
+      "u = Sub(s, t)\n"
+      "y = Div(u, a)\n"
+      "output y\n";
+  const auto model = model_of(net);
+  const auto plan = impl_of(*model).plan({{"x", f32({1000})}});
+  EXPECT_EQ(plan->arena_bytes, 2U * 4032);
+  std::vector<std::string> order;
+  for (const Step& step : plan->steps) order.push_back(step.op->type);
+  EXPECT_EQ(order, (std::vector<std::string>{"Exp", "Sqrt", "Sub", "Sigmoid", "Div"}));
+  const Tensors inputs{{"x", noise({1000})}};
+  EXPECT_EQ(difference(Session(model).run(inputs), outputs_by_evaluation(net, inputs)), "");
+}
+
+// b frees more than it takes: it runs before c is there, and d before c too.
+TEST(Plans, StepsThatFreeMemoryRunEarly) {
+  const std::string net =
+      "input x float32 1000\n"
+      "input y float32 1000\n"
+      "a = Sigmoid(x)\n"
+      "c = Exp(y)\n"
+      "b = Slice(a) {starts=[0] ends=[10]}\n"
+      "d = Slice(c) {starts=[0] ends=[10]}\n"
+      "s = Add(b, d)\n"
+      "output s\n";
+  const auto model = model_of(net);
+  const auto plan = impl_of(*model).plan({{"x", f32({1000})}, {"y", f32({1000})}});
+  EXPECT_LE(plan->arena_bytes, 4032U + 2 * 64);
+  const Tensors inputs{{"x", noise({1000})}, {"y", noise({1000})}};
+  EXPECT_EQ(difference(Session(model).run(inputs), outputs_by_evaluation(net, inputs)), "");
+}
+
+// a stays where it is: s, which it needs, would wait with it, and is larger.
+TEST(Plans, StepsThatMakeLessThanTheyReadDoNotWait) {
+  const auto model = model_of(
+      "input x float32 1000\n"
+      "s = Sigmoid(x)\n"
+      "a = Slice(s) {starts=[0] ends=[10]}\n"
+      "t = Exp(x)\n"
+      "u = Slice(t) {starts=[0] ends=[10]}\n"
+      "y = Div(u, a)\n"
+      "output y\n");
+  const auto plan = impl_of(*model).plan({{"x", f32({1000})}});
+  EXPECT_LE(plan->arena_bytes, 4032U + 2 * 64);
+}
+
 TEST(Plans, ALargerTensorThanAllowedIsRefused) {
   ModelOptions options;
   options.max_tensor_bytes = 1000;
