@@ -111,6 +111,27 @@ TEST(Kernels, AFusedNodeThatNoKernelTakesRunsAsItsMeaning) {
 #endif
 
 // The addend turns out to be one pixel only when the size of the inputs is known.
+// One channel that is spread over three: the pass cannot know, since files do not say what comes.
+TEST(Kernels, PicturesWithFewerChannelsThanTheirMeanAreSpread) {
+  const std::string net =
+      "input x float32 ?x?x?x?\n"
+      "const mean float32 3x1x1 = 1 2 3\n"
+      "const std float32 3x1x1 = 0.5 2 4\n"
+      "const w float32 2x3x1x1 = 1 -2 3 4 5 6\n"
+      "const b float32 2 = 1 2\n"
+      "s = Sub(x, mean)\n"
+      "d = Div(s, std)\n"
+      "y = Conv(d, w, b) {kernels=[1,1]}\n"
+      "output y\n";
+  for (const std::int64_t channels : {1, 3}) {
+    Session session(model_of(net));
+    session.set_profiling(true);
+    const Tensors inputs{{"x", noise({1, channels, 8, 8})}};
+    EXPECT_EQ(difference(session.run(inputs), outputs_by_evaluation(net, inputs)), "");
+    EXPECT_EQ(kernel_of(session, "NormaliseImage"), channels == 3 ? "blocks" : "") << channels;
+  }
+}
+
 TEST(Kernels, AFusedNodeThatDoesNotFitItsInputsRunsAsItsMeaning) {
   const std::string text =
       "input x float32 ?x2x?x?\n"

@@ -9,10 +9,12 @@ namespace d2deploy {
 
 namespace {
 
-// Whether the node's second input is a constant that spreads one number over each of the channels.
-bool by_channel(const Graph& graph, const Node& node, const Shape& x) {
+// Of how many channels the node's second input is a constant with a number for each; -1: it is something else.
+std::int64_t channels_of(const Graph& graph, const Node& node) {
   const auto constant = graph.constants.find(node.inputs[1]);
-  return constant != graph.constants.end() && constant->second.type() == f32({x[1], 1, 1}) && node.args.empty();
+  if (constant == graph.constants.end() || constant->second.shape().rank() != 3 || !node.args.empty()) return -1;
+  const std::int64_t channels = constant->second.dim(0);
+  return constant->second.type() == f32({channels, 1, 1}) ? channels : -1;
 }
 
 }  // namespace
@@ -29,7 +31,11 @@ int normalise_image(Graph& graph, const Log&) {
     if (types.empty()) types = infer_types(graph);
     const TensorType &x = types.at(sub->inputs[0]), &y = types.at(node.outputs[0]);
     if (x.dtype != DType::float32 || x.layout != Layout::row_major || x.shape.rank() != 4 || !is_real(y.dtype) ||
-        y.layout != Layout::channels_last || !by_channel(graph, *sub, x.shape) || !by_channel(graph, *div, x.shape))
+        y.layout != Layout::channels_last)
+      continue;
+    // Files do not say how many channels a picture has. One with another number has the plain operators in its plan.
+    const std::int64_t channels = channels_of(graph, *sub);
+    if (channels < 0 || channels_of(graph, *div) != channels || (x.shape[1] != kUnknown && x.shape[1] != channels))
       continue;
     node = Node{"NormaliseImage",
                 {{"dtype", std::string(name(y.dtype))}},
