@@ -3,6 +3,7 @@
 
   scripts/in_venv scripts/bench.py
   scripts/in_venv scripts/bench.py --models R50-FPN,RetinaNet --sizes 800x1216,256x320 --threads 2,1 --rounds 9
+  scripts/in_venv scripts/bench.py --report --keep models    # all of docs/benchmark.md: an hour or two
 
 Makes the models from their configurations with random weights, as Caffe2 files, as ONNX of standard operators and
 for PyTorch. Each engine has a process of its own, which stays warm and makes one run at a time, so that all see the
@@ -27,9 +28,15 @@ from benchmarking.engines import ENGINES
 from benchmarking.measure import Setting, measure
 from benchmarking.models import MODELS, parse_size
 from benchmarking.processes import Process, environment
-from benchmarking.report import reference_of, table, write
+from benchmarking.report import from_json, reference_of, table, with_older, write
 
 ROOT = Path(__file__).resolve().parent.parent
+# What --report measures: model, sizes, threads.
+REPORT = [
+    ("R50-FPN", ["800x1216", "256x320", "1344x2016"], 0),
+    ("R50-FPN", ["800x1216"], 1),
+    *((model, ["800x1216"], 0) for model in MODELS if model != "R50-FPN"),
+]
 
 
 def progress(text: str) -> None:
@@ -45,6 +52,8 @@ def parser() -> argparse.ArgumentParser:
     add("--models", default="R50-FPN", metavar="NAMES", help=f"with commas: {', '.join(MODELS)} (default: R50-FPN)")
     add("--sizes", default="800x1216", metavar="HxW,...", help="of the pictures, multiples of 32 (default: 800x1216)")
     add("--threads", default="0", metavar="N,...", help="of a run, 0: all that it may use (default: 0)")
+    add("--report", action="store_true", help="all models, three sizes, and one thread: instead of the three above")
+    add("--add", action="store_true", help="keep what the report has of other settings")
     add("--rounds", type=int, default=7, metavar="N", help="runs of each engine that count (default: 7)")
     add(
         "--engines",
@@ -68,6 +77,20 @@ def listed(options: argparse.ArgumentParser, text: str, known: object, what: str
     return names
 
 
+def planned(options: argparse.ArgumentParser, args: argparse.Namespace) -> list[tuple[str, list[str], int]]:
+    """What the call names: model, sizes, threads."""
+    models, sizes = listed(options, args.models, MODELS, "--models"), args.sizes.split(",")
+    try:
+        threads = [int(number) for number in args.threads.split(",")]
+        for size in sizes:
+            parse_size(size)
+    except ValueError as error:
+        options.error(str(error))
+    if min(threads) < 0:
+        options.error("--threads must be at least 0")
+    return [(model, sizes, number) for model in models for number in threads]
+
+
 def make(model: str, folder: Path, sizes: list[str], engines: list[str], args: argparse.Namespace) -> None:
     """Makes a model's files, in a process that takes PyTorch's memory with it."""
     progress(f"{model}: making the files")
@@ -79,45 +102,45 @@ def main() -> int:
     """Run; return the exit status."""
     options = parser()
     args = options.parse_args()
-    models = listed(options, args.models, MODELS, "--models")
     engines = listed(options, args.engines, ENGINES, "--engines")
-    sizes = args.sizes.split(",")
-    try:
-        threads = [int(number) for number in args.threads.split(",")]
-        for size in sizes:
-            parse_size(size)
-    except ValueError as error:
-        options.error(str(error))
-    if args.rounds < 1 or min(threads) < 0:
-        options.error("--rounds must be at least 1, --threads at least 0")
+    plan = REPORT if args.report else planned(options, args)
+    if args.rounds < 1:
+        options.error("--rounds must be at least 1")
+    older: list[Setting] = []
+    if args.add and (page := args.output / "benchmark.json").exists():
+        try:
+            older = from_json(page.read_text(encoding="utf-8"))
+        except (ValueError, KeyError) as error:
+            options.error(f"--add: {page}: {error}; measure all of it anew, without --add")
     variables = environment(args.build)
+    command, date = f"scripts/bench.py {shlex.join(sys.argv[1:])}".strip(), datetime.date.today().isoformat()
     settings: list[Setting] = []
     with tempfile.TemporaryDirectory() as temporary:
-        for model in models:
+        for model, sizes, threads in plan:
             folder = (args.keep or Path(temporary)) / model
             try:
                 make(model, folder, sizes, engines, args)
             except subprocess.CalledProcessError as error:
                 print(f"bench.py: the files of {model} could not be made (status {error.returncode})", file=sys.stderr)
                 return 1
-            for number in threads:
-                settings += measure(
-                    model,
-                    folder,
-                    sizes,
-                    number,
-                    engines,
-                    rounds=args.rounds,
-                    limit=args.limit,
-                    start=lambda: Process(variables),
-                    progress=progress,
-                )
-                progress("")
-                for setting in settings[-len(sizes) :]:
-                    print(f"{table(setting)}\n", flush=True)
+            measured = measure(
+                model,
+                folder,
+                sizes,
+                threads,
+                engines,
+                rounds=args.rounds,
+                limit=args.limit,
+                start=lambda: Process(variables),
+                progress=progress,
+            )
+            progress("")
+            for setting in measured:
+                setting.date, setting.command = date, command
+                print(f"{table(setting)}\n", flush=True)
+            settings += measured
             # Written again after each model, so that a long run that is stopped leaves what it has.
-            command = f"scripts/bench.py {shlex.join(sys.argv[1:])}".strip()
-            write(settings, args.output, command, datetime.date.today().isoformat())
+            write(with_older(settings, older), args.output)
     return 0 if all(reference_of(setting) for setting in settings) else 1
 
 

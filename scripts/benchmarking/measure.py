@@ -58,6 +58,12 @@ class Setting:
     size: str
     threads: int
     rows: list[Measured]
+    date: str = ""
+    command: str = ""
+
+    @property
+    def name(self) -> tuple[str, str, int]:
+        return self.model, self.size, self.threads
 
 
 @contextmanager

@@ -91,23 +91,32 @@ def title(engine: str) -> str:
     return ENGINES[engine].title if engine in ENGINES else engine
 
 
+def sources(settings: Sequence[Setting]) -> list[str]:
+    """When and by which commands they were measured, in words; each once."""
+    return list(dict.fromkeys(f"Measured on {setting.date} by `{setting.command}`." for setting in settings))
+
+
 def markdown(settings: Sequence[Setting], facts: dict[str, Any], picture: str) -> str:
     """The whole page."""
     where = facts["machine"]
+    measured = sources(settings)
     sets = ", ".join(where["instruction_sets"]) or "none of note"
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
     lines = [
         "# Benchmark",
         "",
-        f"Measured on {facts['date']} by `{facts['command']}`.",
-        "",
+        *([*measured, ""] if len(measured) == 1 else []),
         f"- CPU: {where['cpu']}, {where['cores']} cores, {sets}; {where['system']}",
         f"- Versions: {versions}",
         *HOW,
         "",
         f"![Time of a run]({picture})",
     ]
-    return "\n".join([*lines, *(f"\n{table(setting)}" for setting in settings), ""])
+    for setting in settings:
+        lines += ["", table(setting)]
+        if len(measured) > 1:
+            lines += ["", *sources([setting])]
+    return "\n".join([*lines, ""])
 
 
 def as_json(settings: Sequence[Setting], facts: dict[str, Any]) -> str:
@@ -131,8 +140,46 @@ def as_json(settings: Sequence[Setting], facts: dict[str, Any]) -> str:
                     "fault": row.fault,
                 }
             )
-        results.append({"model": setting.model, "size": setting.size, "threads": setting.threads, "engines": rows})
+        what = {"model": setting.model, "size": setting.size, "threads": setting.threads}
+        results.append({**what, "date": setting.date, "command": setting.command, "engines": rows})
     return json.dumps({**facts, "results": results}, indent=1) + "\n"
+
+
+def from_json(text: str) -> list[Setting]:
+    """The settings that as_json wrote.
+
+    Raises:
+        ValueError: they were measured on another machine than this one, or with other versions of the packages.
+    """
+    page = json.loads(text)
+    if page["machine"] != machine():
+        raise ValueError(f"it was measured on another machine: {page['machine']}")
+    if page["versions"] != versions():
+        raise ValueError(f"it was measured with other versions: {page['versions']}")
+    settings = []
+    for result in page["results"]:
+        rows = [
+            Measured(
+                row["engine"],
+                row["load_seconds"],
+                row["run_seconds"],
+                row["run_cpu_seconds"],
+                row["peak_bytes"],
+                row["answers"],
+                row["fault"],
+            )
+            for row in result["engines"]
+        ]
+        setting = Setting(result["model"], result["size"], result["threads"], rows, result["date"], result["command"])
+        settings.append(setting)
+    return settings
+
+
+def with_older(new: Sequence[Setting], older: Sequence[Setting]) -> list[Setting]:
+    """The older ones, those that were measured again replaced, and those behind them that are new."""
+    measured = {setting.name: setting for setting in new}
+    merged = [measured.pop(setting.name, setting) for setting in older]
+    return [*merged, *measured.values()]
 
 
 def svg(settings: Sequence[Setting], facts: dict[str, Any]) -> str:
@@ -160,7 +207,8 @@ def svg(settings: Sequence[Setting], facts: dict[str, Any]) -> str:
             y += bar + gap
     where = facts["machine"]
     y += 20
-    note = f"Milliseconds of a run, and how many times the first engine's; {where['cpu']}, {facts['date']}"
+    dates = ", ".join(dict.fromkeys(setting.date for setting in settings))
+    note = f"Milliseconds of a run, and how many times the first engine's; {where['cpu']}, {dates}"
     parts.append(f'<text x="0" y="{y}" fill="#666">{escape(note)}</text>')
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{y + 10}" viewBox="0 0 {width} {y + 10}" '
@@ -169,9 +217,9 @@ def svg(settings: Sequence[Setting], facts: dict[str, Any]) -> str:
     return "\n".join([head, '<rect width="100%" height="100%" fill="white"/>', *parts, "</svg>", ""])
 
 
-def write(settings: Sequence[Setting], folder: Path, command: str, date: str) -> None:
+def write(settings: Sequence[Setting], folder: Path) -> None:
     """Writes benchmark.md, benchmark.json and benchmark.svg."""
-    facts = {"date": date, "command": command, "machine": machine(), "versions": versions()}
+    facts = {"machine": machine(), "versions": versions()}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "benchmark.md").write_text(markdown(settings, facts, "benchmark.svg"), encoding="utf-8")
     (folder / "benchmark.json").write_text(as_json(settings, facts), encoding="utf-8")

@@ -9,8 +9,10 @@
 #include <limits>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "d2deploy/error.h"
+#include "kernels/group_norm.h"
 #include "kernels/packed.h"
 #include "kernels/reorder.h"
 #include "kernels/sigmoid.h"
@@ -121,7 +123,36 @@ TEST_F(InstructionSets, PutImagesIntoTheSameOrder) {
     }
     const Tensor back = reordered(y, Layout::row_major);
     EXPECT_TRUE(std::ranges::equal(x.values<float>(), back.values<float>())) << set;
+    Tensor same = x.clone();
+    const void* memory = same.raw();
+    reorder_in_place(same, Layout::channels_last);
+    EXPECT_EQ(same.raw(), memory);
+    EXPECT_EQ(same.type(), y.type());
+    EXPECT_TRUE(std::ranges::equal(same.values<float>(), y.values<float>())) << set;
   }
+}
+
+// Sums go row by row in float64, whose products of float32 are exact: no set has an order or a rounding of its own.
+TEST_F(InstructionSets, GiveGroupNormTheSameBits) {
+  constexpr std::int64_t kChannels = 104,
+                         kCells = 300;  // three times the widest block, and a rest; two blocks of cells
+  const auto x = noise(kChannels * kCells, 7), gamma = noise(kChannels, 8), beta = noise(kChannels, 9);
+  const Maps maps{1, kChannels, kCells, true};
+  std::vector<std::byte> scratch(group_norm_scratch_bytes(maps, 8));
+  std::vector<std::vector<float>> results;
+  for (const char* set : kSets) {
+    allow(set);
+    std::vector<float>& y = results.emplace_back(x.size());
+    group_norm<float>({maps, 8, 1e-5F, false, x.data(), gamma.data(), beta.data(), y.data(), nullptr, nullptr},
+                      scratch.data());
+    EXPECT_TRUE(y == results.front()) << set;
+  }
+  double sum = 0;
+  for (std::int64_t i = 0; i < kCells; ++i)
+    for (std::int64_t c = 0; c < kChannels / 8; ++c) sum += x[static_cast<std::size_t>(i * kChannels + c)];
+  const double mean = sum / (kCells * kChannels / 8), first = results[0][0], second = results[0][kChannels];
+  const double scale = (first - second) / (static_cast<double>(x[0]) - x[kChannels]);
+  EXPECT_NEAR(first, scale * (x[0] - mean) + beta[0], 1e-5);
 }
 
 #if defined(__x86_64__)

@@ -5,6 +5,8 @@
 #include <fstream>
 #include <numeric>
 
+#include "core/check.h"
+#include "message_of.h"
 #include "net_builder.h"
 
 namespace d2deploy::testing {
@@ -263,6 +265,14 @@ class ReadFiles : public ::testing::Test {
     return read_model(folder_ / "model.pb", folder_ / "model_init.pb");
   }
 
+  // What a file of these bytes is read to, and what its bytes are read to from memory.
+  void expect_equal_memory(const std::string& predict, const std::string& init) const {
+    std::ofstream(folder_ / "model.pb", std::ios::binary) << predict;
+    std::ofstream(folder_ / "model_init.pb", std::ios::binary) << init;
+    const Graph want = read(predict, init), have = read_model(folder_ / "model.pb", folder_ / "model_init.pb");
+    EXPECT_TRUE(list<float>(have.constants.at("w")) == list<float>(want.constants.at("w")));
+  }
+
   std::filesystem::path folder_ = std::filesystem::temp_directory_path() / ("io_test_" + std::to_string(::getpid()));
 };
 
@@ -294,6 +304,68 @@ TEST_F(ReadFiles, ManyMegabytes) {
     std::erase_if(graph.constants, [&](const auto& item) { return std::stoi(item.first.substr(1)) % 2 == parity; });
   }
   EXPECT_TRUE(graph.constants.empty());
+}
+
+// Long enough that their values alone are stored, as far as they can be; whatever stands about them.
+class LongFiles : public ReadFiles {
+ protected:
+  static constexpr std::int64_t kCount = 50'000;
+
+  static std::string field(int number, const std::string& payload) {
+    std::string out(1, static_cast<char>(number << 3 | 2));
+    std::size_t n = payload.size();
+    for (; n > 0x7F; n >>= 7) out += static_cast<char>((n & 0x7F) | 0x80);
+    return out + static_cast<char>(n) + payload;
+  }
+  static std::string floats(std::int64_t begin, std::int64_t end) {
+    std::string out;
+    for (std::int64_t i = begin; i < end; ++i) {
+      const auto value = static_cast<float>(i) - 0.25F;
+      out += '\x2d' + std::string(reinterpret_cast<const char*>(&value), sizeof value);
+    }
+    return out;
+  }
+  static std::string fill(const std::string& arguments) {
+    proto::Argument shape;
+    shape.set_name("shape");
+    shape.add_ints(kCount);
+    return field(2, field(2, "w") + field(4, "GivenTensorFill") + arguments + field(5, shape.SerializeAsString()));
+  }
+};
+
+class LongFloatsInFiles : public LongFiles, public ::testing::WithParamInterface<int> {};
+TEST_P(LongFloatsInFiles, EqualMemory) {
+  const std::string name = field(1, "values"), all = name + floats(0, kCount);
+  const std::string odd = "\xa0\x06\x05";  // a field that nobody knows, where a tag is wanted
+  const std::string middle = name + floats(0, kCount / 2) + odd + floats(kCount / 2, kCount);
+  const std::string five = "\xa2\x06\x02xy";  // the same, five bytes long: only the tags show it
+  const std::string inits[] = {
+      fill(field(5, all)),
+      fill(field(5, floats(0, kCount) + name)),
+      fill(field(5, middle)),
+      fill(field(5, name + floats(0, kCount / 2) + five + floats(kCount / 2, kCount))),
+      fill(field(5, field(1, "other") + floats(0, 40'000)) + field(5, all)),
+      fill(field(5, field(1, "other") + floats(0, 1'000)) + field(5, all)),
+      field(1, std::string(100'000, 'n')) + fill(field(5, all)),
+  };
+  expect_equal_memory(small_predict_net().bytes(), inits[static_cast<std::size_t>(GetParam())]);
+}
+INSTANTIATE_TEST_SUITE_P(All, LongFloatsInFiles, ::testing::Range(0, 7));
+
+TEST_F(LongFiles, CutAnywhereIsTheSameError) {
+  const std::string whole = fill(field(5, field(1, "values") + floats(0, kCount)));
+  for (const std::size_t length : {std::size_t{1}, std::size_t{3}, std::size_t{20}, std::size_t{40},
+                                   std::size_t{70'000}, whole.size() - 20, whole.size() - 1}) {
+    const std::string init = whole.substr(0, length), predict = small_predict_net().bytes();
+    std::ofstream(folder_ / "model.pb", std::ios::binary) << predict;
+    std::ofstream(folder_ / "model_init.pb", std::ios::binary) << init;
+    const auto from_file =
+        message_of<InvalidModel>([&] { (void)read_model(folder_ / "model.pb", folder_ / "model_init.pb"); });
+    const auto from_memory = message_of<InvalidModel>([&] { (void)read(predict, init); });
+    EXPECT_EQ(from_file.substr(from_file.rfind("model_init.pb")),
+              from_memory.substr(from_memory.rfind("model_init.pb")))
+        << length;
+  }
 }
 
 TEST(ReadModel, ExportedMaskRcnn) {

@@ -335,6 +335,35 @@ output e)";
 
 const char* const kOwnWeights = "const v float32 2x2x1x1 = 127 3 0.6 0.4\n";
 
+TEST(QuantisePass, WeightsOfLayersAloneAreRoundedInTheirMemory) {
+  Graph graph = parse_graph("input x float32 1x2x8x8\n" + kConstants + kOwnWeights + R"(
+a = ConvRelu(x, w, b) {kernels=[1,1]}
+c = ConvRelu(a, v, b) {kernels=[1,1]}
+d = ConvRelu(c, v, b) {kernels=[1,1]}
+e = Conv(d, w, b) {kernels=[1,1]}
+output e)");
+  const Tensor want = rounded_weights(graph.constants.at("v"), 0);
+  const void* memory = graph.constants.at("v").raw();
+  EXPECT_EQ(quantise(graph, {0, {{"a", {0, 1}}, {"c", {0, 1}}}, {}, {}}, {}), 2);
+  EXPECT_FALSE(graph.constants.contains("v"));
+  EXPECT_EQ(graph.constants.at("v.int8").raw(), memory);
+  EXPECT_TRUE(std::ranges::equal(graph.constants.at("v.int8").values<float>(), want.values<float>()));
+}
+
+TEST(QuantisePass, WeightsThatShareTheirMemoryAreRoundedInACopy) {
+  Graph graph = parse_graph("input x float32 1x2x8x8\n" + kConstants + kOwnWeights + R"(
+a = ConvRelu(x, w, b) {kernels=[1,1]}
+c = ConvRelu(a, v, b) {kernels=[1,1]}
+d = Mul(c, u)
+e = Conv(d, w, b) {kernels=[1,1]}
+output e)");
+  const Tensor v = graph.constants.at("v"), before = v.clone();
+  graph.constants["u"] = v.with_type(f32({1, 2, 1, 1}));
+  EXPECT_EQ(quantise(graph, {0, {{"a", {0, 1}}, {"c", {0, 1}}}, {}, {}}, {}), 1);
+  EXPECT_TRUE(std::ranges::equal(v.values<float>(), before.values<float>()));
+  EXPECT_TRUE(graph.constants.contains("v.int8"));
+}
+
 TEST(QuantisePass, WeightsReadAlongTwoAxesAreRoundedForEach) {
   Graph graph = parse_graph("input x float32 1x2x8x8\n" + kConstants + kOwnWeights + R"(
 a = ConvRelu(x, w, b) {kernels=[1,1]}

@@ -22,13 +22,11 @@ from benchmarking.engines import Arrays, Engine, Run, UnavailableError
 from benchmarking.measure import Measured, Setting, agreement, measure
 from benchmarking.models import parse_size
 from benchmarking.processes import FailedError, Process
-from benchmarking.report import as_json, markdown, svg, table
+from benchmarking.report import as_json, from_json, machine, markdown, svg, table, versions, with_older
 from benchmarking.worker import serve
 
 BENCH = ROOT / "scripts" / "bench.py"
 FACTS: dict[str, Any] = {
-    "date": "2026-01-02",
-    "command": "scripts/bench.py --rounds 3",
     "machine": {"cpu": "Some CPU <1>", "instruction_sets": ["avx2"], "cores": 2, "system": "Linux"},
     "versions": {"numpy": "2.0"},
 }
@@ -86,7 +84,10 @@ def settings(tmp_path: Path, log: list[str]) -> Iterator[list[Setting]]:
         return made[-1]
 
     engines = ["ours-float32", "missing", "pytorch", "onnxruntime"]
-    yield measure("R50", tmp_path, ["64x96"], 2, engines, rounds=3, limit=1, start=start, pause=0)
+    measured = measure("R50", tmp_path, ["64x96"], 2, engines, rounds=3, limit=1, start=start, pause=0)
+    for setting in measured:
+        setting.date, setting.command = "2026-01-02", "scripts/bench.py --rounds 3"
+    yield measured
     assert all(process.closed for process in made)
 
 
@@ -138,6 +139,33 @@ def test_json_has_every_run(settings: list[Setting]) -> None:
     assert rows["onnxruntime"]["run_seconds"] == [0.5, 0.6, 0.4]
     assert rows["missing"]["median_seconds"] is None
     assert rows["pytorch"]["ratio"] is None
+
+
+def test_json_is_read_back(settings: list[Setting]) -> None:
+    text = as_json(settings, FACTS | {"machine": machine(), "versions": versions()})
+    assert from_json(text) == settings
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [({"versions": {}}, "measured on another machine"), ({"machine": machine()}, "with other versions")],
+)
+def test_json_of_elsewhere_is_refused(settings: list[Setting], facts: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        from_json(as_json(settings, FACTS | facts))
+
+
+def test_what_is_measured_again_replaces_what_was() -> None:
+    older = [Setting("R50", "64x96", 1, [], "2026-01-02", "a"), Setting("R50", "64x96", 2, [], "2026-01-02", "a")]
+    newer = [Setting("R51", "64x96", 1, [], "2026-01-03", "b"), Setting("R50", "64x96", 1, [], "2026-01-03", "b")]
+    merged = with_older(newer, older)
+    assert merged == [newer[1], older[1], newer[0]]
+    page = markdown(merged, FACTS, "plot.svg")
+    assert [line for line in page.splitlines() if line.startswith("Measured on")] == [
+        "Measured on 2026-01-03 by `b`.",
+        "Measured on 2026-01-02 by `a`.",
+        "Measured on 2026-01-03 by `b`.",
+    ]
 
 
 def test_bars_are_as_long_as_the_times(settings: list[Setting]) -> None:
@@ -308,4 +336,5 @@ def test_two_engines_on_a_tiny_model(tmp_path: Path) -> None:
         wanted, total = map(int, re.findall(r"(\d+) of (\d+) found again", row["answers"])[0])
         assert wanted == total > 0, row["answers"]
     assert "### R50-FPN, 64x96, 1 thread\n" in (tmp_path / "benchmark.md").read_text()
+    assert "Measured on " in (tmp_path / "benchmark.md").read_text()
     assert (tmp_path / "benchmark.svg").read_text().startswith("<svg")

@@ -13,6 +13,7 @@
 #include "core/check.h"
 #include "core/memory.h"
 #include "core/threads.h"
+#include "io/sparse_read.h"
 
 namespace d2deploy {
 
@@ -49,7 +50,7 @@ std::optional<FileStamp> stamp_of(const std::filesystem::path& path) {
   return stamp_of(info);
 }
 
-FileBytes::FileBytes(const std::filesystem::path& path) {
+FileBytes::FileBytes(const std::filesystem::path& path, Reading reading) {
   const std::string name = path.string();
   check(!name.empty(), "the path of a model file is empty");
   const Descriptor file(name.c_str());
@@ -67,23 +68,34 @@ FileBytes::FileBytes(const std::filesystem::path& path) {
   stamp_ = stamp_of(info);
   data_ = allocate(size);
   size_ = size;
-  // In several threads, since the system clears the memory first.
-  constexpr std::int64_t kPart = std::int64_t{4} << 20;
-  parallel_for((info.st_size + kPart - 1) / kPart, 1, [&](std::int64_t begin, std::int64_t end) {
-    const auto first = static_cast<std::size_t>(begin * kPart);
-    read_part(file.get(), name, first, std::min(size, static_cast<std::size_t>(end * kPart)));
+  if (reading == Reading::whole) {
+    read_whole(file.get(), name);
+    return;
+  }
+  auto* memory = static_cast<std::byte*>(data_.get());
+  dense_runs_ = read_sparsely(
+      memory, size, [&](std::size_t begin, std::span<std::byte> bytes) { read_part(file.get(), name, begin, bytes); });
+}
+
+// In several threads, since the system clears the memory first.
+void FileBytes::read_whole(int file, const std::string& name) {
+  constexpr std::size_t kPart = std::size_t{4} << 20;
+  auto* memory = static_cast<std::byte*>(data_.get());
+  parallel_for(static_cast<std::int64_t>((size_ + kPart - 1) / kPart), 1, [&](std::int64_t begin, std::int64_t end) {
+    const std::size_t first = static_cast<std::size_t>(begin) * kPart;
+    read_part(file, name, first, {memory + first, memory + std::min(size_, static_cast<std::size_t>(end) * kPart)});
   });
 }
 
-void FileBytes::read_part(int file, const std::string& name, std::size_t begin, std::size_t end) {
-  while (begin < end) {
-    const auto count =
-        ::pread(file, static_cast<std::byte*>(data_.get()) + begin, end - begin, static_cast<off_t>(begin));
+void FileBytes::read_part(int file, const std::string& name, std::size_t begin, std::span<std::byte> bytes) const {
+  while (!bytes.empty()) {
+    const auto count = ::pread(file, bytes.data(), bytes.size(), static_cast<off_t>(begin));
     if (count < 0 && errno == EINTR) continue;
     check(count >= 0, name, ": cannot be read: ", reason(errno));
     check(count > 0, name, ": ends after ", begin, " of its ", size_,
           " bytes; was it changed meanwhile? Replace model files by renaming, not by writing into them");
     begin += static_cast<std::size_t>(count);
+    bytes = bytes.subspan(static_cast<std::size_t>(count));
   }
 }
 

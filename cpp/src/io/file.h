@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "io/bytes.h"
@@ -21,25 +22,32 @@ struct FileStamp {
 /// None where there is no such file, or it is not regular.
 std::optional<FileStamp> stamp_of(const std::filesystem::path& path);
 
+/// What becomes of a file in memory: all of its bytes, or what read_sparsely leaves of them.
+enum class Reading { whole, sparse };
+
 /// The bytes of a regular file, as they were when it was read. Deliberately no mapping: whoever shortens a mapped file
 /// ends the process that looks at it (SIGBUS).
 class FileBytes {
  public:
   /// Throws InvalidArgument, with the path, where the file is missing, no regular file, or not readable, or becomes
   /// shorter meanwhile; Unsupported where it has 2 GiB or more, which no protobuf message has.
-  explicit FileBytes(const std::filesystem::path& path);
+  explicit FileBytes(const std::filesystem::path& path, Reading reading = Reading::whole);
 
   Bytes bytes() const { return {static_cast<const std::byte*>(data_.get()), size_}; }
   /// The memory that the bytes lie in, for whoever makes something else of them.
   const std::shared_ptr<void>& memory() const { return data_; }
+  /// Where runs begin of which the values alone are there.
+  const std::set<const std::byte*>& dense_runs() const { return dense_runs_; }
   /// What it was when it was opened.
   const FileStamp& stamp() const { return stamp_; }
 
  private:
-  void read_part(int file, const std::string& name, std::size_t begin, std::size_t end);
+  void read_part(int file, const std::string& name, std::size_t begin, std::span<std::byte> bytes) const;
+  void read_whole(int file, const std::string& name);
 
   std::shared_ptr<void> data_;
   std::size_t size_ = 0;
+  std::set<const std::byte*> dense_runs_;
   FileStamp stamp_;
 };
 

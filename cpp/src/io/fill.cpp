@@ -156,7 +156,7 @@ Tensor read_fill(const NetIndex& net, std::size_t index, const Lookup& lookup, L
   const OperatorHead& op = net.operators[index];
   const InitOperator kind = init_operator(op.type);
   if (kind == InitOperator::copy) return lookup(op.inputs.at(0));
-  const SplitOperator split = split_floats(net.bytes, op.bytes);
+  const SplitOperator split = split_floats(net.bytes, op.bytes, net.dense_runs);
   proto::OperatorDef def;
   parse(def, split.run.stride == 0 ? op.bytes : std::as_bytes(std::span(split.rest)));
   const Args args = read_arguments(def.arg(), net.file + ": " + describe(net, index), log);

@@ -52,11 +52,14 @@ void resolve_inputs(Graph& graph, const NetIndex& predict, const NetIndex& init,
 enum class Weights { read, skip };
 
 Graph read(const NetBytes& predict_net, const NetBytes& init_net, const ReadOptions& options, Weights weights_wanted,
-           const std::shared_ptr<void>& memory) {
+           const FileBytes* init_file) {
   check(options.max_tensor_bytes > 0, "max_tensor_bytes is ", options.max_tensor_bytes, ", must be positive");
   const NetIndex predict = index_net(predict_net.bytes, predict_net.name);
   NetIndex init = index_net(init_net.bytes, init_net.name);
-  init.memory = memory;
+  if (init_file != nullptr) {
+    init.memory = init_file->memory();
+    init.dense_runs = init_file->dense_runs();
+  }
   check_roles(predict, init);
   Graph graph = read_predict_net(predict, options);
   const InitNet weights(init, options);
@@ -71,13 +74,13 @@ Graph read(const NetBytes& predict_net, const NetBytes& init_net, const ReadOpti
 }
 
 Graph read(const ModelFiles& files, const ReadOptions& options, Weights weights) {
-  return read(files.predict_net(), files.init_net(), options, weights, files.init().memory());
+  return read(files.predict_net(), files.init_net(), options, weights, &files.init());
 }
 
 }  // namespace
 
-ModelFiles::ModelFiles(const std::filesystem::path& predict_net, const std::filesystem::path& init_net)
-    : predict_name_(predict_net.string()), init_name_(init_net.string()), predict_(predict_net), init_(init_net) {
+ModelFiles::ModelFiles(const std::filesystem::path& predict_net, const std::filesystem::path& init_net, Reading init)
+    : predict_name_(predict_net.string()), init_name_(init_net.string()), predict_(predict_net), init_(init_net, init) {
   std::error_code ignored;
   check(!std::filesystem::equivalent(predict_net, init_net, ignored), predict_name_,
         ": was given as predict net and as init net; give model.pb as predict net and model_init.pb as init net");
@@ -85,14 +88,14 @@ ModelFiles::ModelFiles(const std::filesystem::path& predict_net, const std::file
 
 Graph read_model(const std::filesystem::path& predict_net, const std::filesystem::path& init_net,
                  const ReadOptions& options) {
-  return read_model(ModelFiles(predict_net, init_net), options);
+  return read_model(ModelFiles(predict_net, init_net, Reading::sparse), options);
 }
 
 Graph read_model(const ModelFiles& files, const ReadOptions& options) { return read(files, options, Weights::read); }
 
 Graph read_outline(const std::filesystem::path& predict_net, const std::filesystem::path& init_net,
                    const ReadOptions& options) {
-  return read(ModelFiles(predict_net, init_net), options, Weights::skip);
+  return read(ModelFiles(predict_net, init_net, Reading::sparse), options, Weights::skip);
 }
 
 Graph read_model(const NetBytes& predict_net, const NetBytes& init_net, const ReadOptions& options) {

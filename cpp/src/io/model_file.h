@@ -25,8 +25,9 @@ struct NetBytes {
 /// The two files of a model in memory.
 class ModelFiles {
  public:
+  /// Args: `init`: how the init net is read.
   /// Throws InvalidArgument where a file cannot be opened, or is given twice.
-  ModelFiles(const std::filesystem::path& predict_net, const std::filesystem::path& init_net);
+  ModelFiles(const std::filesystem::path& predict_net, const std::filesystem::path& init_net, Reading init);
 
   const FileBytes& predict() const { return predict_; }
   const FileBytes& init() const { return init_; }

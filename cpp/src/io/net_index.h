@@ -2,6 +2,7 @@
 // of any size is looked through at once.
 #pragma once
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,7 +21,8 @@ struct OperatorHead {
 struct NetIndex {
   std::string file;  ///< name for messages
   Bytes bytes;
-  std::shared_ptr<void> memory;  ///< that of `bytes`, where tensors may take it over: the bytes are then lost
+  std::shared_ptr<void> memory;           ///< that of `bytes`, where tensors may take it over: the bytes are then lost
+  std::set<const std::byte*> dense_runs;  ///< as read_sparsely left them
   std::string_view name, type;
   std::vector<OperatorHead> operators;
   std::vector<Bytes> arguments;

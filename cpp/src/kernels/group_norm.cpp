@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/threads.h"
+#include "kernels/column_sums.h"
 #include "kernels/scratch.h"
 
 namespace d2deploy {
@@ -18,7 +19,7 @@ struct Sums {
 
 // Channels last, an image is summed in blocks of cells: they fit into the cache, and threads share one image.
 constexpr std::int64_t kBlock = 128;
-constexpr std::int64_t kTile = 32;  // channels that are summed side by side
+constexpr std::int64_t kTile = 32;  // the most channels that are summed side by side
 
 std::int64_t block_count(const Maps& maps) { return maps.channels_last ? (maps.cells + kBlock - 1) / kBlock : 1; }
 
@@ -47,23 +48,43 @@ Sums sum_run(const T* x, std::int64_t n) {
   return {(sum[0] + sum[1]) + (sum[2] + sum[3]), (squares[0] + squares[1]) + (squares[2] + squares[3])};
 }
 
+// What ColumnSums makes, of at most kTile columns.
+template <class T>
+void sum_few_columns(const T* x, std::int64_t rows, std::int64_t step, std::int64_t columns, double* sums,
+                     double* squares) {
+  std::fill_n(sums, columns, 0.0);
+  std::fill_n(squares, columns, 0.0);
+  const auto add = [&](const T* row, std::int64_t count) {
+    for (std::int64_t c = 0; c < count; ++c) {
+      const auto v = static_cast<double>(static_cast<float>(row[c]));
+      sums[c] += v;
+      squares[c] += v * v;
+    }
+  };
+  for (std::int64_t r = 0; r < rows; ++r) columns == kTile ? add(x + r * step, kTile) : add(x + r * step, columns);
+}
+
+void sum_columns(const ColumnSums& fast, const float* x, std::int64_t rows, std::int64_t step, double* sums,
+                 double* squares) {
+  fast.f32(x, rows, step, sums, squares);
+}
+void sum_columns(const ColumnSums& fast, const BFloat16* x, std::int64_t rows, std::int64_t step, double* sums,
+                 double* squares) {
+  fast.bf16(x, rows, step, sums, squares);
+}
+
 // Adds a block of cells to the sums of its groups, each of `per_group` channels.
 template <class T>
-void sum_cells(const T* x, std::int64_t cells, std::int64_t channels, std::int64_t per_group, Sums* groups) {
-  for (std::int64_t first = 0; first < channels; first += kTile) {
-    const std::int64_t n = std::min(kTile, channels - first);
-    double sum[kTile] = {}, squares[kTile] = {};
-    const auto add = [&](const T* cell, std::int64_t count) {
-      for (std::int64_t c = 0; c < count; ++c) {
-        const auto v = static_cast<double>(static_cast<float>(cell[c]));
-        sum[c] += v;
-        squares[c] += v * v;
-      }
-    };
-    for (std::int64_t i = 0; i < cells; ++i) {
-      const T* cell = x + i * channels + first;
-      n == kTile ? add(cell, kTile) : add(cell, n);
-    }
+void sum_cells(const ColumnSums& fast, const T* x, std::int64_t cells, std::int64_t channels, std::int64_t per_group,
+               Sums* groups) {
+  const std::int64_t most = fast.columns == 0 ? kTile : fast.columns;
+  for (std::int64_t first = 0; first < channels; first += most) {
+    const std::int64_t n = std::min(most, channels - first);
+    double sum[kTile], squares[kTile];
+    if (n == fast.columns)
+      sum_columns(fast, x + first, cells, channels, sum, squares);
+    else
+      sum_few_columns(x + first, cells, channels, n, sum, squares);
     for (std::int64_t c = 0; c < n; ++c) {
       Sums& group = groups[(first + c) / per_group];
       group.sum += sum[c];
@@ -84,12 +105,14 @@ void sum_groups(const GroupNormTask<T>& task, const Work& work) {
     return;
   }
   const std::int64_t blocks = block_count(maps);
+  const ColumnSums fast = column_sums();
   parallel_for(maps.images * blocks, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       const std::int64_t first = i % blocks * kBlock, cells = std::min(kBlock, maps.cells - first);
       Sums* groups = work.sums + i * task.groups;
       std::fill_n(groups, task.groups, Sums{});
-      sum_cells(task.x + (i / blocks * maps.cells + first) * maps.channels, cells, maps.channels, per_group, groups);
+      sum_cells(fast, task.x + (i / blocks * maps.cells + first) * maps.channels, cells, maps.channels, per_group,
+                groups);
     }
   });
 }

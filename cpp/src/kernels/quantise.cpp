@@ -52,16 +52,19 @@ std::vector<float> weight_scales(const Tensor& weights, std::size_t axis) {
   return scales;
 }
 
-Tensor rounded_weights(const Tensor& weights, std::size_t axis) {
-  Tensor rounded = Tensor::allocate(weights.type());
-  const Runs runs = runs_of(weights.shape(), axis);
+void round_weights(Tensor& weights, std::size_t axis) {
   const auto scales = weight_scales(weights, axis);
-  const float* w = weights.data<float>();
-  float* r = rounded.data<float>();
+  float* w = weights.data<float>();
+  const Runs runs = runs_of(weights.shape(), axis);
   for_each_run(runs, [&](std::size_t c, std::int64_t at) {
     const float s = scales[c];
-    for (std::int64_t i = at; i < at + runs.after; ++i) r[i] = s * (w[i] / s + kShift - kShift);
+    for (std::int64_t i = at; i < at + runs.after; ++i) w[i] = s * (w[i] / s + kShift - kShift);
   });
+}
+
+Tensor rounded_weights(const Tensor& weights, std::size_t axis) {
+  Tensor rounded = weights.clone();
+  round_weights(rounded, axis);
   return rounded;
 }
 

@@ -8,8 +8,10 @@ namespace d2deploy {
 
 /// Per index of dimension `axis` of weights: the largest magnitude / 127, or 1 where all are 0.
 std::vector<float> weight_scales(const Tensor& weights, std::size_t axis);
-/// The weights, each rounded to a multiple of the scale of its index of `axis`, in float32: what kernels for quantised
-/// numbers pack without loss, and others compute the same with.
+/// Rounds each of the weights, float32, to a multiple of the scale of its index of `axis`: kernels for quantised
+/// numbers pack that without loss, and others compute the same with it.
+void round_weights(Tensor& weights, std::size_t axis);
+/// A copy of them, rounded.
 Tensor rounded_weights(const Tensor& weights, std::size_t axis);
 
 }  // namespace d2deploy

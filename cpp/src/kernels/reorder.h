@@ -11,4 +11,7 @@ void reorder(const TensorType& from, const void* x, Layout to, void* y);
 /// A copy of the tensor in layout `to`, in memory of its own; other ranks than 4 stay row-major.
 Tensor reordered(const Tensor& tensor, Layout to);
 
+/// Brings it into layout `to` in its memory, with room for one image per thread beside it.
+void reorder_in_place(Tensor& tensor, Layout to);
+
 }  // namespace d2deploy

@@ -1,6 +1,7 @@
 // Feature maps are kept channels-last from the first operator that can take them so to the last. Reorder nodes stand
 // only where a row-major tensor comes in, where an operator needs one, and before outputs of the net.
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "kernels/reorder.h"
@@ -15,8 +16,11 @@ class LayoutAssigner {
   explicit LayoutAssigner(Graph& graph)
       : graph_(graph),
         names_(graph),
+        uses_(graph),
         outputs_(graph.outputs.begin(), graph.outputs.end()),
-        types_(given_types(graph)) {}
+        types_(given_types(graph)) {
+    for (const auto& [name, tensor] : graph.constants) ++names_of_memory_[tensor.raw()];
+  }
 
   int run() {
     for (auto& node : graph_.nodes) {
@@ -61,8 +65,8 @@ class LayoutAssigner {
     const auto key = std::pair{value, layout};
     if (const auto it = copies_.find(key); it != copies_.end()) return it->second;
     const auto name = names_.make(value + (layout == Layout::channels_last ? ".channels_last" : ".row_major"));
-    if (const auto it = graph_.constants.find(value); it != graph_.constants.end()) {
-      graph_.constants[name] = reordered(it->second, layout);
+    if (graph_.constants.contains(value)) {
+      reorder_constant(value, layout, name);
     } else {
       nodes_.push_back(Node{"Reorder", {{"to", std::string(d2deploy::name(layout))}}, {value}, {name}});
       ++places_;
@@ -70,6 +74,19 @@ class LayoutAssigner {
     types_[name] = types_.at(value);
     types_[name].layout = layout;
     return copies_[key] = name;
+  }
+
+  // In its memory, where nothing else needs it: weights of FC are large.
+  void reorder_constant(const std::string& value, Layout layout, const std::string& name) {
+    Tensor constant = graph_.constants.at(value);
+    const bool alone = uses_.readers(value).size() == 1 && !uses_.is_output(value);
+    if (alone && names_of_memory_.at(constant.raw()) == 1) {
+      graph_.constants.erase(value);
+      reorder_in_place(constant, layout);
+      graph_.constants[name] = constant;
+    } else {
+      graph_.constants[name] = reordered(constant, layout);
+    }
   }
 
   // An output of the net that came out channels-last: its maker writes another name, a Reorder the output.
@@ -87,8 +104,10 @@ class LayoutAssigner {
 
   Graph& graph_;
   UnusedNames names_;
+  const Uses uses_;
   const std::set<std::string> outputs_;
   TypeMap types_;
+  std::map<const void*, int> names_of_memory_;  // how many constants lie there
   std::vector<Node> nodes_;
   std::map<std::pair<std::string, Layout>, std::string> copies_;
   int places_ = 0;

@@ -9,12 +9,12 @@ namespace d2deploy {
 
 namespace {
 
-// How many channels the node's second input, a constant, gives a number each; -1 where it is no such thing.
+// Of how many channels the node's second input is a constant with a number for each; -1: it is something else.
 std::int64_t channels_of(const Graph& graph, const Node& node) {
   const auto constant = graph.constants.find(node.inputs[1]);
-  if (constant == graph.constants.end() || !node.args.empty()) return -1;
-  const TensorType& type = constant->second.type();
-  return type.shape.rank() == 3 && type == f32({type.shape[0], 1, 1}) ? type.shape[0] : -1;
+  if (constant == graph.constants.end() || constant->second.shape().rank() != 3 || !node.args.empty()) return -1;
+  const std::int64_t channels = constant->second.dim(0);
+  return constant->second.type() == f32({channels, 1, 1}) ? channels : -1;
 }
 
 }  // namespace
@@ -33,9 +33,10 @@ int normalise_image(Graph& graph, const Log&) {
     if (x.dtype != DType::float32 || x.layout != Layout::row_major || x.shape.rank() != 4 || !is_real(y.dtype) ||
         y.layout != Layout::channels_last)
       continue;
-    // Detectron2's own files do not say how many channels a picture has.
+    // Files do not say how many channels a picture has. One with another number has the plain operators in its plan.
     const std::int64_t channels = channels_of(graph, *sub);
-    if (channels < 1 || channels != channels_of(graph, *div) || (x.shape[1] >= 0 && x.shape[1] != channels)) continue;
+    if (channels < 0 || channels_of(graph, *div) != channels || (x.shape[1] != kUnknown && x.shape[1] != channels))
+      continue;
     node = Node{"NormaliseImage",
                 {{"dtype", std::string(name(y.dtype))}},
                 {sub->inputs[0], sub->inputs[1], div->inputs[1]},

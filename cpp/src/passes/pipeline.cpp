@@ -1,4 +1,5 @@
-// The order of the passes, and what they all need.
+// The order of the passes, and what they all need. A graph's constants are its own: what nothing else in the graph
+// needs is changed in its memory, since weights are large.
 #include <algorithm>
 #include <set>
 

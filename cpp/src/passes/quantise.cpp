@@ -83,6 +83,7 @@ class Quantiser {
         uses_(graph),
         outputs_(graph.outputs.begin(), graph.outputs.end()),
         types_(given_types(graph)) {
+    for (const auto& [name, tensor] : graph.constants) ++names_of_memory_[tensor.raw()];
     trace_views();
     choose_layers();
     find_wanted();
@@ -209,9 +210,14 @@ class Quantiser {
     const auto key = std::pair{weights, axis};
     if (const auto it = rounded_.find(key); it != rounded_.end()) return it->second;
     const auto made = names_.make(weights + ".int8");
-    graph_.constants[made] = rounded_weights(graph_.constants.at(weights), axis);
-    types_[made] = graph_.constants[made].type();
-    if (read_by_layers_alone(weights)) graph_.constants.erase(weights);  // now: twice all weights is much memory
+    const bool last = read_by_layers_alone(weights);
+    Tensor values = graph_.constants.at(weights);
+    const bool shared = names_of_memory_.at(values.raw()) > 1;
+    if (last) graph_.constants.erase(weights);  // then its memory serves: twice all weights is much
+    if (!last || shared) values = values.clone();
+    round_weights(values, axis);
+    graph_.constants[made] = values;
+    types_[made] = values.type();
     return rounded_[key] = made;
   }
 
@@ -246,6 +252,7 @@ class Quantiser {
   std::set<std::string> layers_, wanted_;
   std::set<std::size_t> layer_indices_;                // of nodes
   std::map<std::string, std::set<std::size_t>> axes_;  // of weights of layers: those of output channels
+  std::map<const void*, int> names_of_memory_;         // how many constants lie there
   std::vector<Node> nodes_;
   std::map<std::pair<std::string, DType>, std::string> copies_;
   std::map<std::pair<std::string, std::size_t>, std::string> rounded_;

@@ -34,7 +34,8 @@ std::vector<Node> expand_quantised(const Node& node, std::span<const TensorType>
 
 /// Lets heavy nodes run in int8, with weights rounded to 8 bits per output channel; nodes between them that keep their
 /// range pass the numbers on, all others stay float32, and Reorder nodes stand where the type changes. Returns how many
-/// heavy nodes got it. Throws InvalidModel where `calibration` has not a single value of the net.
+/// heavy nodes got it. Weights that nothing else reads are rounded in their memory, which must be the graph's own.
+/// Throws InvalidModel where `calibration` has not a single value of the net.
 int quantise(Graph& graph, const Calibration& calibration, const Log& log);
 
 }  // namespace d2deploy

@@ -231,7 +231,7 @@ std::shared_ptr<const Model> Model::Impl::make(Graph graph, const ModelOptions& 
 std::shared_ptr<const Model> Model::Impl::load(const std::filesystem::path& predict_net,
                                                const std::filesystem::path& init_net, const ModelOptions& options) {
   const auto of_files = [=](std::uint64_t content) {
-    const ModelFiles files(predict_net, init_net);
+    const ModelFiles files(predict_net, init_net, Reading::whole);
     check<DeviceError>(ModelCache::content_of(files) == content, predict_net.string(), ": it, or ", init_net.string(),
                        ", was changed since the model was loaded, and what D2DEPLOY_CACHE had of it is damaged; load "
                        "the model again");
@@ -245,7 +245,7 @@ std::shared_ptr<const Model> Model::Impl::load(const std::filesystem::path& pred
     if (auto kept = cache->load()) return kept_model(std::move(*kept));
   Graph graph;
   {
-    const ModelFiles files(predict_net, init_net);
+    const ModelFiles files(predict_net, init_net, cache == nullptr ? Reading::sparse : Reading::whole);
     if (cache != nullptr)
       if (auto kept = cache->load(files)) return kept_model(std::move(*kept));
     graph = read_model(files, {options.max_tensor_bytes, options.log});

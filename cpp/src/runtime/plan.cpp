@@ -10,6 +10,7 @@
 #include "passes/quantise.h"
 #include "runtime/arena.h"
 #include "runtime/device_preparation.h"
+#include "runtime/step_order.h"
 
 namespace d2deploy {
 
@@ -56,13 +57,39 @@ class Planner {
       if (output.place == Place::constant && output.constant.raw() == nullptr)
         output.constant = constants_.at(name)->plain();
     }
-    find_lives();
-    share_memory();
-    place_blocks();
+    place_values();
     return std::move(plan_);
   }
 
  private:
+  // With the steps in the graph's order, or in one that needs less memory.
+  void place_values() {
+    const auto unplaced = plan_.values;
+    const auto place_all = [&] {
+      plan_.values = unplaced;
+      find_lives();
+      share_memory();
+      place_blocks();
+    };
+    std::vector<std::size_t> order = on_device() ? std::vector<std::size_t>() : order_for_memory(plan_);
+    place_all();
+    if (std::ranges::is_sorted(order)) return;
+    const std::size_t bytes = plan_.arena_bytes;
+    reorder_steps(order);
+    place_all();
+    if (plan_.arena_bytes < bytes) return;
+    std::vector<std::size_t> back(order.size());
+    for (std::size_t i = 0; i < order.size(); ++i) back[order[i]] = i;
+    reorder_steps(back);
+    place_all();
+  }
+
+  void reorder_steps(const std::vector<std::size_t>& order) {
+    std::vector<Step> steps;
+    for (const auto s : order) steps.push_back(std::move(plan_.steps[s]));
+    plan_.steps = std::move(steps);
+  }
+
   std::size_t add_value(const std::string& name, const TensorType& type, Place place) {
     plan_.values.push_back({name, type, -1, place, plan_.values.size(), 0, {}});
     index_[name] = plan_.values.size() - 1;

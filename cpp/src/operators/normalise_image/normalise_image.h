@@ -22,6 +22,7 @@ struct NormaliseImage {
     check<InvalidModel>(parse(p.dtype, y.dtype) && is_real(y.dtype), signature.type, ": dtype is '", p.dtype,
                         "', must be float32, bfloat16 or float16");
     y.layout = Layout::channels_last;
+    if (y.shape[1] == kUnknown) y.shape[1] = in.types[1].shape[0];
     return {y};
   }
 
