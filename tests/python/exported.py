@@ -30,6 +30,7 @@ MODELS: dict[str, tuple[str, list[Any]]] = {
         "mask_fpn_agnostic",
         ["MODEL.RESNETS.NUM_GROUPS", 4, "MODEL.RESNETS.STRIDE_IN_1X1", False],
     ),
+    "cascade_fpn": ("cascade_fpn", ["MODEL.RESNETS.DEPTH", 18]),
     "mask_c4": ("mask_c4", []),
     "mask_dc5": ("mask_dc5", []),
     "faster_c4": ("mask_c4", ["MODEL.MASK_ON", False]),

@@ -34,6 +34,7 @@ ARCHITECTURES: dict[str, tuple[str, list[Any]]] = {
         ["MODEL.ROI_MASK_HEAD.CLS_AGNOSTIC_MASK", True],
     ),
     "faster_fpn_ln": ("COCO-Detection/faster_rcnn_R_50_FPN_3x.yaml", ["MODEL.FPN.NORM", "LN"]),
+    "cascade_fpn": ("Misc/cascade_mask_rcnn_R_50_FPN_3x.yaml", []),
     "mask_c4": ("COCO-InstanceSegmentation/mask_rcnn_R_50_C4_3x.yaml", []),
     "mask_dc5": ("COCO-InstanceSegmentation/mask_rcnn_R_50_DC5_3x.yaml", []),
     "faster_r18": (

@@ -39,11 +39,12 @@ OUTPUTS = {
     "retinanet_bn": RETINANET,
     "rpn_fpn": PROPOSALS,
     "rpn_c4": PROPOSALS,
-    **dict.fromkeys(("mask_fpn", "mask_resnext_agnostic", "mask_fpn_gn", "mask_c4", "mask_dc5"), MASKS),
+    **dict.fromkeys(("mask_fpn", "mask_resnext_agnostic", "mask_fpn_gn", "cascade_fpn", "mask_c4", "mask_dc5"), MASKS),
 }
 EMPTY: dict[str, dict[str, tuple[int, ...]]] = {
     "mask_fpn": {"mask_fcn_probs": (0, 3, 28, 28)},
     "mask_resnext_agnostic": {"mask_fcn_probs": (0, 1, 28, 28)},
+    "cascade_fpn": {"mask_fcn_probs": (0, 3, 28, 28)},
     "mask_c4": {"mask_fcn_probs": (0, 3, 14, 14)},
     "keypoint_fpn": {"kps_score": (0, 3, 56, 56)},
     "keypoint_max": {"keypoints_out": (0, 4, 3)},

@@ -108,6 +108,11 @@ STATE: dict[str, dict[str, tuple[int, ...]]] = {
         "roi_heads.box_predictor.bbox_pred.weight": (4, 48),
         "roi_heads.mask_head.predictor.weight": (1, 32, 1, 1),
     },
+    "cascade_fpn": {
+        "roi_heads.box_head.2.fc1.weight": (48, 32 * 49),
+        "roi_heads.box_predictor.1.cls_score.weight": (4, 48),
+        "roi_heads.box_predictor.0.bbox_pred.weight": (4, 48),
+    },
     "mask_c4": {
         "backbone.res4.5.conv3.weight": (256, 128, 1, 1),
         "proposal_generator.rpn_head.objectness_logits.bias": (15,),
@@ -249,7 +254,7 @@ def test_registries_know_what_they_have() -> None:
 def test_everything_unsupported_is_named_at_once() -> None:
     keys: list[Any] = [
         "MODEL.ROI_HEADS.NAME",
-        "CascadeROIHeads",
+        "TridentStandardROIHeads",
         "MODEL.RESNETS.DEFORM_ON_PER_STAGE",
         [False, True, True, True],
     ]
@@ -269,7 +274,6 @@ def test_everything_unsupported_is_named_at_once() -> None:
 @pytest.mark.parametrize(
     ("name", "key", "value"),
     [
-        ("Misc/cascade_mask_rcnn_R_50_FPN_3x", "ROI_HEADS.NAME", "CascadeROIHeads"),
         ("Misc/mask_rcnn_R_50_FPN_3x_dconv_c3-c5", "RESNETS.DEFORM_ON_PER_STAGE", [False, True, True, True]),
         ("Misc/semantic_R_50_FPN_1x", "META_ARCHITECTURE", "SemanticSegmentor"),
         ("COCO-Detection/fast_rcnn_R_50_FPN_1x", "PROPOSAL_GENERATOR.NAME", "PrecomputedProposals"),
@@ -288,7 +292,13 @@ REFUSED: list[tuple[str, str, Any, type[Exception], str]] = [
     (MASK, "META_ARCHITECTURE", "FCOS", Unsupported, "MODEL.META_ARCHITECTURE is FCOS: .*train a RetinaNet"),
     (MASK, "ROI_BOX_HEAD.POOLER_TYPE", "ROIPool", Unsupported, "MODEL.ROI_BOX_HEAD.POOLER_TYPE is ROIPool"),
     (MASK, "ROI_MASK_HEAD.POOLER_TYPE", "", InvalidArgument, "MODEL.ROI_MASK_HEAD.POOLER_TYPE is empty"),
-    (MASK, "ROI_HEADS.NAME", "Mine", InvalidArgument, "known: RROIHeads, Res5ROIHeads, StandardROIHeads"),
+    (
+        MASK,
+        "ROI_HEADS.NAME",
+        "Mine",
+        InvalidArgument,
+        "known: CascadeROIHeads, RROIHeads, Res5ROIHeads, StandardROIHeads",
+    ),
     (MASK, "RPN.CONV_DIMS", [0], InvalidArgument, r"CONV_DIMS: each must be positive or -1, .* got \[0\]"),
     (MASK, "RPN.IN_FEATURES", ["p9"], InvalidArgument, "MODEL.RPN.IN_FEATURES: p9; the backbone gives: p2"),
     (MASK, "ROI_HEADS.IN_FEATURES", [], InvalidArgument, "MODEL.ROI_HEADS.IN_FEATURES: empty"),
@@ -299,6 +309,24 @@ REFUSED: list[tuple[str, str, Any, type[Exception], str]] = [
     (MASK, "DEVICE", "cuda:99", DeviceError, "MODEL.DEVICE is cuda:99, but PyTorch sees [0-9]+ CUDA devices; set"),
     (MASK, "DEVICE", "gpu", InvalidArgument, "MODEL.DEVICE is gpu, must be cpu, cuda or cuda:N"),
     (MASK, "DEVICE", "fpga", InvalidArgument, "MODEL.DEVICE is fpga, must be cpu, cuda or cuda:N"),
+    (
+        "cascade_fpn",
+        "ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG",
+        False,
+        InvalidArgument,
+        "set .*CLS_AGNOSTIC_BBOX_REG to True",
+    ),
+    (
+        "cascade_fpn",
+        "ROI_BOX_CASCADE_HEAD.IOUS",
+        [0.5],
+        InvalidArgument,
+        r"needs four numbers for each stage, .* \[0.5\]",
+    ),
+    (
+        *("cascade_fpn", "ROI_BOX_HEAD.BBOX_REG_WEIGHTS", [1.0] * 4, InvalidArgument),
+        r"are \[1.0, 1.0, 1.0, 1.0\], the first of .* \[10.0, 10.0, 5.0, 5.0\]; both must be the same",
+    ),
     ("mask_c4", "KEYPOINT_ON", True, InvalidArgument, r"Res5ROIHeads, .* got \['res4'\] and MODEL.KEYPOINT_ON True"),
     ("rotated_dc5", "MASK_ON", True, InvalidArgument, "RROIHeads, which has neither masks nor keypoints"),
     ("rotated_dc5", "ROI_BOX_HEAD.POOLER_TYPE", "ROIAlign", InvalidArgument, "RROIHeads need ROIAlignRotated"),

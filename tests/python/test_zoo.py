@@ -11,7 +11,7 @@ from d2deploy.errors import InvalidArgument, Unsupported
 
 def test_every_configuration_loads_and_differs_from_the_defaults() -> None:
     names = zoo_configs()
-    assert len(names) == len(set(names)) == 51
+    assert len(names) == len(set(names)) == 53
     assert names == sorted(names)
     known = set(keys_of(get_cfg()))
     for name in names:
@@ -78,9 +78,8 @@ def test_other_tasks_and_data_sets() -> None:
 
 
 UNSUPPORTED = {
-    "Misc/cascade_mask_rcnn_R_50_FPN_3x.yaml": "no operators for cascaded box heads",
     "Misc/mask_rcnn_R_50_FPN_3x_dconv_c3-c5": "no operator for deformable convolution",
-    "Misc/panoptic_fpn_R_101_dconv_cascade_gn_3x": "cascaded box heads; .*; and .*deformable",
+    "Misc/panoptic_fpn_R_101_dconv_cascade_gn_3x": "no operator for deformable convolution",
     "Misc/semantic_R_50_FPN_1x": "no form for semantic segmentation alone",
     "COCO-Detection/fast_rcnn_R_50_FPN_1x": "takes none from a file",
     "new_baselines/mask_rcnn_R_50_FPN_100ep_LSJ": "configurations in Python",
@@ -115,7 +114,7 @@ def test_weights() -> None:
             addresses.append(zoo_weights(name))
         except InvalidArgument as error:
             assert "no trained weights" in str(error)  # noqa: PT017  # six of the zoo have none
-    assert len(set(addresses)) == len(addresses) == 45
+    assert len(set(addresses)) == len(addresses) == 47
     with pytest.raises(InvalidArgument, match="the zoo has no configuration x/y"):
         zoo_weights("x/y.yaml")
 

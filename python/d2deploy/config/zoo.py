@@ -9,7 +9,7 @@ import difflib
 from pathlib import Path
 from typing import Any
 
-from d2deploy.config.unsupported import CASCADE, DEFORMABLE, PROPOSALS_FROM_A_FILE, SEMANTIC_ALONE
+from d2deploy.config.unsupported import DEFORMABLE, PROPOSALS_FROM_A_FILE, SEMANTIC_ALONE
 from d2deploy.errors import InvalidArgument, Unsupported
 
 _IMAGENET = "detectron2://ImageNetPretrained/"
@@ -81,6 +81,11 @@ _PARTS: dict[str, dict[str, Any]] = {
     "rpn": {"MODEL.META_ARCHITECTURE": "ProposalNetwork", "MODEL.RPN.POST_NMS_TOPK_TEST": 2000},
     "many-proposals": {"MODEL.RPN.PRE_NMS_TOPK_TEST": 12000},
     "mask": {"MODEL.MASK_ON": True},
+    "cascade": {
+        "MODEL.ROI_HEADS.NAME": "CascadeROIHeads",
+        "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG": True,
+        "MODEL.RPN.POST_NMS_TOPK_TRAIN": 2000,
+    },
     "giou": {
         "MODEL.RPN.BBOX_REG_LOSS_TYPE": "giou",
         "MODEL.RPN.BBOX_REG_LOSS_WEIGHT": 2.0,
@@ -239,6 +244,8 @@ PascalVOC-Detection
   faster_rcnn_R_50_C4               c4,r50,voc               142202221/model_final_b1acc2
   faster_rcnn_R_50_FPN              fpn,r50,voc              -
 Misc
+  cascade_mask_rcnn_R_50_FPN_1x     fpn,r50,mask,cascade     138602847/model_final_e9d89b
+  cascade_mask_rcnn_R_50_FPN_3x     fpn,r50,mask,cascade,3x  144998488/model_final_480dd8
   mask_rcnn_R_50_FPN_1x_cls_agnostic fpn,r50,mask,agnostic   -
   mask_rcnn_R_50_FPN_3x_gn          fpn,mask,gn,4conv1fc,3x  138602888/model_final_dc5d9e
   mask_rcnn_R_50_FPN_3x_syncbn      fpn,r50,mask,syncbn,4conv1fc,3x    169527823/model_final_3b3c51
@@ -262,13 +269,10 @@ _BASES = {
 }
 
 LAZY = "configurations in Python (lazy ones) are not read; give the exporter a YAML file, or Detectron2's model itself"
-_BOTH = f"{CASCADE}; and {DEFORMABLE}"
 _UNSUPPORTED = {
     "COCO-Detection/fast_rcnn_R_50_FPN_1x": PROPOSALS_FROM_A_FILE,
-    "Misc/cascade_mask_rcnn_R_50_FPN_1x": CASCADE,
-    "Misc/cascade_mask_rcnn_R_50_FPN_3x": CASCADE,
-    "Misc/cascade_mask_rcnn_X_152_32x8d_FPN_IN5k_gn_dconv": _BOTH,
-    "Misc/panoptic_fpn_R_101_dconv_cascade_gn_3x": _BOTH,
+    "Misc/cascade_mask_rcnn_X_152_32x8d_FPN_IN5k_gn_dconv": DEFORMABLE,
+    "Misc/panoptic_fpn_R_101_dconv_cascade_gn_3x": DEFORMABLE,
     "Misc/mask_rcnn_R_50_FPN_1x_dconv_c3-c5": DEFORMABLE,
     "Misc/mask_rcnn_R_50_FPN_3x_dconv_c3-c5": DEFORMABLE,
     "Misc/semantic_R_50_FPN_1x": SEMANTIC_ALONE,

@@ -18,6 +18,7 @@ from d2deploy.errors import Unsupported
 from d2deploy.modeling import (
     RPN,
     RRPN,
+    CascadeROIHeads,
     GeneralizedRCNN,
     PanopticFPN,
     ProposalNetwork,
@@ -53,7 +54,9 @@ _META_ARCHS = {
     ),
 }
 _PROPOSAL_GENERATORS = {"RPN": _RPN, "RRPN": _RPN}
+_STAGES = ("_run_stage", "_create_proposals_from_boxes")
 _ROI_HEADS = {
+    "CascadeROIHeads": (*_STANDARD, *_STAGES),
     "StandardROIHeads": _STANDARD,
     "RROIHeads": _STANDARD,
     "Res5ROIHeads": ("forward", "forward_with_given_boxes", "_shared_roi_transform"),
@@ -174,10 +177,12 @@ def _roi_faults(heads: Any) -> Iterator[str]:
         return
     shared = _class(heads, _ROI_HEADS) == "Res5ROIHeads"
     yield from _pooler_faults("roi_heads.pooler" if shared else "roi_heads.box_pooler", heads)
-    predictor = heads.box_predictor
-    yield from (faults := list(_part_faults("roi_heads.box_predictor", predictor, _PREDICTORS)))
-    if not faults:
-        yield from _transform_faults("roi_heads.box_predictor.box2box_transform", predictor.box2box_transform)
+    path = "roi_heads.box_predictor"
+    if _class(heads, _ROI_HEADS) == "CascadeROIHeads":
+        for stage, predictor in enumerate(heads.box_predictor):
+            yield from _predictor_faults(f"{path}.{stage}", predictor)
+    else:
+        yield from _predictor_faults(path, heads.box_predictor)
     if heads.mask_on:
         yield from _part_faults("roi_heads.mask_head", heads.mask_head, _MASK_HEADS)
         if not shared:
@@ -185,6 +190,12 @@ def _roi_faults(heads: Any) -> Iterator[str]:
     if not shared and heads.keypoint_on:
         yield from _part_faults("roi_heads.keypoint_head", heads.keypoint_head, _KEYPOINT_HEADS)
         yield from _pooler_faults("roi_heads.keypoint_pooler", heads)
+
+
+def _predictor_faults(path: str, predictor: Any) -> Iterator[str]:
+    yield from (faults := list(_part_faults(path, predictor, _PREDICTORS)))
+    if not faults:
+        yield from _transform_faults(f"{path}.box2box_transform", predictor.box2box_transform)
 
 
 def _pooler_faults(path: str, heads: Any) -> Iterator[str]:
@@ -354,8 +365,8 @@ def _roi_heads(heads: Any) -> nn.Module:
             parts[f"{task}_in_features"] = getattr(heads, f"{task}_in_features")
             parts[f"{task}_pooler"] = _pooler(getattr(heads, f"{task}_pooler"))
             parts[f"{task}_head"] = getattr(heads, f"{task}_head")
-    kind = RROIHeads if name == "RROIHeads" else StandardROIHeads
-    return kind(num_classes=heads.num_classes, box_predictor=heads.box_predictor, **parts)
+    kinds: dict[str, type[StandardROIHeads]] = {"RROIHeads": RROIHeads, "CascadeROIHeads": CascadeROIHeads}
+    return kinds.get(name, StandardROIHeads)(num_classes=heads.num_classes, box_predictor=heads.box_predictor, **parts)
 
 
 def _pooler(pooler: Any) -> ROIPooler:

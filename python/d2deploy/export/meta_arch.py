@@ -12,22 +12,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from d2deploy.errors import Unsupported
 from d2deploy.export.operators import AliasWithName
+from d2deploy.export.roi_boxes import ANGLES, find_boxes, find_boxes_in_stages, find_boxes_on, pool
 from d2deploy.modeling import GeneralizedRCNN, PanopticFPN, ProposalNetwork, RetinaNet
 from d2deploy.modeling.semantic_seg import full_size_logits
 
 _OPS = torch.ops.d2deploy
-# The clamping of rotated boxes, as Detectron2 writes it; angles are in degrees.
-_ANGLES: dict[str, Any] = {
-    "angle_bound_on": True,
-    "angle_bound_lo": -180,
-    "angle_bound_hi": 180,
-    "clip_angle_thresh": 1.0,
-    "legacy_plus_one": False,
-}
 
 
 class Caffe2MetaArch(nn.Module):
@@ -117,8 +109,9 @@ class Caffe2GeneralizedRCNN(Caffe2MetaArch):
         rois = propose(self.model.proposal_generator, features, im_info)
         if hasattr(heads, "res5"):
             return self._detect_on_shared_features(features, rois, im_info)
-        box_features = pool([features[f] for f in heads.box_in_features], rois, heads.box_pooler)
-        boxes, scores, classes = find_boxes(heads, heads.box_head(box_features), rois, im_info)
+        maps = [features[f] for f in heads.box_in_features]
+        find = find_boxes_in_stages if isinstance(heads.box_predictor, nn.ModuleList) else find_boxes
+        boxes, scores, classes = find(heads, maps, rois, im_info)
         found = [boxes, scores, classes]
         if self.mask_on:
             crops = pool([features[f] for f in heads.mask_in_features], boxes, heads.mask_pooler)
@@ -136,7 +129,7 @@ class Caffe2GeneralizedRCNN(Caffe2MetaArch):
         heads = self.model.roi_heads
         maps = [features[f] for f in heads.in_features]
         crops = heads.res5(pool(maps, rois, heads.pooler))
-        boxes, scores, classes = find_boxes(heads, crops.mean(dim=[2, 3]), rois, im_info)
+        boxes, scores, classes = find_boxes_on(heads, crops.mean(dim=[2, 3]), rois, im_info)
         if not self.mask_on:
             return boxes, scores, classes
         crops = heads.res5(pool(maps, boxes, heads.pooler))
@@ -224,7 +217,7 @@ def _proposals(rpn: Any, features: dict[str, Tensor], im_info: Tensor) -> tuple[
             nms_thresh=float(rpn.nms_thresh),
             min_size=_just_above(float(rpn.min_box_size)),
             detectron2_order=True,
-            **_ANGLES,
+            **ANGLES,
         )
         rois.append(level[0])
         scores.append(level[1])
@@ -273,82 +266,6 @@ def shifted(anchors: Tensor, offset: float) -> Tensor:
     both = 2 if anchors.shape[1] == 4 else 1  # xyxy has two points, a rotated box one
     moves = [offset] * (2 * both) + [0.0] * (anchors.shape[1] - 2 * both)
     return anchors + torch.tensor(moves, dtype=anchors.dtype)
-
-
-def pool(features: list[Tensor], rois: Tensor, pooler: Any) -> Tensor:
-    """Crops (R, C, h, w) of boxes (R, D), or rois that begin with the image's index, from the level that fits each."""
-    height, width = pooler.output_size
-    align = [_align_arguments(level, height, width) for level in pooler.level_poolers]
-    operator = _OPS.RoIAlignRotated if pooler.pooler_type == "ROIAlignRotated" else _OPS.RoIAlign
-    if len(align) == 1:
-        crops: Tensor = operator(features[0], rois, **align[0])
-        return crops
-    *levels, places = _OPS.DistributeFpnProposals(
-        rois,
-        roi_canonical_scale=int(pooler.canonical_box_size),
-        roi_canonical_level=int(pooler.canonical_level),
-        roi_max_level=int(pooler.max_level),
-        roi_min_level=int(pooler.min_level),
-        legacy_plus_one=False,
-    )
-    crops = torch.cat([operator(f, r, **a) for f, r, a in zip(features, levels, align, strict=True)])
-    result: Tensor = _OPS.BatchPermutation(crops, places)
-    return result
-
-
-def _align_arguments(level: Any, height: int, width: int) -> dict[str, Any]:
-    return {
-        "order": "NCHW",
-        "spatial_scale": float(level.spatial_scale),
-        "pooled_h": int(height),
-        "pooled_w": int(width),
-        "sampling_ratio": int(level.sampling_ratio),
-        "aligned": bool(getattr(level, "aligned", True)),
-    }
-
-
-def find_boxes(heads: Any, crops: Tensor, rois: Tensor, im_info: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """What the box predictor finds on the crops of the rois (R, ...).
-
-    Returns:
-        boxes (M, D), scores (M,), classes float32 (M,), grouped by image and class, best first.
-    """
-    predictor = heads.box_predictor
-    logits, deltas = predictor(crops)
-    weights = [float(w) for w in predictor.box2box_transform.weights]
-    rotated = len(weights) == 5
-    boxes, splits = _OPS.BBoxTransform(
-        rois, deltas, im_info, weights=weights[:4], apply_scale=True, rotated=rotated, **_ANGLES
-    )
-    scores, boxes, classes, *_ = _OPS.BoxWithNMSLimit(
-        _probabilities(predictor, logits, heads.num_classes),
-        boxes,
-        splits,
-        score_thresh=float(predictor.test_score_thresh),
-        nms=float(predictor.test_nms_thresh),
-        detections_per_im=int(predictor.test_topk_per_image),
-        soft_nms_enabled=False,
-        soft_nms_method="linear",
-        soft_nms_sigma=0.5,
-        soft_nms_min_score_thres=0.001,
-        rotated=rotated,
-        cls_agnostic_bbox_reg=deltas.shape[1] == (5 if rotated else 4),
-        input_boxes_include_bg_cls=False,
-        output_classes_include_bg_cls=False,
-        legacy_plus_one=False,
-        detectron2_order=True,
-    )
-    return boxes, scores, classes
-
-
-def _probabilities(predictor: Any, logits: Tensor, num_classes: int) -> Tensor:
-    """(R, K + 1), the column of the background last."""
-    if logits.shape[1] == num_classes:  # a predictor without background: its column is never read
-        probabilities = logits.sigmoid()
-        return torch.cat([probabilities, probabilities[:, :1]], dim=1)
-    if getattr(predictor, "use_sigmoid_ce", False):
-        return logits.sigmoid()
-    return functional.softmax(logits, dim=-1)
 
 
 def caffe2_meta_arch(model: nn.Module, use_heatmap_max_keypoint: bool = False) -> Caffe2MetaArch:

@@ -6,6 +6,7 @@ Importing a part registers it, so all parts are imported here.
 from d2deploy.modeling.anchors import DefaultAnchorGenerator, RotatedAnchorGenerator
 from d2deploy.modeling.box_head import FastRCNNConvFCHead, FastRCNNOutputLayers
 from d2deploy.modeling.build import build_model
+from d2deploy.modeling.cascade import CascadeROIHeads
 from d2deploy.modeling.fpn import FPN
 from d2deploy.modeling.layers import ShapeSpec
 from d2deploy.modeling.mask_head import KRCNNConvDeconvUpsampleHead, MaskRCNNConvUpsampleHead
@@ -44,6 +45,7 @@ __all__ = [
     "RPN_HEADS",
     "RRPN",
     "SEM_SEG_HEADS",
+    "CascadeROIHeads",
     "DefaultAnchorGenerator",
     "FastRCNNConvFCHead",
     "FastRCNNOutputLayers",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from d2deploy.config.unsupported import CASCADE, PROPOSALS_FROM_A_FILE, SEMANTIC_ALONE
+from d2deploy.config.unsupported import PROPOSALS_FROM_A_FILE, SEMANTIC_ALONE
 from d2deploy.errors import InvalidArgument, Unsupported
 
 __all__ = [
@@ -118,7 +118,7 @@ ANCHOR_GENERATORS = Registry("ANCHOR_GENERATORS", "MODEL.ANCHOR_GENERATOR.NAME")
 ROI_HEADS = Registry(
     "ROI_HEADS",
     "MODEL.ROI_HEADS.NAME",
-    {"CascadeROIHeads": CASCADE, "PointRendROIHeads": POINTS, "TridentStandardROIHeads": BRANCHES},
+    {"PointRendROIHeads": POINTS, "TridentStandardROIHeads": BRANCHES},
 )
 ROI_BOX_HEADS = Registry("ROI_BOX_HEADS", "MODEL.ROI_BOX_HEAD.NAME")
 ROI_MASK_HEADS = Registry(
