@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from small_models import ARCHITECTURES, one_block_per_stage, random_image, small_config, small_model
+from small_models import ARCHITECTURES, one_block_per_stage, proposals_of, random_image, small_config, small_model
 from torch import Tensor, nn
 
 from d2deploy.config import load_config
@@ -34,14 +34,20 @@ def assert_same(a: dict[str, Any], b: dict[str, Any]) -> None:
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_predictions_are_well_formed_and_a_batch_gives_what_each_image_gets_alone(architecture: str) -> None:
     model = small_model(architecture)
-    inputs = [
+    inputs: list[dict[str, Any]] = [
         {"image": random_image(96, 128), "height": 120, "width": 200},
         {"image": random_image(96, 128, seed=1)},
     ]
+    for x in inputs:
+        x |= proposals_of(model, x["image"])
     alone = [model([x])[0] for x in inputs]
     for one, both in zip(alone, model(inputs)):
         assert_same(one, both)
     for output, size in zip(alone, [(120, 200), (96, 128)]):
+        if architecture == "semantic_fpn":
+            assert set(output) == {"sem_seg"}
+            assert output["sem_seg"].shape == (4, *size)
+            continue
         found = output.get("instances", output.get("proposals"))
         boxes = found.pred_boxes if found.has("pred_boxes") else found.proposal_boxes
         assert found.image_size == size
@@ -259,12 +265,11 @@ def test_everything_unsupported_is_named_at_once() -> None:
         [False, True, True, True],
     ]
     keys += ["MODEL.ROI_MASK_HEAD.NAME", "PointRendMaskHead"]
-    keys += ["MODEL.PROPOSAL_GENERATOR.NAME", "PrecomputedProposals", "MODEL.BACKBONE.NAME", "build_vit_backbone"]
+    keys += ["MODEL.BACKBONE.NAME", "build_vit_backbone"]
     with pytest.raises(Unsupported) as caught:
         build_model(small_config("mask_fpn", *keys))
     assert [line.split(" is ")[0] for line in str(caught.value).split("\n")] == [
         "MODEL.BACKBONE.NAME",
-        "MODEL.PROPOSAL_GENERATOR.NAME",
         "MODEL.ROI_HEADS.NAME",
         "MODEL.ROI_MASK_HEAD.NAME",
         "MODEL.RESNETS.DEFORM_ON_PER_STAGE",
@@ -275,8 +280,6 @@ def test_everything_unsupported_is_named_at_once() -> None:
     ("name", "key", "value"),
     [
         ("Misc/mask_rcnn_R_50_FPN_3x_dconv_c3-c5", "RESNETS.DEFORM_ON_PER_STAGE", [False, True, True, True]),
-        ("Misc/semantic_R_50_FPN_1x", "META_ARCHITECTURE", "SemanticSegmentor"),
-        ("COCO-Detection/fast_rcnn_R_50_FPN_1x", "PROPOSAL_GENERATOR.NAME", "PrecomputedProposals"),
     ],
 )
 def test_the_zoo_and_a_configuration_are_refused_for_the_same_reason(name: str, key: str, value: Any) -> None:
@@ -304,6 +307,7 @@ REFUSED: list[tuple[str, str, Any, type[Exception], str]] = [
     (MASK, "ROI_HEADS.IN_FEATURES", [], InvalidArgument, "MODEL.ROI_HEADS.IN_FEATURES: empty"),
     (MASK, "ROI_BOX_HEAD.NUM_FC", 0, InvalidArgument, "NUM_CONV and NUM_FC are both 0"),
     (MASK, "ROI_BOX_HEAD.BBOX_REG_WEIGHTS", [1.0], InvalidArgument, r"needs 4 numbers, got \[1.0\]"),
+    ("rpn_fpn", "PROPOSAL_GENERATOR.NAME", "PrecomputedProposals", Unsupported, "without RoI heads have nothing to do"),
     (MASK, "PROPOSAL_GENERATOR.NAME", "RRPN", InvalidArgument, "RRPN: needs anchors of 5 numbers"),
     (MASK, "PIXEL_STD", [1.0], InvalidArgument, "PIXEL_MEAN has 3 numbers, MODEL.PIXEL_STD 1"),
     (MASK, "DEVICE", "cuda:99", DeviceError, "MODEL.DEVICE is cuda:99, but PyTorch sees [0-9]+ CUDA devices; set"),

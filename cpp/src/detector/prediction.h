@@ -20,7 +20,7 @@ class OutputRule {
   Prediction predict(const Tensors& outputs, Size size, Size wanted, const DetectorOptions& options) const;
 
  private:
-  enum class Kind { proposals, detections, retinanet, panoptic };
+  enum class Kind { proposals, detections, retinanet, panoptic, semantic };
 
   Detections detect(const Tensors& outputs, RowOrder order) const;
   void read_retinanet(const ModelInfo& info);

@@ -9,10 +9,11 @@ import difflib
 from pathlib import Path
 from typing import Any
 
-from d2deploy.config.unsupported import DEFORMABLE, PROPOSALS_FROM_A_FILE, SEMANTIC_ALONE
+from d2deploy.config.unsupported import DEFORMABLE
 from d2deploy.errors import InvalidArgument, Unsupported
 
 _IMAGENET = "detectron2://ImageNetPretrained/"
+_PROPOSALS = "detectron2://COCO-Detection/rpn_R_50_FPN_1x/137258492/"
 _LEVELS = ["p2", "p3", "p4", "p5", "p6"]
 _STAGES = ["res2", "res3", "res4", "res5"]
 _IMAGENET_STD = [57.375, 57.120, 58.395]
@@ -85,6 +86,18 @@ _PARTS: dict[str, dict[str, Any]] = {
         "MODEL.ROI_HEADS.NAME": "CascadeROIHeads",
         "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG": True,
         "MODEL.RPN.POST_NMS_TOPK_TRAIN": 2000,
+    },
+    "fast": {
+        "MODEL.LOAD_PROPOSALS": True,
+        "MODEL.PROPOSAL_GENERATOR.NAME": "PrecomputedProposals",
+        "DATASETS.PROPOSAL_FILES_TRAIN": (_PROPOSALS + "coco_2017_train_box_proposals_21bc3a.pkl",),
+        "DATASETS.PROPOSAL_FILES_TEST": (_PROPOSALS + "coco_2017_val_box_proposals_ee0dad.pkl",),
+        "DATALOADER.NUM_WORKERS": 2,
+    },
+    "semantic": {
+        "MODEL.META_ARCHITECTURE": "SemanticSegmentor",
+        "DATASETS.TRAIN": ("coco_2017_train_panoptic_stuffonly",),
+        "DATASETS.TEST": ("coco_2017_val_panoptic_stuffonly",),
     },
     "giou": {
         "MODEL.RPN.BBOX_REG_LOSS_TYPE": "giou",
@@ -194,6 +207,7 @@ _PARTS: dict[str, dict[str, Any]] = {
 # Per folder: name, parts, and the trained weights below the folder of that name ("-": none were published).
 _TABLE = """
 COCO-Detection
+  fast_rcnn_R_50_FPN_1x             fpn,r50,fast             137635226/model_final_e5f7ce
   faster_rcnn_R_50_C4_1x            c4,r50                   137257644/model_final_721ade
   faster_rcnn_R_50_C4_3x            c4,r50,3x                137849393/model_final_f97cb7
   faster_rcnn_R_101_C4_3x           c4,r101,3x               138204752/model_final_298dad
@@ -249,6 +263,7 @@ Misc
   mask_rcnn_R_50_FPN_1x_cls_agnostic fpn,r50,mask,agnostic   -
   mask_rcnn_R_50_FPN_3x_gn          fpn,mask,gn,4conv1fc,3x  138602888/model_final_dc5d9e
   mask_rcnn_R_50_FPN_3x_syncbn      fpn,r50,mask,syncbn,4conv1fc,3x    169527823/model_final_3b3c51
+  semantic_R_50_FPN_1x              fpn,r50,semantic         -
   scratch_mask_rcnn_R_50_FPN_3x_gn  fpn,mask,gn,4conv1fc,3x,scratch    138602908/model_final_01ca85
   scratch_mask_rcnn_R_50_FPN_9x_gn  fpn,mask,gn,4conv1fc,scratch,9x    183808979/model_final_da7b4c
   scratch_mask_rcnn_R_50_FPN_9x_syncbn fpn,mask,syncbn,4conv1fc,scratch,9x  184226666/model_final_5ce33e
@@ -270,12 +285,10 @@ _BASES = {
 
 LAZY = "configurations in Python (lazy ones) are not read; give the exporter a YAML file, or Detectron2's model itself"
 _UNSUPPORTED = {
-    "COCO-Detection/fast_rcnn_R_50_FPN_1x": PROPOSALS_FROM_A_FILE,
     "Misc/cascade_mask_rcnn_X_152_32x8d_FPN_IN5k_gn_dconv": DEFORMABLE,
     "Misc/panoptic_fpn_R_101_dconv_cascade_gn_3x": DEFORMABLE,
     "Misc/mask_rcnn_R_50_FPN_1x_dconv_c3-c5": DEFORMABLE,
     "Misc/mask_rcnn_R_50_FPN_3x_dconv_c3-c5": DEFORMABLE,
-    "Misc/semantic_R_50_FPN_1x": SEMANTIC_ALONE,
     "Misc/mmdet_mask_rcnn_R_50_FPN_1x": LAZY,
     "Misc/torchvision_imagenet_R_50": LAZY,
     "COCO-Detection/fcos_R_50_FPN_1x": LAZY,

@@ -26,6 +26,7 @@ from d2deploy.modeling import (
     RetinaNet,
     ROIPooler,
     RROIHeads,
+    SemanticSegmentor,
     StandardROIHeads,
 )
 from d2deploy.modeling.anchors import AnchorGenerator, shifted_anchors
@@ -44,6 +45,7 @@ _META_ARCHS = {
     "GeneralizedRCNN": (*_RCNN, "_postprocess"),
     "PanopticFPN": _RCNN,
     "ProposalNetwork": ("forward",),
+    "SemanticSegmentor": ("forward",),
     "RetinaNet": (
         "forward",
         "forward_inference",
@@ -91,7 +93,8 @@ def from_detectron2(cfg: Any, model: nn.Module) -> ImageModel:
 
     Args:
         cfg: its configuration; says the input's format where the model does not.
-        model: of class GeneralizedRCNN, PanopticFPN, ProposalNetwork or RetinaNet, or derived from them.
+        model: of class GeneralizedRCNN, PanopticFPN, ProposalNetwork, RetinaNet or SemanticSegmentor, or derived from
+            them.
 
     Returns:
         In eval mode, on the model's device; its state dict has the names of the model's.
@@ -138,7 +141,8 @@ def _model_faults(model: Any) -> Iterator[str]:
         yield from _transform_faults("box2box_transform", model.box2box_transform)
         yield from _anchor_faults("anchor_generator", model.anchor_generator, model.head_in_features)
         return
-    yield from _proposal_faults(model.proposal_generator)
+    if getattr(model, "proposal_generator", None) is not None:
+        yield from _proposal_faults(model.proposal_generator)
     if hasattr(model, "roi_heads"):
         yield from _roi_faults(model.roi_heads)
 
@@ -266,7 +270,7 @@ def _image_parts(cfg: Any, model: Any) -> dict[str, Any]:
 
 def _rcnn_parts(model: Any) -> dict[str, Any]:
     return {
-        "proposal_generator": _proposal_generator(model.proposal_generator),
+        "proposal_generator": model.proposal_generator and _proposal_generator(model.proposal_generator),
         "roi_heads": _roi_heads(model.roi_heads),
     }
 
@@ -276,15 +280,22 @@ def _generalized_rcnn(model: Any, image_parts: dict[str, Any]) -> ImageModel:
 
 
 def _panoptic_fpn(model: Any, image_parts: dict[str, Any]) -> ImageModel:
-    head = model.sem_seg_head
     return PanopticFPN(
-        sem_seg_head=FullSizeHead(head) if list(_part_faults("", head, _SEM_SEG_HEADS)) else head,
+        sem_seg_head=_sem_seg_head(model.sem_seg_head),
         combine_overlap_thresh=model.combine_overlap_thresh,
         combine_stuff_area_thresh=model.combine_stuff_area_thresh,
         combine_instances_score_thresh=model.combine_instances_score_thresh,
         **_rcnn_parts(model),
         **image_parts,
     )
+
+
+def _sem_seg_head(head: nn.Module) -> nn.Module:
+    return FullSizeHead(head) if list(_part_faults("", head, _SEM_SEG_HEADS)) else head
+
+
+def _semantic_segmentor(model: Any, image_parts: dict[str, Any]) -> ImageModel:
+    return SemanticSegmentor(sem_seg_head=_sem_seg_head(model.sem_seg_head), **image_parts)
 
 
 def _proposal_network(model: Any, image_parts: dict[str, Any]) -> ImageModel:
@@ -311,6 +322,7 @@ _MAKERS = {
     "PanopticFPN": _panoptic_fpn,
     "ProposalNetwork": _proposal_network,
     "RetinaNet": _retinanet,
+    "SemanticSegmentor": _semantic_segmentor,
 }
 
 

@@ -16,14 +16,15 @@ from torch import Tensor, nn
 from d2deploy.errors import Unsupported
 from d2deploy.export.operators import AliasWithName
 from d2deploy.export.roi_boxes import ANGLES, find_boxes, find_boxes_in_stages, find_boxes_on, pool
-from d2deploy.modeling import GeneralizedRCNN, PanopticFPN, ProposalNetwork, RetinaNet
+from d2deploy.modeling import GeneralizedRCNN, PanopticFPN, ProposalNetwork, RetinaNet, SemanticSegmentor
 from d2deploy.modeling.semantic_seg import full_size_logits
 
 _OPS = torch.ops.d2deploy
 
 
 class Caffe2MetaArch(nn.Module):
-    """`data` (1, C, H, W), raw pixels, and `im_info` (1, 3): height, width, scale -> the tensors named by `outputs`.
+    """`data` (1, C, H, W), raw pixels, and `im_info` (1, 3): height, width, scale, and for a model that takes them
+    `proposals` -> the tensors named by `outputs`.
 
     Raises:
         Unsupported: rotated boxes in a way that Caffe2's operators do not know.
@@ -42,6 +43,11 @@ class Caffe2MetaArch(nn.Module):
     def size_divisibility(self) -> int:
         """What height and width of `data` are multiples of; 0: of nothing."""
         return int(self.model.size_divisibility)
+
+    @property
+    def takes_proposals(self) -> bool:
+        """Whether `proposals` (R, 5), image and box in the frame of the padded input, are a third input."""
+        return False
 
     def features(self, data: Tensor) -> dict[str, Tensor]:
         normalized = (data - self.model.pixel_mean) / self.model.pixel_std
@@ -80,7 +86,7 @@ def _part(model: nn.Module, path: str) -> Any:
 
 
 class Caffe2GeneralizedRCNN(Caffe2MetaArch):
-    """Faster, Mask and Keypoint R-CNN; `bbox_nms`, `score_nms`, `class_nms`, and what the further heads give.
+    """Fast, Faster, Mask and Keypoint R-CNN; `bbox_nms`, `score_nms`, `class_nms`, and what the further heads give.
 
     Args:
         model: a GeneralizedRCNN.
@@ -101,12 +107,18 @@ class Caffe2GeneralizedRCNN(Caffe2MetaArch):
         if self.keypoint_on:
             self.outputs.append("keypoints_out" if use_heatmap_max_keypoint else "kps_score")
 
-    def forward(self, data: Tensor, im_info: Tensor) -> tuple[Tensor, ...]:
-        return self.detect(self.features(data), im_info)
+    @property
+    def takes_proposals(self) -> bool:
+        return self.model.proposal_generator is None
 
-    def detect(self, features: dict[str, Tensor], im_info: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, data: Tensor, im_info: Tensor, proposals: Tensor | None = None) -> tuple[Tensor, ...]:
+        return self.detect(self.features(data), im_info, proposals)
+
+    def detect(
+        self, features: dict[str, Tensor], im_info: Tensor, proposals: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
         heads = self.model.roi_heads
-        rois = propose(self.model.proposal_generator, features, im_info)
+        rois = propose(self.model.proposal_generator, features, im_info) if proposals is None else proposals
         if hasattr(heads, "res5"):
             return self._detect_on_shared_features(features, rois, im_info)
         maps = [features[f] for f in heads.box_in_features]
@@ -145,9 +157,22 @@ class Caffe2PanopticFPN(Caffe2GeneralizedRCNN):
         super().__init__(model)
         self.outputs.append("sem_seg")
 
-    def forward(self, data: Tensor, im_info: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, data: Tensor, im_info: Tensor, proposals: Tensor | None = None) -> tuple[Tensor, ...]:
         features = self.features(data)
-        return (*self.detect(features, im_info), full_size_logits(self.model.sem_seg_head, features))
+        return (*self.detect(features, im_info, proposals), full_size_logits(self.model.sem_seg_head, features))
+
+
+class Caffe2SemanticSegmentor(Caffe2MetaArch):
+    """`sem_seg` (1, K, H, W), the logits of every pixel of the padded input."""
+
+    name = "SemanticSegmentor"
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__(model)
+        self.outputs = ["sem_seg"]
+
+    def forward(self, data: Tensor, im_info: Tensor) -> tuple[Tensor]:
+        return (full_size_logits(self.model.sem_seg_head, self.features(data)),)
 
 
 class Caffe2ProposalNetwork(Caffe2MetaArch):
@@ -280,9 +305,11 @@ def caffe2_meta_arch(model: nn.Module, use_heatmap_max_keypoint: bool = False) -
         return Caffe2GeneralizedRCNN(model, use_heatmap_max_keypoint)
     if isinstance(model, ProposalNetwork):
         return Caffe2ProposalNetwork(model)
+    if isinstance(model, SemanticSegmentor):
+        return Caffe2SemanticSegmentor(model)
     if isinstance(model, RetinaNet):
         return Caffe2RetinaNet(model)
     raise Unsupported(
         f"models of class {type(model).__name__} cannot be exported; can be: GeneralizedRCNN, PanopticFPN, "
-        "ProposalNetwork, RetinaNet, and classes derived from them"
+        "ProposalNetwork, RetinaNet, SemanticSegmentor, and classes derived from them"
     )

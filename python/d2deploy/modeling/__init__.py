@@ -10,7 +10,7 @@ from d2deploy.modeling.cascade import CascadeROIHeads
 from d2deploy.modeling.fpn import FPN
 from d2deploy.modeling.layers import ShapeSpec
 from d2deploy.modeling.mask_head import KRCNNConvDeconvUpsampleHead, MaskRCNNConvUpsampleHead
-from d2deploy.modeling.meta_arch import GeneralizedRCNN, PanopticFPN, ProposalNetwork
+from d2deploy.modeling.meta_arch import GeneralizedRCNN, PanopticFPN, ProposalNetwork, SemanticSegmentor
 from d2deploy.modeling.pooler import ROIPooler
 from d2deploy.modeling.registry import (
     ANCHOR_GENERATORS,
@@ -63,6 +63,7 @@ __all__ = [
     "RetinaNetHead",
     "RotatedAnchorGenerator",
     "SemSegFPNHead",
+    "SemanticSegmentor",
     "ShapeSpec",
     "StandardROIHeads",
     "StandardRPNHead",

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from d2deploy.config.unsupported import PROPOSALS_FROM_A_FILE, SEMANTIC_ALONE
 from d2deploy.errors import InvalidArgument, Unsupported
 
 __all__ = [
@@ -108,10 +107,11 @@ BACKBONES = Registry(
         OTHER_BACKBONE,
     ),
 )
+PRECOMPUTED = "PrecomputedProposals"  # no generator: proposals come with the images
 PROPOSAL_GENERATORS = Registry(
     "PROPOSAL_GENERATORS",
     "MODEL.PROPOSAL_GENERATOR.NAME",
-    {"PrecomputedProposals": PROPOSALS_FROM_A_FILE},
+    {PRECOMPUTED: "models without RoI heads have nothing to do with given proposals; use RPN or RRPN"},
 )
 RPN_HEADS = Registry("RPN_HEADS", "MODEL.RPN.HEAD_NAME")
 ANCHOR_GENERATORS = Registry("ANCHOR_GENERATORS", "MODEL.ANCHOR_GENERATOR.NAME")
@@ -131,8 +131,5 @@ SEM_SEG_HEADS = Registry("SEM_SEG_HEADS", "MODEL.SEM_SEG_HEAD.NAME", {"PointRend
 META_ARCHS = Registry(
     "META_ARCHS",
     "MODEL.META_ARCHITECTURE",
-    {
-        "FCOS": "the files have no operators for it; train a RetinaNet",
-        "SemanticSegmentor": SEMANTIC_ALONE,
-    },
+    {"FCOS": "the files have no operators for it; train a RetinaNet"},
 )
