@@ -109,6 +109,11 @@ nb::dict to_dict(const Prediction& p) {
   nb::dict out;
   const std::int64_t n = p.count();
   out["image_size"] = nb::make_tuple(p.size.height, p.size.width);
+  if (!p.class_map.empty()) {
+    out["class_map"] = array_of("class_map", {p.size.height, p.size.width}, p.class_map.data(), DType::int32);
+    if (p.sem_seg.raw() != nullptr) out["sem_seg"] = array_of("sem_seg", p.sem_seg);
+    return out;
+  }
   out["boxes"] = array_of("boxes", {n, p.box_columns}, p.boxes.data(), DType::float32);
   out["scores"] = array_of("scores", {n}, p.scores.data(), DType::float32);
   if (n == 0 || !p.classes.empty()) out["classes"] = array_of("classes", {n}, p.classes.data(), DType::int64);
@@ -124,25 +129,49 @@ nb::dict to_dict(const Prediction& p) {
   return out;
 }
 
-nb::dict predict(const Detector& self, nb::handle image, const std::string& input_format) {
+// The boxes (R, 4) float32 that a model is given; nothing for None.
+struct GivenProposals {
+  Inputs inputs;
+
+  explicit GivenProposals(nb::handle boxes) {
+    if (boxes.is_none()) return;
+    nb::dict given;
+    given["proposals"] = boxes;
+    inputs = to_inputs(given);
+    const Tensor& tensor = inputs.tensors.at("proposals");
+    if (tensor.dtype() != DType::float32 || tensor.shape().rank() != 2 || tensor.dim(1) != 4)
+      throw InvalidArgument("proposals must be (R, 4) float32, got " + description(boxes) + " " +
+                            to_string(tensor.shape()));
+  }
+  bool given() const { return !inputs.tensors.empty(); }
+  std::span<const float> boxes() const { return inputs.tensors.at("proposals").values<float>(); }
+};
+
+nb::dict predict(const Detector& self, nb::handle image, const std::string& input_format, nb::handle boxes) {
   const Inputs::Array array = to_image(image);
   const ImageView view = view_of(array, channel_order("input_format", input_format));
+  const GivenProposals proposals(boxes);
   Prediction prediction;
   {
     const nb::gil_scoped_release released;
-    prediction = self.predict(view);
+    prediction = proposals.given() ? self.predict(view, proposals.boxes()) : self.predict(view);
   }
   return to_dict(prediction);
 }
 
-nb::dict predict_resized(const Detector& self, nb::handle image, std::int64_t height, std::int64_t width) {
+nb::dict predict_resized(const Detector& self, nb::handle image, std::int64_t height, std::int64_t width,
+                         nb::handle boxes) {
   nb::dict given;
   given["image"] = image;
   const Inputs inputs = to_inputs(given);
+  const GivenProposals proposals(boxes);
+  const Size wanted{height, width};
   Prediction prediction;
   {
     const nb::gil_scoped_release released;
-    prediction = self.predict_resized(inputs.tensors.at("image"), {height, width});
+    const Tensor& tensor = inputs.tensors.at("image");
+    prediction = proposals.given() ? self.predict_resized(tensor, wanted, proposals.boxes())
+                                   : self.predict_resized(tensor, wanted);
   }
   return to_dict(prediction);
 }
@@ -261,7 +290,8 @@ Returns:
     `classes` int64 (N,), not for proposals; and where the model gives them `masks` float32 (N, S, S),
     probabilities inside of the boxes; `keypoints` float32 (N, K, 4): x, y, logit, probability;
     `keypoint_heatmaps` (N, K, S, S); `sem_seg` (C, height, width); `panoptic_map` int32 (height, width) with
-    `segments`, a dict for each.
+    `segments`, a dict for each. Of a model that tells the class of pixels alone `image_size`, `class_map` int32
+    (height, width) and, where asked for, `sem_seg`.
 
 Raises:
     InvalidArgument: an image that does not suit the model.
@@ -276,7 +306,8 @@ void bind_detector(nb::module_& module) {
 
 Args:
     image: (H, W) or (H, W, C) uint8.
-    input_format: what its channels are: "BGR", "RGB", "L", or "as is": those that the model takes.)") +
+    input_format: what its channels are: "BGR", "RGB", "L", or "as is": those that the model takes.
+    proposals: boxes (R, 4) float32 xyxy in pixels of the image, for a model that takes them (`takes_proposals`).)") +
       kResultDoc;
   static const std::string resized_doc =
       std::string(R"(Predicts for an image that is resized already. Other threads of Python run meanwhile.
@@ -284,7 +315,8 @@ Args:
 Args:
     image: (C, H, W) float32 or uint8, 0 to 255, with the model's channels.
     height: of the image that predictions are wanted for, as `width`, in pixels.
-    width: see `height`.)") +
+    width: see `height`.
+    proposals: boxes (R, 4) float32 xyxy in pixels of the resized image, for a model that takes them.)") +
       kResultDoc;
   nb::class_<Detector>(module, "Detector", kDetectorDoc)
       .def("__init__", load, "predict_net"_a, "init_net"_a, nb::kw_only(), "device"_a = "cpu",
@@ -317,13 +349,15 @@ Args:
       .def_prop_ro(
           "stuff_class_names", [](const Detector& self) { return names_of(self.stuff_class_names()); },
           nb::sig("def stuff_class_names(self) -> list[str]"), "Likewise, of a panoptic model.")
-      .def("predict", predict, "image"_a, "input_format"_a = "BGR",
-           nb::sig("def predict(self, image: numpy.typing.NDArray[numpy.uint8], input_format: str = 'BGR') -> "
-                   "dict[str, typing.Any]"),
+      .def_prop_ro("takes_proposals", &Detector::takes_proposals, nb::sig("def takes_proposals(self) -> bool"),
+                   "Whether the model finds no proposals itself, but is given them with each image.")
+      .def("predict", predict, "image"_a, "input_format"_a = "BGR", "proposals"_a.none() = nb::none(),
+           nb::sig("def predict(self, image: numpy.typing.NDArray[numpy.uint8], input_format: str = 'BGR', proposals: "
+                   "numpy.typing.NDArray[numpy.float32] | None = None) -> dict[str, typing.Any]"),
            predict_doc.c_str())
-      .def("predict_resized", predict_resized, "image"_a, "height"_a, "width"_a,
-           nb::sig("def predict_resized(self, image: numpy.typing.NDArray[typing.Any], height: int, width: int) -> "
-                   "dict[str, typing.Any]"),
+      .def("predict_resized", predict_resized, "image"_a, "height"_a, "width"_a, "proposals"_a.none() = nb::none(),
+           nb::sig("def predict_resized(self, image: numpy.typing.NDArray[typing.Any], height: int, width: int, "
+                   "proposals: numpy.typing.NDArray[numpy.float32] | None = None) -> dict[str, typing.Any]"),
            resized_doc.c_str());
   module.def("paste_masks", paste_masks, "masks"_a, "boxes"_a, "height"_a, "width"_a, "threshold"_a = 0.5F,
              R"(The masks of detections at the size of their image.

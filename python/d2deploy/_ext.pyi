@@ -195,20 +195,33 @@ class Detector:
     def stuff_class_names(self) -> list[str]:
         """Likewise, of a panoptic model."""
 
-    def predict(self, image: numpy.typing.NDArray[numpy.uint8], input_format: str = "BGR") -> dict[str, Any]:
+    @property
+    def takes_proposals(self) -> bool:
+        """
+        Whether the model finds no proposals itself, but is given them with each image.
+        """
+
+    def predict(
+        self,
+        image: numpy.typing.NDArray[numpy.uint8],
+        input_format: str = "BGR",
+        proposals: numpy.typing.NDArray[numpy.float32] | None = None,
+    ) -> dict[str, Any]:
         """
         Resizes an image as the model wants it, and predicts. Other threads of Python run meanwhile.
 
         Args:
             image: (H, W) or (H, W, C) uint8.
             input_format: what its channels are: "BGR", "RGB", "L", or "as is": those that the model takes.
+            proposals: boxes (R, 4) float32 xyxy in pixels of the image, for a model that takes them (`takes_proposals`).
 
         Returns:
             `image_size` (height, width); `boxes` float32 (N, 4) xyxy or (N, 5) rotated; `scores` float32 (N,);
             `classes` int64 (N,), not for proposals; and where the model gives them `masks` float32 (N, S, S),
             probabilities inside of the boxes; `keypoints` float32 (N, K, 4): x, y, logit, probability;
             `keypoint_heatmaps` (N, K, S, S); `sem_seg` (C, height, width); `panoptic_map` int32 (height, width) with
-            `segments`, a dict for each.
+            `segments`, a dict for each. Of a model that tells the class of pixels alone `image_size`, `class_map` int32
+            (height, width) and, where asked for, `sem_seg`.
 
         Raises:
             InvalidArgument: an image that does not suit the model.
@@ -216,7 +229,13 @@ class Detector:
             DeviceError: the memory does not suffice.
         """
 
-    def predict_resized(self, image: numpy.typing.NDArray[Any], height: int, width: int) -> dict[str, Any]:
+    def predict_resized(
+        self,
+        image: numpy.typing.NDArray[Any],
+        height: int,
+        width: int,
+        proposals: numpy.typing.NDArray[numpy.float32] | None = None,
+    ) -> dict[str, Any]:
         """
         Predicts for an image that is resized already. Other threads of Python run meanwhile.
 
@@ -224,13 +243,15 @@ class Detector:
             image: (C, H, W) float32 or uint8, 0 to 255, with the model's channels.
             height: of the image that predictions are wanted for, as `width`, in pixels.
             width: see `height`.
+            proposals: boxes (R, 4) float32 xyxy in pixels of the resized image, for a model that takes them.
 
         Returns:
             `image_size` (height, width); `boxes` float32 (N, 4) xyxy or (N, 5) rotated; `scores` float32 (N,);
             `classes` int64 (N,), not for proposals; and where the model gives them `masks` float32 (N, S, S),
             probabilities inside of the boxes; `keypoints` float32 (N, K, 4): x, y, logit, probability;
             `keypoint_heatmaps` (N, K, S, S); `sem_seg` (C, height, width); `panoptic_map` int32 (height, width) with
-            `segments`, a dict for each.
+            `segments`, a dict for each. Of a model that tells the class of pixels alone `image_size`, `class_map` int32
+            (height, width) and, where asked for, `sem_seg`.
 
         Raises:
             InvalidArgument: an image that does not suit the model.

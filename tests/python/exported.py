@@ -14,6 +14,7 @@ from small_models import one_block_per_stage, random_image, small_config, small_
 
 from d2deploy.export import Caffe2Model, Caffe2Tracer
 from d2deploy.padding import net_inputs
+from d2deploy.runtime.shapes import sample_rois
 
 Array = npt.NDArray[Any]
 PIXEL_MEAN = [103.53, 116.28, 123.675]
@@ -38,6 +39,9 @@ MODELS: dict[str, tuple[str, list[Any]]] = {
             *("MODEL.RESNETS.NUM_GROUPS", 4, "MODEL.RESNETS.NORM", "GN"),
         ],
     ),
+    "cascade_fpn": ("cascade_fpn", ["MODEL.RESNETS.DEPTH", 18]),
+    "fast_fpn": ("fast_fpn", ["MODEL.RESNETS.DEPTH", 18]),
+    "semantic_fpn": ("semantic_fpn", ["MODEL.RESNETS.DEPTH", 18]),
     "mask_c4": ("mask_c4", []),
     "mask_dc5": ("mask_dc5", []),
     "faster_c4": ("mask_c4", ["MODEL.MASK_ON", False]),
@@ -79,7 +83,13 @@ class Exported:
             one[:, : image.shape[1], : image.shape[2]] = image
         multiple = self.tracer.meta_arch.size_divisibility
         data = np.concatenate([net_inputs(one, PIXEL_MEAN, multiple)["data"] for one in canvas])
-        return {"data": data, "im_info": np.array([[*side, 1] for side in sides], np.float32)}
+        inputs = {"data": data, "im_info": np.array([[*side, 1] for side in sides], np.float32)}
+        if self.tracer.meta_arch.takes_proposals:
+            rois = [sample_rois(*side) for side in sides]
+            for number, own in enumerate(rois):
+                own[:, 0] = number
+            inputs["proposals"] = np.concatenate(rois)
+        return inputs
 
 
 def export(name: str, folder: Path) -> Exported:
@@ -93,6 +103,8 @@ def export(name: str, folder: Path) -> Exported:
     if name == "retinanet_bn":
         # Logits this large give scores of exactly 1, whose order is anybody's.
         model.head.cls_score.weight.data.mul_(0.3)
+    if name == "fast_fpn":  # likewise
+        model.roi_heads.box_predictor.cls_score.weight.data.mul_(0.3)
     tracer = Caffe2Tracer(cfg, model)
     nets = tracer.export_caffe2()
     nets.save_protobuf(folder)

@@ -12,6 +12,8 @@ import torch
 from benchmarking.models import draw_weights
 from d2deploy.config import Config, load_config
 from d2deploy.modeling import build_model, resnet
+from d2deploy.runtime.shapes import sample_rois
+from d2deploy.structures import Boxes, Instances
 
 # Models this small gain nothing from threads, which only wait for each other where cores are busy.
 torch.set_num_threads(1)
@@ -34,6 +36,9 @@ ARCHITECTURES: dict[str, tuple[str, list[Any]]] = {
         ["MODEL.ROI_MASK_HEAD.CLS_AGNOSTIC_MASK", True],
     ),
     "faster_fpn_ln": ("COCO-Detection/faster_rcnn_R_50_FPN_3x.yaml", ["MODEL.FPN.NORM", "LN"]),
+    "cascade_fpn": ("Misc/cascade_mask_rcnn_R_50_FPN_3x.yaml", []),
+    "fast_fpn": ("COCO-Detection/fast_rcnn_R_50_FPN_1x.yaml", []),
+    "semantic_fpn": ("Misc/semantic_R_50_FPN_1x.yaml", []),
     "mask_c4": ("COCO-InstanceSegmentation/mask_rcnn_R_50_C4_3x.yaml", []),
     "mask_dc5": ("COCO-InstanceSegmentation/mask_rcnn_R_50_DC5_3x.yaml", []),
     "faster_r18": (
@@ -101,6 +106,14 @@ def random_image(height: int, width: int, seed: int = 0) -> torch.Tensor:
     """(3, height, width) float32, values from 0 to 255, smooth enough that objects have edges."""
     coarse = torch.rand(1, 3, height // 8, width // 8, generator=torch.Generator().manual_seed(seed)) * 255
     return torch.nn.functional.interpolate(coarse, size=(height, width), mode="bilinear")[0]
+
+
+def proposals_of(model: Any, image: torch.Tensor) -> dict[str, Any]:
+    """What the model is given with an image: proposals, where it finds none itself."""
+    if getattr(model, "proposal_generator", True) is not None:
+        return {}
+    boxes = torch.from_numpy(sample_rois(*image.shape[1:])[:, 1:])
+    return {"proposals": Instances((image.shape[1], image.shape[2]), proposal_boxes=Boxes(boxes))}
 
 
 def random_boxes(count: int, seed: int = 0) -> torch.Tensor:

@@ -33,6 +33,7 @@ CLEAN = {
     "python/d2deploy/errors.py": "",
     "python/d2deploy/structures.py": "import numpy\nfrom d2deploy.errors import Error\n",
     "python/d2deploy/padding.py": "import numpy\n",
+    "python/d2deploy/pickles.py": "import numpy\nfrom d2deploy import errors\n",
     "python/d2deploy/images.py": "import numpy\nfrom PIL import Image\nfrom d2deploy import errors\n",
     "python/d2deploy/config/__init__.py": "import yaml\nfrom . import zoo\n",
     "python/d2deploy/config/zoo.py": "import json\nfrom ..errors import Error\n",

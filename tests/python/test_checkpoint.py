@@ -315,9 +315,9 @@ BROKEN: dict[str, tuple[Callable[[Path], object], type[Exception], str]] = {
         r"holds a backbone to start training from",
     ),
     "detectron.pkl": (
-        lambda f: f.write_bytes(pickle.dumps({"blobs": {"conv1_w": np.ones(1)}, "cfg": ""})),
+        lambda f: f.write_bytes(pickle.dumps({"blobs": {"my_w": np.ones(1)}, "cfg": ""})),
         Unsupported,
-        r"is a model of Detectron, the predecessor",
+        r"is of Detectron and has 1 weights of layers that are not known: my_w",
     ),
 }
 

@@ -173,8 +173,9 @@ def test_what_cannot_be_predicted_does_not_stop_the_others(
     command: Command, example: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_ext, "Detector", lambda *_, **__: Uneven(2))
-    monkeypatch.setattr("d2deploy.cli.predict._summary", lambda found, _: f"{found['height']} rows")
-    monkeypatch.setattr(Uneven, "class_names", [], raising=False)
+    monkeypatch.setattr("d2deploy.cli.predict._summary", lambda found, *_: f"{found['height']} rows")
+    for name, value in {"class_names": [], "stuff_class_names": [], "takes_proposals": False}.items():
+        monkeypatch.setattr(Uneven, name, value, raising=False)
     for i in (3, 4, 5):
         Image.fromarray(np.zeros((i, 8, 3), np.uint8)).save(tmp_path / f"{i}.png")
     code, out, error = command("predict", example, tmp_path, "--mode", "throughput")

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from exported import MODELS, Array, Exported, image, tensor
+from small_models import proposals_of
 
 from d2deploy.errors import InvalidArgument
 from d2deploy.export import Caffe2Model
 from d2deploy.export.verify import OBJECTS, verify
+from d2deploy.structures import Instances
 
 if TYPE_CHECKING:
     from d2deploy import runtime
@@ -33,6 +35,8 @@ OUTPUTS = {
     "faster_dconv2": BOXES,
     "faster_r18": BOXES,
     "faster_fpn_ln": BOXES,
+    "fast_fpn": BOXES,
+    "semantic_fpn": ["sem_seg"],
     "rotated_dc5": BOXES,
     "keypoint_fpn": [*BOXES, "kps_score"],
     "keypoint_max": [*BOXES, "keypoints_out"],
@@ -42,12 +46,13 @@ OUTPUTS = {
     "retinanet_bn": RETINANET,
     "rpn_fpn": PROPOSALS,
     "rpn_c4": PROPOSALS,
-    **dict.fromkeys(("mask_fpn", "mask_fpn_dconv", "mask_fpn_gn", "mask_resnext_agnostic"), MASKS),
+    **dict.fromkeys(("mask_fpn", "mask_fpn_dconv", "mask_fpn_gn", "mask_resnext_agnostic", "cascade_fpn"), MASKS),
     **dict.fromkeys(("mask_c4", "mask_dc5"), MASKS),
 }
 EMPTY: dict[str, dict[str, tuple[int, ...]]] = {
     "mask_fpn": {"mask_fcn_probs": (0, 3, 28, 28)},
     "mask_resnext_agnostic": {"mask_fcn_probs": (0, 1, 28, 28)},
+    "cascade_fpn": {"mask_fcn_probs": (0, 3, 28, 28)},
     "mask_c4": {"mask_fcn_probs": (0, 3, 14, 14)},
     "keypoint_fpn": {"kps_score": (0, 3, 56, 56)},
     "keypoint_max": {"keypoints_out": (0, 4, 3)},
@@ -63,6 +68,7 @@ def test_names(exported: Export, name: str) -> None:
     handed_on = ["im_info"] if arguments(net)["meta_architecture"] == "RetinaNet" else []
     assert list(net.external_output) == handed_on + OUTPUTS[name]
     assert list(net.external_input[:2]) == ["data", "im_info"]
+    assert (net.external_input[2] == "proposals") == (name == "fast_fpn")
     assert "normalized_data" in {blob for op in net.op for blob in op.output}
     assert not [blob for blob in net.external_input if "pixel_" not in blob and "model." in blob]
 
@@ -78,11 +84,13 @@ def test_files_agree_with_the_traced_model(exported: Export, name: str, size: tu
 
 
 def fields(output: dict[str, Any]) -> dict[str, Array]:
-    """Of the instances or proposals, and the maps of a panoptic model."""
-    (found,) = (output[key] for key in ("instances", "proposals") if key in output)
+    """Of the instances or proposals, and the maps of a panoptic or semantic model."""
+    found = next((output[key] for key in ("instances", "proposals") if key in output), Instances((1, 1)))
     values = {key: getattr(value, "tensor", value) for key, value in found.get_fields().items()}
     if "sem_seg" in output:
-        values |= {"sem_seg": output["sem_seg"], "panoptic_seg": output["panoptic_seg"][0]}
+        values["sem_seg"] = output["sem_seg"]
+    if "panoptic_seg" in output:
+        values["panoptic_seg"] = output["panoptic_seg"][0]
     return {key: np.asarray(value) for key, value in values.items()}
 
 
@@ -91,9 +99,10 @@ def test_predictions_of_the_files_are_those_of_the_model(exported: Export, name:
     """The model is Detectron2's, without anything of the exporter: anchors, weights, order, frames, pasting."""
     one = exported(name)
     pixels = image(75, 110)
-    wanted = one.model([{"image": tensor(pixels), "height": 150, "width": 300}])[0]
+    given = {"height": 150, "width": 300, **proposals_of(one.model, tensor(pixels))}
+    wanted = one.model([{"image": tensor(pixels), **given}])[0]
     model = runtime.Caffe2Model.load_protobuf(one.folder, threads=1, order="score")
-    found = model([{"image": pixels, "height": 150, "width": 300}])[0]
+    found = model([{"image": pixels, **given}])[0]
     assert found.keys() == wanted.keys()
     a, b = fields(wanted), fields(found)
     assert a.keys() - ({"pred_keypoint_heatmaps"} if name == "keypoint_max" else set()) == b.keys()
@@ -132,7 +141,11 @@ def test_two_images_at_once_give_what_each_gives_alone(exported: Export, name: s
     both = model.run(inputs)
     first = 0
     for i in range(2):
-        alone = model.run({key: value[i : i + 1] for key, value in inputs.items()})
+        own_inputs = {key: value[i : i + 1] for key, value in inputs.items()}
+        if "proposals" in inputs:
+            rois = inputs["proposals"]
+            own_inputs["proposals"] = rois[rois[:, 0] == i] * np.array([0, 1, 1, 1, 1], np.float32)
+        alone = model.run(own_inputs)
         for key, wanted in alone.items():
             if key.startswith("rpn"):
                 own = both["rpn_rois"][:, 0] == i

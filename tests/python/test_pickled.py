@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from d2deploy.checkpoint.pickled import read_pickle
 from d2deploy.errors import InvalidModel
+from d2deploy.pickles.reader import read_pickle
 
 
 def load(folder: Path, data: bytes) -> Any:

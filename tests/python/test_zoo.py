@@ -11,7 +11,7 @@ from d2deploy.errors import InvalidArgument, Unsupported
 
 def test_every_configuration_loads_and_differs_from_the_defaults() -> None:
     names = zoo_configs()
-    assert len(names) == len(set(names)) == 54
+    assert len(names) == len(set(names)) == 60
     assert names == sorted(names)
     known = set(keys_of(get_cfg()))
     for name in names:
@@ -81,10 +81,6 @@ def test_other_tasks_and_data_sets() -> None:
 
 
 UNSUPPORTED = {
-    "Misc/cascade_mask_rcnn_R_50_FPN_3x.yaml": "no operators for cascaded box heads",
-    "Misc/panoptic_fpn_R_101_dconv_cascade_gn_3x": "cascaded box heads",
-    "Misc/semantic_R_50_FPN_1x": "no form for semantic segmentation alone",
-    "COCO-Detection/fast_rcnn_R_50_FPN_1x": "takes none from a file",
     "new_baselines/mask_rcnn_R_50_FPN_100ep_LSJ": "configurations in Python",
 }
 
@@ -116,8 +112,8 @@ def test_weights() -> None:
         try:
             addresses.append(zoo_weights(name))
         except InvalidArgument as error:
-            assert "no trained weights" in str(error)  # noqa: PT017  # six of the zoo have none
-    assert len(set(addresses)) == len(addresses) == 47
+            assert "no trained weights" in str(error)  # noqa: PT017  # eight of the zoo have none
+    assert len(set(addresses)) == len(addresses) == 52
     with pytest.raises(InvalidArgument, match="the zoo has no configuration x/y"):
         zoo_weights("x/y.yaml")
 
@@ -141,6 +137,7 @@ def test_class_names() -> None:
         "sky",
         "rug",
     )
+    assert names_of("Misc/semantic_R_50_FPN_1x") == ClassNames((), panoptic.stuff)
     assert names_of("COCO-Keypoints/keypoint_rcnn_R_50_FPN_1x").things == ("person",)
     assert names_of("Cityscapes/mask_rcnn_R_50_FPN").things[:3] == ("person", "rider", "car")
     voc = names_of("PascalVOC-Detection/faster_rcnn_R_50_C4").things

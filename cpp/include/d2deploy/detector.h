@@ -92,6 +92,8 @@ class Detector {
   /// Calls of predict that should run at the same time: 1, in mode throughput as many as there are threads. Each has
   /// working memory of its own.
   int streams() const;
+  /// Whether the model finds no proposals itself, but is given them with each image (Fast R-CNN).
+  bool takes_proposals() const;
 
   /// Resizes the image as the model wants it and predicts. Channels are brought into the model's order: gray images
   /// serve models of three channels, and those of three channels gray models (luminance, as Pillow's mode L).
@@ -103,6 +105,13 @@ class Detector {
   /// Of an image that is resized already, with the model's channels in its order.
   /// Args: `image` (C, H, W) float32 or uint8, row-major, 0 to 255; `wanted` size that predictions are for.
   Prediction predict_resized(const Tensor& image, Size wanted) const;
+
+  /// As predict and predict_resized, of a model that takes proposals. Args: `proposals` x1 y1 x2 y2 of each. Those of
+  /// `predict` are in pixels of the image: they are resized with it, cut to it, and left out where nothing remains;
+  /// those of `predict_resized` are in pixels of the image that is resized, and stay as they are.
+  /// Throws InvalidArgument: the model finds its proposals itself (and the other functions, where it does not).
+  Prediction predict(const ImageView& image, std::span<const float> proposals) const;
+  Prediction predict_resized(const Tensor& image, Size wanted, std::span<const float> proposals) const;
 
  private:
   struct Impl;

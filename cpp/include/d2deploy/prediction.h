@@ -45,6 +45,7 @@ struct Prediction {
   Tensor sem_seg;                          ///< (classes, height, width) float32 logits, where they were asked for
   std::vector<std::int32_t> panoptic_map;  ///< height x width ids of segments, 0 where there is none
   std::vector<Segment> segments;
+  std::vector<std::int32_t> class_map;  ///< height x width classes, of a model that tells the class of pixels alone
 
   std::int64_t count() const { return static_cast<std::int64_t>(scores.size()); }
   std::span<const float> box(std::int64_t i) const;

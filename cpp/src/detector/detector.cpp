@@ -9,6 +9,7 @@
 #include "core/threads.h"
 #include "d2deploy/session_pool.h"
 #include "detector/device_feed.h"
+#include "detector/given_proposals.h"
 #include "detector/input_rule.h"
 #include "detector/prediction.h"
 #include "runtime/arguments.h"
@@ -25,6 +26,10 @@ Tensors taken_by(const Model& model, Tensors inputs) {
   std::erase_if(inputs, [&](const auto& input) { return std::ranges::count(model.inputs(), input.first) == 0; });
   return inputs;
 }
+
+using Proposals = std::optional<std::span<const float>>;
+
+constexpr const char* kProposals = "proposals";
 
 // What pictures on their way to a GPU need there, for each of those that predict at the same time.
 class FeedPool {
@@ -63,21 +68,45 @@ struct Detector::Impl {
         device(impl_of(*model).plan_options.context.device),
         feeds(device) {}
 
-  Prediction predict(const FedImage& fed, Size wanted) {
+  bool takes_proposals() const { return std::ranges::count(sessions.model().inputs(), kProposals) > 0; }
+
+  void check_given(const Proposals& proposals) const {
+    if (takes_proposals())
+      check(proposals.has_value(), "the model finds no proposals itself: give them with each image");
+    else
+      check(!proposals.has_value(), "the model finds its proposals itself, and takes none");
+  }
+
+  // What the net reads besides the picture.
+  Tensors told(const Tensor& im_info, const Proposals& proposals) const {
+    Tensors inputs{{"im_info", im_info}};
+    if (proposals) inputs.emplace(kProposals, rois_of(*proposals));
+    return inputs;
+  }
+
+  Prediction predict(const FedImage& fed, Size wanted, const Proposals& proposals) {
     const SessionPool::Lease session(sessions);
-    const Tensors inputs = taken_by(sessions.model(), {{"data", fed.data}, {"im_info", fed.im_info}});
+    Tensors inputs = told(fed.im_info, proposals);
+    inputs.emplace("data", fed.data);
+    inputs = taken_by(sessions.model(), std::move(inputs));
     return outputs.predict(session->run(inputs), fed.size, wanted, options);
   }
 
-  // The image is resized by whoever runs the net.
-  Prediction predict(const ImageView& image) {
+  // The image is resized by whoever runs the net; proposals are of the image as it is given.
+  Prediction predict(const ImageView& image, Proposals proposals) {
     const Size wanted{image.height, image.width};
+    check_given(proposals);
+    std::vector<float> resized;
+    if (proposals) {
+      resized = resized_proposals(*proposals, wanted, fed_size(image, input));
+      proposals = resized;
+    }
     if (device.kind == Device::cpu || !DeviceFeed::takes(static_cast<std::size_t>(input.channels)))
-      return predict(feed(image, input, options.caffe2_scale), wanted);
+      return predict(feed(image, input, options.caffe2_scale), wanted, proposals);
     const Size size = fed_size(image, input), room = padded(size, input.size_divisibility);
     const SourceImage source(image, input);
     const auto planes = planes_of(source.view, input);
-    const Tensors info = taken_by(sessions.model(), {{"im_info", im_info_of(size, wanted, options.caffe2_scale)}});
+    const Tensors info = taken_by(sessions.model(), told(im_info_of(size, wanted, options.caffe2_scale), proposals));
     auto feed = feeds.take();
     const Fill data{{DType::float32, {1, input.channels, room.height, room.width}},
                     [&](const Tensor& there, const Stream& stream) {
@@ -88,6 +117,11 @@ struct Detector::Impl {
         outputs.predict(impl_of(*session.operator->()).run(info, {{"data", data}}), size, wanted, options);
     feeds.give_back(std::move(feed));
     return prediction;
+  }
+
+  Prediction predict_resized(const Tensor& image, Size wanted, const Proposals& proposals) {
+    check_given(proposals);
+    return predict(feed_resized(image, wanted, input, options.caffe2_scale), wanted, proposals);
   }
 
   DetectorOptions options;
@@ -130,11 +164,19 @@ const std::vector<std::string>& Detector::class_names() const { return impl_->cl
 const std::vector<std::string>& Detector::stuff_class_names() const { return impl_->stuff_class_names; }
 const Model& Detector::model() const { return impl_->sessions.model(); }
 int Detector::streams() const { return impl_->streams; }
+bool Detector::takes_proposals() const { return impl_->takes_proposals(); }
 
 Prediction Detector::predict(const ImageView& image) const {
   return guarded([&] {
     const ThreadScope threads(impl_->sessions.model().options().threads);
-    return impl_->predict(image);
+    return impl_->predict(image, std::nullopt);
+  });
+}
+
+Prediction Detector::predict(const ImageView& image, std::span<const float> proposals) const {
+  return guarded([&] {
+    const ThreadScope threads(impl_->sessions.model().options().threads);
+    return impl_->predict(image, proposals);
   });
 }
 
@@ -157,7 +199,14 @@ std::vector<Prediction> Detector::predict(std::span<const ImageView> images) con
 Prediction Detector::predict_resized(const Tensor& image, Size wanted) const {
   return guarded([&] {
     const ThreadScope threads(impl_->sessions.model().options().threads);
-    return impl_->predict(feed_resized(image, wanted, impl_->input, impl_->options.caffe2_scale), wanted);
+    return impl_->predict_resized(image, wanted, std::nullopt);
+  });
+}
+
+Prediction Detector::predict_resized(const Tensor& image, Size wanted, std::span<const float> proposals) const {
+  return guarded([&] {
+    const ThreadScope threads(impl_->sessions.model().options().threads);
+    return impl_->predict_resized(image, wanted, proposals);
   });
 }
 

@@ -65,6 +65,8 @@ OutputRule::OutputRule(const Model& model) {
         number_argument(info.arguments, "combine_overlap_threshold"),
         static_cast<std::int64_t>(std::clamp(number_argument(info.arguments, "combine_stuff_area_limit"), 0.0, 1e15)),
         number_argument(info.arguments, "combine_instances_confidence_threshold")};
+  } else if (info.meta_architecture == "SemanticSegmentor" && has(model, "sem_seg")) {
+    kind_ = Kind::semantic;
   } else if (detects) {
     kind_ = Kind::detections;
   } else if (has(model, "rpn_rois") && has(model, "rpn_scores")) {
@@ -149,9 +151,14 @@ Detections OutputRule::detect(const Tensors& outputs, RowOrder order) const {
 }
 
 Prediction OutputRule::predict(const Tensors& outputs, Size size, Size wanted, const DetectorOptions& options) const {
-  Detections found = detect(outputs, options.row_order);
   Prediction prediction;
   prediction.size = wanted;
+  if (kind_ == Kind::semantic) {
+    prediction.class_map =
+        classes_of_pixels(output(outputs, "sem_seg"), 0, size, wanted, options.sem_seg ? &prediction.sem_seg : nullptr);
+    return prediction;
+  }
+  Detections found = detect(outputs, options.row_order);
   const Tensor* maps = find(outputs, "kps_score");
   const Tensor* rows = find(outputs, "keypoints_out");
   std::vector<Keypoint> keypoints;

@@ -20,7 +20,7 @@ class OutputRule {
   Prediction predict(const Tensors& outputs, Size size, Size wanted, const DetectorOptions& options) const;
 
  private:
-  enum class Kind { proposals, detections, retinanet, panoptic };  // retinanet: FCOS, too
+  enum class Kind { proposals, detections, retinanet, panoptic, semantic };  // retinanet: FCOS, too
 
   Detections detect(const Tensors& outputs, RowOrder order) const;
   void read_retinanet(const ModelInfo& info);

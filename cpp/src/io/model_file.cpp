@@ -16,7 +16,8 @@ namespace {
 const TensorType* known_input(std::string_view blob) {
   static const TensorType data{DType::float32, {kUnknown, kUnknown, kUnknown, kUnknown}, Layout::row_major};
   static const TensorType im_info{DType::float32, {kUnknown, 3}, Layout::row_major};
-  return blob == "data" ? &data : blob == "im_info" ? &im_info : nullptr;
+  static const TensorType proposals{DType::float32, {kUnknown, 5}, Layout::row_major};
+  return blob == "data" ? &data : blob == "im_info" ? &im_info : blob == "proposals" ? &proposals : nullptr;
 }
 
 BlobSet blobs_read(const Graph& graph) {
@@ -42,10 +43,10 @@ void resolve_inputs(Graph& graph, const NetIndex& predict, const NetIndex& init,
     }
   }
   const bool one = missing.size() == 1;
-  check<InvalidModel>(missing.empty(), predict.file, ": ",
-                      one ? "external input " : join(missing.size(), " external inputs "), some_of(missing),
-                      one ? " has" : " have", " no value: ", init.file, " does not make ", one ? "it" : "them",
-                      ", and only 'data' and 'im_info' come from the caller; do the two files belong together?");
+  check<InvalidModel>(
+      missing.empty(), predict.file, ": ", one ? "external input " : join(missing.size(), " external inputs "),
+      some_of(missing), one ? " has" : " have", " no value: ", init.file, " does not make ", one ? "it" : "them",
+      ", and only 'data', 'im_info' and 'proposals' come from the caller; do the two files belong together?");
   graph.inputs = std::move(inputs);
 }
 

@@ -19,8 +19,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from d2deploy.checkpoint.addresses import local_file
-from d2deploy.checkpoint.pickled import read_pickle
+from d2deploy.checkpoint.detectron1 import detectron2_names
 from d2deploy.errors import InvalidArgument, InvalidModel, Unsupported
+from d2deploy.pickles.reader import read_pickle
 
 # How files begin. Older versions of PyTorch wrote a pickle that starts with this number.
 _ZIP = b"PK\x03\x04"
@@ -60,7 +61,7 @@ def load_checkpoint(address: str | Path) -> dict[str, torch.Tensor]:
     Raises:
         InvalidArgument: There is no such file, or it cannot be downloaded.
         InvalidModel: The file is damaged, of another format, or holds something else than tensors.
-        Unsupported: The file holds no detector, or one of Detectron (the predecessor).
+        Unsupported: The file holds no detector, or one of Detectron (the predecessor) with layers that are not known.
     """
     path = local_file(address)
     tensors = _read(path)
@@ -132,11 +133,16 @@ def _refused(message: str) -> str:
 def _from_pickle(path: Path) -> dict[str, Any]:
     content = read_pickle(path)
     state = _state_dict(content, path)
-    if state is content and not any("." in str(name) for name in state):  # names of Caffe2, as conv1_w
-        if "blobs" in state:
-            raise Unsupported(f"{path} is a model of Detectron, the predecessor of Detectron2; these are not read")
-        raise Unsupported(f"{path} {BACKBONE_ALONE}")
     known: dict[int, torch.Tensor] = {}  # arrays that have two names stay one tensor
+    if state is content and not any("." in str(name) for name in state):  # names of Caffe2, as conv1_w
+        blobs = state.get("blobs")
+        if not isinstance(blobs, Mapping):
+            raise Unsupported(f"{path} {BACKBONE_ALONE}")
+        _LOGGER.warning(
+            "%s is of Detectron, whose boxes include their last pixel: detections differ a little from those there",
+            path,
+        )
+        return detectron2_names({name: _tensor(value, known) for name, value in blobs.items()}, path)
     return {name: _tensor(value, known) for name, value in state.items()}
 
 

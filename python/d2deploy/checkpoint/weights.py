@@ -142,7 +142,7 @@ def _hints(
             if near := difflib.get_close_matches(name, missing, n=1, cutoff=0.8):
                 yield f"{name} may be what the model calls {near[0]}"
     for name in wrong:
-        if name.endswith("box_predictor.cls_score.weight"):
+        if "box_predictor." in name and name.endswith(".cls_score.weight"):
             yield f"the file's MODEL.ROI_HEADS.NUM_CLASSES is {found[name].shape[0] - 1}"
     yield "give the configuration that the checkpoint was trained with"
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from d2deploy.cli.calibrate import CALIBRATION, calibrate
 from d2deploy.cli.convert_checks import check_format, check_pictures, image_reader
+from d2deploy.cli.convert_evaluation import datasets_of, evaluate_both
 from d2deploy.cli.pictures import find_sources
 from d2deploy.cli.shared import (
     Commands,
@@ -30,7 +31,6 @@ from d2deploy.errors import Error, InvalidArgument, Unsupported
 if TYPE_CHECKING:
     from torch import nn
 
-    from d2deploy.evaluation import CocoDataset, Metrics, PanopticDataset
     from d2deploy.export import Caffe2Tracer
 
 DESCRIPTION = """\
@@ -155,7 +155,7 @@ def _run(args: argparse.Namespace) -> int:
     class_names = class_names_of(args.class_names) if args.class_names is not None else []
     cfg, build = _configuration(args, hooks)
     check_pictures(args, cfg)
-    datasets = _datasets(args, cfg) if args.run_eval else {}  # what is wrong with them is told before the long work
+    datasets = datasets_of(args, cfg) if args.run_eval else {}  # what is wrong with them is told before the long work
     with step("Building the model and loading its weights"), shown_warnings():
         model = build()
     with step("Converting"):
@@ -175,7 +175,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.calibrate_images:
         calibrate(args.output, [args.calibrate_images], args.output / CALIBRATION, threads=args.threads)
     if args.run_eval:
-        _evaluate(args, cfg, model, datasets)
+        evaluate_both(args, cfg, model, datasets)
     return 0 if agrees else DISAGREE
 
 
@@ -331,51 +331,3 @@ def _verify(args: argparse.Namespace, cfg: Any, tracer: Caffe2Tracer) -> bool:
             file=sys.stderr,
         )
     return report.agrees
-
-
-# The objects or the segments of a data set, and where it has both, the segments too.
-DataSet = tuple["CocoDataset | PanopticDataset", "PanopticDataset | None"]
-
-
-def _datasets(args: argparse.Namespace, cfg: Any) -> dict[str, DataSet]:
-    from d2deploy.evaluation import load_dataset, load_datasets, load_panoptic
-
-    with shown_warnings():
-        if args.dataset_json:
-            return {args.dataset_json.stem: (load_dataset(args.dataset_json, args.image_root), None)}
-        panoptic = cfg.MODEL.META_ARCHITECTURE == "PanopticFPN"
-        datasets = load_datasets(cfg.DATASETS.TEST)
-        return {name: (dataset, load_panoptic(name) if panoptic else None) for name, dataset in datasets.items()}
-
-
-def _evaluate(args: argparse.Namespace, cfg: Any, model: nn.Module, datasets: dict[str, DataSet]) -> None:
-    from d2deploy.evaluation import format_table
-    from d2deploy.evaluation.eager import ModelPredictor
-    from d2deploy.runtime import Caffe2Model
-
-    files = Caffe2Model.load_protobuf(args.output, threads=args.threads, order="score")
-    predictors = {"PyTorch": ModelPredictor(model), "Caffe2 files": lambda inputs: files([inputs])[0]}
-    for name, dataset in datasets.items():
-        with shown_warnings():
-            answers = {who: _metrics(dataset, predictor, args, cfg, who) for who, predictor in predictors.items()}
-        print(f"\n{name}: in percent")
-        print(format_table(answers))
-
-
-def _metrics(dataset: DataSet, predictor: Any, args: argparse.Namespace, cfg: Any, who: str) -> Metrics:
-    from d2deploy.config import class_names
-    from d2deploy.evaluation import evaluate
-
-    names = class_names(cfg)
-    heads = cfg.MODEL.RETINANET if cfg.MODEL.META_ARCHITECTURE in ("RetinaNet", "FCOS") else cfg.MODEL.ROI_HEADS
-    return evaluate(
-        dataset[0],
-        predictor,
-        image_reader(cfg),
-        panoptic=dataset[1],
-        # The user's own parts of a Detectron2 model may have other numbers of classes than the configuration.
-        classes=names.things or (None if args.detectron2 else heads.NUM_CLASSES),
-        stuff_classes=names.stuff or (None if args.detectron2 else cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES),
-        keypoint_sigmas=cfg.TEST.KEYPOINT_OKS_SIGMAS,
-        progress=who,
-    )

@@ -51,6 +51,12 @@ def draw(image: Array, found: dict[str, Any], names: Sequence[str], stuff_names:
     """
     canvas = np.array(image)
     stuff = _paint_stuff(canvas, found, stuff_names)
+    if "class_map" in found:
+        picture = Image.fromarray(canvas)
+        pen = _Pen(picture)
+        for text, at in stuff:
+            pen.label(text, at, (70, 70, 70))
+        return np.asarray(picture)
     classes = found["classes"].tolist() if "classes" in found else [0] * len(found["boxes"])
     seen: dict[int, int] = {}
     colours = []
@@ -78,11 +84,12 @@ def draw(image: Array, found: dict[str, Any], names: Sequence[str], stuff_names:
 def _paint_stuff(canvas: Array, found: dict[str, Any], names: Sequence[str]) -> list[tuple[str, tuple[float, float]]]:
     """Colours the segments of stuff, and gives a label and its place for each."""
     labels = []
-    for segment in found.get("segments", ()):
-        if segment["isthing"]:
-            continue
-        number = segment["category_id"]
-        inside = found["panoptic_map"] == segment["id"]
+    stuff = [
+        (s["category_id"], found["panoptic_map"] == s["id"]) for s in found.get("segments", ()) if not s["isthing"]
+    ]
+    if "class_map" in found:
+        stuff = [(number, found["class_map"] == number) for number in np.unique(found["class_map"]).tolist()]
+    for number, inside in stuff:
         _blend(canvas, inside, colour(number + 7, 1), STUFF_SHARE)  # +7: not the colours of the first things
         rows, columns = np.nonzero(inside)
         if len(rows):

@@ -51,6 +51,19 @@ def add_to(commands: Commands) -> None:
         help="some of bbox, segm, keypoints, panoptic (default: all that the model and the\nannotations have)",
     )
     add(
+        "--proposals",
+        metavar="FILE",
+        type=Path,
+        help="for a model that finds no proposals itself: those of each image, a pickle as\nDetectron2 has them",
+    )
+    add(
+        "--proposal-topk",
+        metavar="N",
+        type=int,
+        default=1000,
+        help="so many proposals of an image are given, the best (1000)",
+    )
+    add(
         "--keypoint-sigmas",
         metavar="S",
         nargs="+",
@@ -71,17 +84,22 @@ def add_to(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     with needs("evaluating", "eval"):
         from d2deploy.evaluation import evaluate, format_table, load_dataset, missing_numbers, write_metrics
+        from d2deploy.evaluation.proposals import ProposalFile, with_proposals
         from d2deploy.images import ImageReader
     if args.json and (args.json.is_dir() or not args.json.parent.is_dir()):
         raise InvalidArgument(f"--json {args.json}: cannot be written, wanted a file in a folder that is there")
     with shown_warnings():
         model = load_predictor(args).model
+        if model.detector.takes_proposals != bool(args.proposals):
+            wanted = "finds no proposals itself: give --proposals" if not args.proposals else "takes no --proposals"
+            raise InvalidArgument(f"{args.model}: the model {wanted}")
+        proposals = ProposalFile(args.proposals, args.proposal_topk) if args.proposals else None
         dataset = load_dataset(args.dataset_json, args.image_root)
         things, stuff = class_counts(args.model)
         rule = model.detector.input
         metrics = evaluate(
             dataset,
-            lambda inputs: model([inputs])[0],
+            with_proposals(lambda inputs: model([inputs])[0], proposals),
             ImageReader(rule["min_size"], rule["max_size"], rule["input_format"]),
             tasks=[task for tasks in args.tasks for task in tasks.split(",")] if args.tasks else None,
             classes=model.class_names or things,

@@ -25,7 +25,7 @@ from d2deploy.cli.shared import (
     needs,
 )
 from d2deploy.cli.streams import predict_in_order
-from d2deploy.errors import Error, InvalidArgument
+from d2deploy.errors import Error, InvalidArgument, Unsupported
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,6 +42,9 @@ EXAMPLES = """\
   %(prog)s model photos 'more/*.png' --threshold 0.7 --output found --json found.json
   %(prog)s model drive.mp4 --output frames --mode throughput
   %(prog)s model --show-classes"""
+
+
+SHOWN_SHARES = 5  # of the classes of pixels
 
 
 def add_to(commands: Commands) -> None:
@@ -88,6 +91,13 @@ def run(args: argparse.Namespace) -> int:
             import PIL  # noqa: F401  # what reads and draws pictures needs it
             import tqdm  # noqa: F401
     detector = load_detector(args, args.mode)
+    if detector.takes_proposals:
+        raise Unsupported(
+            f"{args.model}: the model finds no proposals itself, and this command has none to give; use "
+            "d2deploy.runtime.Predictor, or d2deploy eval with --proposals"
+        )
+    if args.json and detector.info.get("meta_architecture") == "SemanticSegmentor":
+        raise Unsupported("--json: the model tells classes of pixels, which COCO results cannot hold; leave it out")
     if args.show_classes:
         _show_classes("classes", detector.class_names)
         if detector.stuff_class_names:
@@ -166,7 +176,9 @@ def _predict_all(args: argparse.Namespace, detector: Any, sources: Sequence[Sour
             if args.output:
                 with times.of("draw"):
                     _draw(frame, frame.pixels, found, detector, args.output)
-            tqdm.write(f"{frame.name}: {_summary(found, detector.class_names)}", file=sys.stdout)
+            tqdm.write(
+                f"{frame.name}: {_summary(found, detector.class_names, detector.stuff_class_names)}", file=sys.stdout
+            )
             bar.set_postfix_str(str(times), refresh=False)
             bar.update()
     _end(times, time.perf_counter() - start, failed)
@@ -191,8 +203,14 @@ def _above(found: dict[str, Any], threshold: float) -> dict[str, Any]:
     return {name: value[kept] if name in rows else value for name, value in found.items()}
 
 
-def _summary(found: dict[str, Any], names: Sequence[str]) -> str:
-    """As "2 × circle, 1 × square"."""
+def _summary(found: dict[str, Any], names: Sequence[str], stuff_names: Sequence[str]) -> str:
+    """As "2 × circle, 1 × square"; of classes of pixels, how much of the picture the largest ones are."""
+    import numpy as np
+
+    if "class_map" in found:
+        shares = np.bincount(found["class_map"].ravel()) / found["class_map"].size
+        most = [number for number in np.argsort(-shares, kind="stable").tolist() if shares[number] > 0][:SHOWN_SHARES]
+        return ", ".join(f"{shares[number]:.0%} {class_name(stuff_names, number)}" for number in most)
     if "classes" not in found:
         return f"{len(found['scores'])} proposals"
     counts = Counter(class_name(names, c) for c in found["classes"].tolist())

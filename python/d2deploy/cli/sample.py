@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from d2deploy.runtime import Detector
+
 
 def read_sample(path: Path | None = None) -> NDArray[np.uint8]:
     """A picture, (H, W, 3) RGB; without a path that of shapes which comes with the package."""
@@ -22,6 +24,13 @@ def read_sample(path: Path | None = None) -> NDArray[np.uint8]:
         return read_image(path, "RGB")
     with resources.as_file(resources.files("d2deploy") / "data" / "sample.jpg") as sample:
         return read_image(sample, "RGB")
+
+
+def boxes_of(image: NDArray[np.uint8], detector: Detector) -> NDArray[np.float32] | None:
+    """What a detector that finds no proposals itself is given with a picture: boxes of several sizes, everywhere."""
+    from d2deploy.runtime.shapes import sample_rois
+
+    return sample_rois(*image.shape[:2])[:, 1:].copy() if detector.takes_proposals else None
 
 
 def net_inputs_of(
@@ -38,6 +47,7 @@ def net_inputs_of(
 
     from d2deploy.images import resize_shortest_edge
     from d2deploy.padding import net_inputs
+    from d2deploy.runtime.shapes import sample_rois
 
     resized = resize_shortest_edge(image, rule["min_size"], rule["max_size"])
     if rule["input_format"] == "BGR":
@@ -47,4 +57,5 @@ def net_inputs_of(
     elif rule["channels"] != 3:  # what the channels are is the model's own affair: all of them the same
         resized = np.repeat(resized[:, :, :1], rule["channels"], axis=2)
     inputs = net_inputs(resized.transpose(2, 0, 1), rule["pixel_mean"], rule["size_divisibility"])
+    inputs["proposals"] = sample_rois(*resized.shape[:2])  # of nets that find none themselves
     return {name: inputs[name] for name in names if name in inputs}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from d2deploy.cli.sample import net_inputs_of, read_sample
+from d2deploy.cli.sample import boxes_of, net_inputs_of, read_sample
 from d2deploy.cli.shared import (
     Commands,
     add_command,
@@ -57,6 +57,9 @@ def run(args: argparse.Namespace) -> int:
             f"{args.model}: {'; '.join(faults)}; are the weights damaged, or of a training that diverged?"
         )
     with step("Predicting"):
-        found = detector.predict(image, "RGB")
+        found = detector.predict(image, "RGB", boxes_of(image, detector))
+    if "class_map" in found:
+        print(f"ok: {len(np.unique(found['class_map']))} classes of pixels in the picture")
+        return 0
     print(f"ok: {len(found['scores'])} {'detections' if 'classes' in found else 'proposals'} in the picture")
     return 0

@@ -49,6 +49,7 @@ _VOC_THINGS = _names(
 # Patterns of names in DATASETS.TEST.
 _DATASETS = (
     (r"coco_201\d_.*_panoptic_separated", ClassNames(_COCO_THINGS, _COCO_STUFF)),
+    (r"coco_201\d_.*_panoptic_stuffonly", ClassNames((), _COCO_STUFF)),
     (r"coco_201\d_(?!.*panoptic).*", ClassNames(_COCO_THINGS)),
     (r"keypoints_coco_201\d_.*", ClassNames(("person",))),
     (r"cityscapes_fine_instance_seg_.*", ClassNames(_CITYSCAPES_THINGS)),
@@ -67,16 +68,17 @@ def class_names(cfg: Config) -> ClassNames:
     if known is None:
         return ClassNames()
     things = number_of_things(cfg)
+    tells_stuff = cfg.MODEL.META_ARCHITECTURE == "SemanticSegmentor" or (known.things and things)
     return ClassNames(
         known.things if len(known.things) == things else (),
-        known.stuff if things and len(known.stuff) == cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES else (),
+        known.stuff if tells_stuff and len(known.stuff) == cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES else (),
     )
 
 
 def number_of_things(cfg: Config) -> int:
-    """How many classes of objects a model tells apart; 0 where it gives proposals alone."""
+    """How many classes of objects a model tells apart; 0 where it gives proposals or classes of pixels alone."""
     model = cfg.MODEL
-    if model.META_ARCHITECTURE == "ProposalNetwork":
+    if model.META_ARCHITECTURE in ("ProposalNetwork", "SemanticSegmentor"):
         return 0
     dense = model.META_ARCHITECTURE in ("RetinaNet", "FCOS")
     return int(model.RETINANET.NUM_CLASSES if dense else model.ROI_HEADS.NUM_CLASSES)

@@ -9,10 +9,10 @@ import difflib
 from pathlib import Path
 from typing import Any
 
-from d2deploy.config.unsupported import CASCADE, PROPOSALS_FROM_A_FILE, SEMANTIC_ALONE
 from d2deploy.errors import InvalidArgument, Unsupported
 
 _IMAGENET = "detectron2://ImageNetPretrained/"
+_PROPOSALS = "detectron2://COCO-Detection/rpn_R_50_FPN_1x/137258492/"
 _LEVELS = ["p2", "p3", "p4", "p5", "p6"]
 _STAGES = ["res2", "res3", "res4", "res5"]
 _IMAGENET_STD = [57.375, 57.120, 58.395]
@@ -89,6 +89,23 @@ _PARTS: dict[str, dict[str, Any]] = {
     "rpn": {"MODEL.META_ARCHITECTURE": "ProposalNetwork", "MODEL.RPN.POST_NMS_TOPK_TEST": 2000},
     "many-proposals": {"MODEL.RPN.PRE_NMS_TOPK_TEST": 12000},
     "mask": {"MODEL.MASK_ON": True},
+    "cascade": {
+        "MODEL.ROI_HEADS.NAME": "CascadeROIHeads",
+        "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG": True,
+        "MODEL.RPN.POST_NMS_TOPK_TRAIN": 2000,
+    },
+    "fast": {
+        "MODEL.LOAD_PROPOSALS": True,
+        "MODEL.PROPOSAL_GENERATOR.NAME": "PrecomputedProposals",
+        "DATASETS.PROPOSAL_FILES_TRAIN": (_PROPOSALS + "coco_2017_train_box_proposals_21bc3a.pkl",),
+        "DATASETS.PROPOSAL_FILES_TEST": (_PROPOSALS + "coco_2017_val_box_proposals_ee0dad.pkl",),
+        "DATALOADER.NUM_WORKERS": 2,
+    },
+    "semantic": {
+        "MODEL.META_ARCHITECTURE": "SemanticSegmentor",
+        "DATASETS.TRAIN": ("coco_2017_train_panoptic_stuffonly",),
+        "DATASETS.TEST": ("coco_2017_val_panoptic_stuffonly",),
+    },
     "giou": {
         "MODEL.RPN.BBOX_REG_LOSS_TYPE": "giou",
         "MODEL.RPN.BBOX_REG_LOSS_WEIGHT": 2.0,
@@ -165,6 +182,35 @@ _PARTS: dict[str, dict[str, Any]] = {
         "TEST.PRECISE_BN.ENABLED": True,
     },
     "dconv": {"MODEL.RESNETS.DEFORM_ON_PER_STAGE": [False, True, True, True]},
+    "x152": {
+        "MODEL.WEIGHTS": "catalog://ImageNetPretrained/FAIR/X-152-32x8d-IN5k",
+        "MODEL.RESNETS.STRIDE_IN_1X1": False,
+        "MODEL.RESNETS.NUM_GROUPS": 32,
+        "MODEL.RESNETS.WIDTH_PER_GROUP": 8,
+        "MODEL.RESNETS.DEPTH": 152,
+        "MODEL.ROI_BOX_HEAD.NORM": "GN",
+        "MODEL.ROI_MASK_HEAD.NUM_CONV": 8,
+        "MODEL.ROI_MASK_HEAD.NORM": "GN",
+        "SOLVER.IMS_PER_BATCH": 128,
+        "SOLVER.STEPS": (35000, 45000),
+        "SOLVER.MAX_ITER": 50000,
+        "SOLVER.BASE_LR": 0.16,
+        "INPUT.MIN_SIZE_TRAIN": (640, 864),
+        "INPUT.MIN_SIZE_TRAIN_SAMPLING": "range",
+        "INPUT.MAX_SIZE_TRAIN": 1440,
+        "INPUT.CROP.ENABLED": True,
+        "TEST.EVAL_PERIOD": 2500,
+    },
+    "r101-gn": {
+        **{f"MODEL.{section}.NORM": "GN" for section in ("RESNETS", "FPN", "ROI_MASK_HEAD")},
+        "MODEL.WEIGHTS": "catalog://ImageNetPretrained/FAIR/R-101-GN",
+        "MODEL.RESNETS.DEPTH": 101,
+        "MODEL.RESNETS.STRIDE_IN_1X1": False,
+        "SOLVER.STEPS": (105000, 125000),
+        "SOLVER.MAX_ITER": 135000,
+        "SOLVER.IMS_PER_BATCH": 32,
+        "SOLVER.BASE_LR": 0.04,
+    },
     "4conv1fc": {"MODEL.ROI_BOX_HEAD.NUM_CONV": 4, "MODEL.ROI_BOX_HEAD.NUM_FC": 1},
     "scratch": {"MODEL.WEIGHTS": "", "MODEL.BACKBONE.FREEZE_AT": 0},
     "9x": {
@@ -198,6 +244,7 @@ _PARTS: dict[str, dict[str, Any]] = {
 # Per folder: name, parts, and the trained weights below the folder of that name ("-": none were published).
 _TABLE = """
 COCO-Detection
+  fast_rcnn_R_50_FPN_1x             fpn,r50,fast             137635226/model_final_e5f7ce
   faster_rcnn_R_50_C4_1x            c4,r50                   137257644/model_final_721ade
   faster_rcnn_R_50_C4_3x            c4,r50,3x                137849393/model_final_f97cb7
   faster_rcnn_R_101_C4_3x           c4,r101,3x               138204752/model_final_298dad
@@ -249,11 +296,16 @@ PascalVOC-Detection
   faster_rcnn_R_50_C4               c4,r50,voc               142202221/model_final_b1acc2
   faster_rcnn_R_50_FPN              fpn,r50,voc              -
 Misc
+  cascade_mask_rcnn_R_50_FPN_1x     fpn,r50,mask,cascade     138602847/model_final_e9d89b
+  cascade_mask_rcnn_R_50_FPN_3x     fpn,r50,mask,cascade,3x  144998488/model_final_480dd8
+  cascade_mask_rcnn_X_152_32x8d_FPN_IN5k_gn_dconv fpn,mask,x152,4conv1fc,cascade,dconv 18131413/model_0039999_e76410
   mask_rcnn_R_50_FPN_1x_cls_agnostic fpn,r50,mask,agnostic   -
   mask_rcnn_R_50_FPN_1x_dconv_c3-c5 fpn,r50,mask,dconv       138602867/model_final_65c703
   mask_rcnn_R_50_FPN_3x_dconv_c3-c5 fpn,r50,mask,dconv,3x    144998336/model_final_821d0b
   mask_rcnn_R_50_FPN_3x_gn          fpn,mask,gn,4conv1fc,3x  138602888/model_final_dc5d9e
   mask_rcnn_R_50_FPN_3x_syncbn      fpn,r50,mask,syncbn,4conv1fc,3x    169527823/model_final_3b3c51
+  semantic_R_50_FPN_1x              fpn,r50,semantic         -
+  panoptic_fpn_R_101_dconv_cascade_gn_3x fpn,panoptic,r101-gn,cascade,dconv 139797668/model_final_be35db
   scratch_mask_rcnn_R_50_FPN_3x_gn  fpn,mask,gn,4conv1fc,3x,scratch    138602908/model_final_01ca85
   scratch_mask_rcnn_R_50_FPN_9x_gn  fpn,mask,gn,4conv1fc,scratch,9x    183808979/model_final_da7b4c
   scratch_mask_rcnn_R_50_FPN_9x_syncbn fpn,mask,syncbn,4conv1fc,scratch,9x  184226666/model_final_5ce33e
@@ -275,12 +327,6 @@ _BASES = {
 
 LAZY = "configurations in Python (lazy ones) are not read; give the exporter a YAML file, or Detectron2's model itself"
 _UNSUPPORTED = {
-    "COCO-Detection/fast_rcnn_R_50_FPN_1x": PROPOSALS_FROM_A_FILE,
-    "Misc/cascade_mask_rcnn_R_50_FPN_1x": CASCADE,
-    "Misc/cascade_mask_rcnn_R_50_FPN_3x": CASCADE,
-    "Misc/cascade_mask_rcnn_X_152_32x8d_FPN_IN5k_gn_dconv": CASCADE,
-    "Misc/panoptic_fpn_R_101_dconv_cascade_gn_3x": CASCADE,
-    "Misc/semantic_R_50_FPN_1x": SEMANTIC_ALONE,
     "Misc/mmdet_mask_rcnn_R_50_FPN_1x": LAZY,
     "Misc/torchvision_imagenet_R_50": LAZY,
     "COCO-InstanceSegmentation/mask_rcnn_regnetx_4gf_dds_fpn_1x": LAZY,

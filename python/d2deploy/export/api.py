@@ -29,6 +29,7 @@ from d2deploy.export.translations import TRANSLATIONS
 from d2deploy.padding import net_inputs
 from d2deploy.runtime import Caffe2Model
 from d2deploy.runtime.inputs import checked, image_of
+from d2deploy.runtime.shapes import sample_rois
 
 __all__ = ["Caffe2Model", "Caffe2Tracer", "add_export_config", "export_caffe2_model", "export_onnx_model"]
 
@@ -101,9 +102,9 @@ class Caffe2Tracer:
         return _OfOneTuple(self.meta_arch)
 
     @cached_property
-    def traceable_inputs(self) -> tuple[Tensor, Tensor]:
+    def traceable_inputs(self) -> tuple[Tensor, ...]:
         """`data` (1, C, H, W), padded, and `im_info` (1, 3): height and width before, scale 1. Of the first of the
-        inputs, or of a small gray picture where there are none.
+        inputs, or of a small gray picture where there are none. For a model that takes proposals, some of these, too.
 
         Raises:
             InvalidArgument: the first of the inputs has no image.
@@ -147,26 +148,35 @@ class Caffe2Tracer:
         return traced
 
     @torch.no_grad()
-    def run(self, data: Tensor, im_info: Tensor) -> dict[str, Tensor]:
+    def run(self, data: Tensor, im_info: Tensor, proposals: Tensor | None = None) -> dict[str, Tensor]:
         """What the written files compute, in PyTorch.
 
         Args:
             data: (1, C, H, W) float32, raw pixels, H and W multiples of the size divisibility.
             im_info: (1, 3) float32: height, width, scale.
+            proposals: (R, 5) float32: image and box, for a model that takes them.
 
         Returns:
             output -> tensor.
         """
-        return dict(zip(self.meta_arch.outputs, self.meta_arch(data, im_info), strict=True))
+        inputs = (data, im_info) if proposals is None else (data, im_info, proposals)
+        return dict(zip(self.meta_arch.outputs, self.meta_arch(*inputs), strict=True))
 
     def _small_image(self) -> Array:
         height = max(MIN_SIDE, 2 * self.meta_arch.size_divisibility)
         return np.full((len(self.meta_arch.model.pixel_mean), height, height * 3 // 2), 128, np.float32)
 
-    def _feed(self, image: Array) -> tuple[Tensor, Tensor]:
+    def _feed(self, image: Array) -> tuple[Tensor, ...]:
+        return tuple(torch.from_numpy(array) for array in self.feed(image).values())
+
+    def feed(self, image: Array) -> dict[str, Array]:
+        """The net's inputs for a picture (C, H, W): `data`, `im_info` and, for a model that takes them, `proposals`,
+        which are boxes of all sizes and shapes, everywhere in the picture."""
         mean = self.meta_arch.model.pixel_mean.flatten().tolist()
-        feed = net_inputs(image, mean, self.meta_arch.size_divisibility)
-        return torch.from_numpy(feed["data"]), torch.from_numpy(feed["im_info"])
+        inputs: dict[str, Array] = dict(net_inputs(image, mean, self.meta_arch.size_divisibility))
+        if self.meta_arch.takes_proposals:
+            inputs["proposals"] = sample_rois(*image.shape[1:])
+        return inputs
 
     def _trace(self) -> onnx_ir.Model:
         """The model in ONNX with Caffe2's operators: traced once, which takes most of the time, and not changed by what
@@ -177,7 +187,7 @@ class Caffe2Tracer:
 
     def _to_onnx(self, standard_ops: bool = False) -> onnx_ir.Model:
         arch = self.meta_arch
-        sample = dict(zip(("data", "im_info"), self._feed(self._small_image()), strict=True))
+        sample = {name: torch.from_numpy(array) for name, array in self.feed(self._small_image()).items()}
         return to_onnx(arch, sample, arch.outputs, arch.size_divisibility, standard_ops)
 
 
@@ -189,13 +199,13 @@ def _meta_arch(cfg: Any, model: nn.Module) -> Caffe2MetaArch:
 
 
 class _OfOneTuple(nn.Module):
-    """A model of two tensors as one of a tuple, which Detectron2's traceable models are."""
+    """A model of several tensors as one of a tuple, which Detectron2's traceable models are."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, inputs: tuple[Tensor, Tensor]) -> Any:
+    def forward(self, inputs: tuple[Tensor, ...]) -> Any:
         return self.model(*inputs)
 
 

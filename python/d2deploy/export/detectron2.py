@@ -19,6 +19,7 @@ from d2deploy.modeling import (
     FCOS,
     RPN,
     RRPN,
+    CascadeROIHeads,
     GeneralizedRCNN,
     PanopticFPN,
     ProposalNetwork,
@@ -26,6 +27,7 @@ from d2deploy.modeling import (
     RetinaNet,
     ROIPooler,
     RROIHeads,
+    SemanticSegmentor,
     StandardROIHeads,
 )
 from d2deploy.modeling.anchors import AnchorGenerator, shifted_anchors
@@ -44,6 +46,7 @@ _META_ARCHS = {
     "GeneralizedRCNN": (*_RCNN, "_postprocess"),
     "PanopticFPN": _RCNN,
     "ProposalNetwork": ("forward",),
+    "SemanticSegmentor": ("forward",),
     "RetinaNet": (
         "forward",
         "forward_inference",
@@ -55,7 +58,9 @@ _META_ARCHS = {
 }
 _META_ARCHS["FCOS"] = _META_ARCHS["RetinaNet"]
 _PROPOSAL_GENERATORS = {"RPN": _RPN, "RRPN": _RPN}
+_STAGES = ("_run_stage", "_create_proposals_from_boxes")
 _ROI_HEADS = {
+    "CascadeROIHeads": (*_STANDARD, *_STAGES),
     "StandardROIHeads": _STANDARD,
     "RROIHeads": _STANDARD,
     "Res5ROIHeads": ("forward", "forward_with_given_boxes", "_shared_roi_transform"),
@@ -86,7 +91,8 @@ def from_detectron2(cfg: Any, model: nn.Module) -> ImageModel:
 
     Args:
         cfg: its configuration; says the input's format where the model does not.
-        model: of class FCOS, GeneralizedRCNN, PanopticFPN, ProposalNetwork or RetinaNet, or derived from them.
+        model: of class FCOS, GeneralizedRCNN, PanopticFPN, ProposalNetwork, RetinaNet or SemanticSegmentor, or derived
+            from them.
 
     Returns:
         In eval mode, on the model's device; its state dict has the names of the model's.
@@ -141,7 +147,8 @@ def _model_faults(model: Any) -> Iterator[str]:
             yield "box2box_transform.normalize_by_size is False; the files' readers take True alone"
         yield from _anchor_faults("anchor_generator", model.anchor_generator, model.head_in_features)
         return
-    yield from _proposal_faults(model.proposal_generator)
+    if getattr(model, "proposal_generator", None) is not None:
+        yield from _proposal_faults(model.proposal_generator)
     if hasattr(model, "roi_heads"):
         yield from _roi_faults(model.roi_heads)
 
@@ -169,10 +176,12 @@ def _roi_faults(heads: Any) -> Iterator[str]:
         return
     shared = _class(heads, _ROI_HEADS) == "Res5ROIHeads"
     yield from _pooler_faults("roi_heads.pooler" if shared else "roi_heads.box_pooler", heads)
-    predictor = heads.box_predictor
-    yield from (faults := list(_part_faults("roi_heads.box_predictor", predictor, _PREDICTORS)))
-    if not faults:
-        yield from _transform_faults("roi_heads.box_predictor.box2box_transform", predictor.box2box_transform)
+    path = "roi_heads.box_predictor"
+    if _class(heads, _ROI_HEADS) == "CascadeROIHeads":
+        for stage, predictor in enumerate(heads.box_predictor):
+            yield from _predictor_faults(f"{path}.{stage}", predictor)
+    else:
+        yield from _predictor_faults(path, heads.box_predictor)
     if heads.mask_on:
         yield from _part_faults("roi_heads.mask_head", heads.mask_head, _MASK_HEADS)
         if not shared:
@@ -180,6 +189,12 @@ def _roi_faults(heads: Any) -> Iterator[str]:
     if not shared and heads.keypoint_on:
         yield from _part_faults("roi_heads.keypoint_head", heads.keypoint_head, _KEYPOINT_HEADS)
         yield from _pooler_faults("roi_heads.keypoint_pooler", heads)
+
+
+def _predictor_faults(path: str, predictor: Any) -> Iterator[str]:
+    yield from (faults := list(_part_faults(path, predictor, _PREDICTORS)))
+    if not faults:
+        yield from _transform_faults(f"{path}.box2box_transform", predictor.box2box_transform)
 
 
 def _pooler_faults(path: str, heads: Any) -> Iterator[str]:
@@ -250,7 +265,7 @@ def _image_parts(cfg: Any, model: Any) -> dict[str, Any]:
 
 def _rcnn_parts(model: Any) -> dict[str, Any]:
     return {
-        "proposal_generator": _proposal_generator(model.proposal_generator),
+        "proposal_generator": model.proposal_generator and _proposal_generator(model.proposal_generator),
         "roi_heads": _roi_heads(model.roi_heads),
     }
 
@@ -260,15 +275,22 @@ def _generalized_rcnn(model: Any, image_parts: dict[str, Any]) -> ImageModel:
 
 
 def _panoptic_fpn(model: Any, image_parts: dict[str, Any]) -> ImageModel:
-    head = model.sem_seg_head
     return PanopticFPN(
-        sem_seg_head=FullSizeHead(head) if list(_part_faults("", head, _SEM_SEG_HEADS)) else head,
+        sem_seg_head=_sem_seg_head(model.sem_seg_head),
         combine_overlap_thresh=model.combine_overlap_thresh,
         combine_stuff_area_thresh=model.combine_stuff_area_thresh,
         combine_instances_score_thresh=model.combine_instances_score_thresh,
         **_rcnn_parts(model),
         **image_parts,
     )
+
+
+def _sem_seg_head(head: nn.Module) -> nn.Module:
+    return FullSizeHead(head) if list(_part_faults("", head, _SEM_SEG_HEADS)) else head
+
+
+def _semantic_segmentor(model: Any, image_parts: dict[str, Any]) -> ImageModel:
+    return SemanticSegmentor(sem_seg_head=_sem_seg_head(model.sem_seg_head), **image_parts)
 
 
 def _proposal_network(model: Any, image_parts: dict[str, Any]) -> ImageModel:
@@ -303,6 +325,7 @@ _MAKERS = {
     "PanopticFPN": _panoptic_fpn,
     "ProposalNetwork": _proposal_network,
     "RetinaNet": _retinanet,
+    "SemanticSegmentor": _semantic_segmentor,
 }
 
 
@@ -357,8 +380,8 @@ def _roi_heads(heads: Any) -> nn.Module:
             parts[f"{task}_in_features"] = getattr(heads, f"{task}_in_features")
             parts[f"{task}_pooler"] = _pooler(getattr(heads, f"{task}_pooler"))
             parts[f"{task}_head"] = getattr(heads, f"{task}_head")
-    kind = RROIHeads if name == "RROIHeads" else StandardROIHeads
-    return kind(num_classes=heads.num_classes, box_predictor=heads.box_predictor, **parts)
+    kinds: dict[str, type[StandardROIHeads]] = {"RROIHeads": RROIHeads, "CascadeROIHeads": CascadeROIHeads}
+    return kinds.get(name, StandardROIHeads)(num_classes=heads.num_classes, box_predictor=heads.box_predictor, **parts)
 
 
 def _pooler(pooler: Any) -> ROIPooler:

@@ -12,26 +12,19 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from d2deploy.errors import Unsupported
 from d2deploy.export.operators import AliasWithName
-from d2deploy.modeling import FCOS, GeneralizedRCNN, PanopticFPN, ProposalNetwork, RetinaNet
+from d2deploy.export.roi_boxes import ANGLES, find_boxes, find_boxes_in_stages, find_boxes_on, pool
+from d2deploy.modeling import FCOS, GeneralizedRCNN, PanopticFPN, ProposalNetwork, RetinaNet, SemanticSegmentor
 from d2deploy.modeling.semantic_seg import full_size_logits
 
 _OPS = torch.ops.d2deploy
-# The clamping of rotated boxes, as Detectron2 writes it; angles are in degrees.
-_ANGLES: dict[str, Any] = {
-    "angle_bound_on": True,
-    "angle_bound_lo": -180,
-    "angle_bound_hi": 180,
-    "clip_angle_thresh": 1.0,
-    "legacy_plus_one": False,
-}
 
 
 class Caffe2MetaArch(nn.Module):
-    """`data` (1, C, H, W), raw pixels, and `im_info` (1, 3): height, width, scale -> the tensors named by `outputs`.
+    """`data` (1, C, H, W), raw pixels, and `im_info` (1, 3): height, width, scale, and for a model that takes them
+    `proposals` -> the tensors named by `outputs`.
 
     Raises:
         Unsupported: rotated boxes in a way that Caffe2's operators do not know.
@@ -50,6 +43,11 @@ class Caffe2MetaArch(nn.Module):
     def size_divisibility(self) -> int:
         """What height and width of `data` are multiples of; 0: of nothing."""
         return int(self.model.size_divisibility)
+
+    @property
+    def takes_proposals(self) -> bool:
+        """Whether `proposals` (R, 5), image and box in the frame of the padded input, are a third input."""
+        return False
 
     def features(self, data: Tensor) -> dict[str, Tensor]:
         normalized = (data - self.model.pixel_mean) / self.model.pixel_std
@@ -88,7 +86,7 @@ def _part(model: nn.Module, path: str) -> Any:
 
 
 class Caffe2GeneralizedRCNN(Caffe2MetaArch):
-    """Faster, Mask and Keypoint R-CNN; `bbox_nms`, `score_nms`, `class_nms`, and what the further heads give.
+    """Fast, Faster, Mask and Keypoint R-CNN; `bbox_nms`, `score_nms`, `class_nms`, and what the further heads give.
 
     Args:
         model: a GeneralizedRCNN.
@@ -109,16 +107,23 @@ class Caffe2GeneralizedRCNN(Caffe2MetaArch):
         if self.keypoint_on:
             self.outputs.append("keypoints_out" if use_heatmap_max_keypoint else "kps_score")
 
-    def forward(self, data: Tensor, im_info: Tensor) -> tuple[Tensor, ...]:
-        return self.detect(self.features(data), im_info)
+    @property
+    def takes_proposals(self) -> bool:
+        return self.model.proposal_generator is None
 
-    def detect(self, features: dict[str, Tensor], im_info: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, data: Tensor, im_info: Tensor, proposals: Tensor | None = None) -> tuple[Tensor, ...]:
+        return self.detect(self.features(data), im_info, proposals)
+
+    def detect(
+        self, features: dict[str, Tensor], im_info: Tensor, proposals: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
         heads = self.model.roi_heads
-        rois = propose(self.model.proposal_generator, features, im_info)
+        rois = propose(self.model.proposal_generator, features, im_info) if proposals is None else proposals
         if hasattr(heads, "res5"):
             return self._detect_on_shared_features(features, rois, im_info)
-        box_features = pool([features[f] for f in heads.box_in_features], rois, heads.box_pooler)
-        boxes, scores, classes = find_boxes(heads, heads.box_head(box_features), rois, im_info)
+        maps = [features[f] for f in heads.box_in_features]
+        find = find_boxes_in_stages if isinstance(heads.box_predictor, nn.ModuleList) else find_boxes
+        boxes, scores, classes = find(heads, maps, rois, im_info)
         found = [boxes, scores, classes]
         if self.mask_on:
             crops = pool([features[f] for f in heads.mask_in_features], boxes, heads.mask_pooler)
@@ -136,7 +141,7 @@ class Caffe2GeneralizedRCNN(Caffe2MetaArch):
         heads = self.model.roi_heads
         maps = [features[f] for f in heads.in_features]
         crops = heads.res5(pool(maps, rois, heads.pooler))
-        boxes, scores, classes = find_boxes(heads, crops.mean(dim=[2, 3]), rois, im_info)
+        boxes, scores, classes = find_boxes_on(heads, crops.mean(dim=[2, 3]), rois, im_info)
         if not self.mask_on:
             return boxes, scores, classes
         crops = heads.res5(pool(maps, boxes, heads.pooler))
@@ -152,9 +157,22 @@ class Caffe2PanopticFPN(Caffe2GeneralizedRCNN):
         super().__init__(model)
         self.outputs.append("sem_seg")
 
-    def forward(self, data: Tensor, im_info: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, data: Tensor, im_info: Tensor, proposals: Tensor | None = None) -> tuple[Tensor, ...]:
         features = self.features(data)
-        return (*self.detect(features, im_info), full_size_logits(self.model.sem_seg_head, features))
+        return (*self.detect(features, im_info, proposals), full_size_logits(self.model.sem_seg_head, features))
+
+
+class Caffe2SemanticSegmentor(Caffe2MetaArch):
+    """`sem_seg` (1, K, H, W), the logits of every pixel of the padded input."""
+
+    name = "SemanticSegmentor"
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__(model)
+        self.outputs = ["sem_seg"]
+
+    def forward(self, data: Tensor, im_info: Tensor) -> tuple[Tensor]:
+        return (full_size_logits(self.model.sem_seg_head, self.features(data)),)
 
 
 class Caffe2ProposalNetwork(Caffe2MetaArch):
@@ -232,7 +250,7 @@ def _proposals(rpn: Any, features: dict[str, Tensor], im_info: Tensor) -> tuple[
             nms_thresh=float(rpn.nms_thresh),
             min_size=_just_above(float(rpn.min_box_size)),
             detectron2_order=True,
-            **_ANGLES,
+            **ANGLES,
         )
         rois.append(level[0])
         scores.append(level[1])
@@ -283,82 +301,6 @@ def shifted(anchors: Tensor, offset: float) -> Tensor:
     return anchors + torch.tensor(moves, dtype=anchors.dtype)
 
 
-def pool(features: list[Tensor], rois: Tensor, pooler: Any) -> Tensor:
-    """Crops (R, C, h, w) of boxes (R, D), or rois that begin with the image's index, from the level that fits each."""
-    height, width = pooler.output_size
-    align = [_align_arguments(level, height, width) for level in pooler.level_poolers]
-    operator = _OPS.RoIAlignRotated if pooler.pooler_type == "ROIAlignRotated" else _OPS.RoIAlign
-    if len(align) == 1:
-        crops: Tensor = operator(features[0], rois, **align[0])
-        return crops
-    *levels, places = _OPS.DistributeFpnProposals(
-        rois,
-        roi_canonical_scale=int(pooler.canonical_box_size),
-        roi_canonical_level=int(pooler.canonical_level),
-        roi_max_level=int(pooler.max_level),
-        roi_min_level=int(pooler.min_level),
-        legacy_plus_one=False,
-    )
-    crops = torch.cat([operator(f, r, **a) for f, r, a in zip(features, levels, align, strict=True)])
-    result: Tensor = _OPS.BatchPermutation(crops, places)
-    return result
-
-
-def _align_arguments(level: Any, height: int, width: int) -> dict[str, Any]:
-    return {
-        "order": "NCHW",
-        "spatial_scale": float(level.spatial_scale),
-        "pooled_h": int(height),
-        "pooled_w": int(width),
-        "sampling_ratio": int(level.sampling_ratio),
-        "aligned": bool(getattr(level, "aligned", True)),
-    }
-
-
-def find_boxes(heads: Any, crops: Tensor, rois: Tensor, im_info: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """What the box predictor finds on the crops of the rois (R, ...).
-
-    Returns:
-        boxes (M, D), scores (M,), classes float32 (M,), grouped by image and class, best first.
-    """
-    predictor = heads.box_predictor
-    logits, deltas = predictor(crops)
-    weights = [float(w) for w in predictor.box2box_transform.weights]
-    rotated = len(weights) == 5
-    boxes, splits = _OPS.BBoxTransform(
-        rois, deltas, im_info, weights=weights[:4], apply_scale=True, rotated=rotated, **_ANGLES
-    )
-    scores, boxes, classes, *_ = _OPS.BoxWithNMSLimit(
-        _probabilities(predictor, logits, heads.num_classes),
-        boxes,
-        splits,
-        score_thresh=float(predictor.test_score_thresh),
-        nms=float(predictor.test_nms_thresh),
-        detections_per_im=int(predictor.test_topk_per_image),
-        soft_nms_enabled=False,
-        soft_nms_method="linear",
-        soft_nms_sigma=0.5,
-        soft_nms_min_score_thres=0.001,
-        rotated=rotated,
-        cls_agnostic_bbox_reg=deltas.shape[1] == (5 if rotated else 4),
-        input_boxes_include_bg_cls=False,
-        output_classes_include_bg_cls=False,
-        legacy_plus_one=False,
-        detectron2_order=True,
-    )
-    return boxes, scores, classes
-
-
-def _probabilities(predictor: Any, logits: Tensor, num_classes: int) -> Tensor:
-    """(R, K + 1), the column of the background last."""
-    if logits.shape[1] == num_classes:  # a predictor without background: its column is never read
-        probabilities = logits.sigmoid()
-        return torch.cat([probabilities, probabilities[:, :1]], dim=1)
-    if getattr(predictor, "use_sigmoid_ce", False):
-        return logits.sigmoid()
-    return functional.softmax(logits, dim=-1)
-
-
 def caffe2_meta_arch(model: nn.Module, use_heatmap_max_keypoint: bool = False) -> Caffe2MetaArch:
     """What is traced for a model of d2deploy.modeling.
 
@@ -371,11 +313,13 @@ def caffe2_meta_arch(model: nn.Module, use_heatmap_max_keypoint: bool = False) -
         return Caffe2GeneralizedRCNN(model, use_heatmap_max_keypoint)
     if isinstance(model, ProposalNetwork):
         return Caffe2ProposalNetwork(model)
+    if isinstance(model, SemanticSegmentor):
+        return Caffe2SemanticSegmentor(model)
     if isinstance(model, FCOS):
         return Caffe2FCOS(model)
     if isinstance(model, RetinaNet):
         return Caffe2RetinaNet(model)
     raise Unsupported(
         f"models of class {type(model).__name__} cannot be exported; can be: FCOS, GeneralizedRCNN, PanopticFPN, "
-        "ProposalNetwork, RetinaNet, and classes derived from them"
+        "ProposalNetwork, RetinaNet, SemanticSegmentor, and classes derived from them"
     )

@@ -14,7 +14,13 @@ from typing import Any
 import numpy as np
 
 from d2deploy.config import ClassNames
-from d2deploy.export.meta_arch import Caffe2MetaArch, Caffe2PanopticFPN, Caffe2RetinaNet, shifted
+from d2deploy.export.meta_arch import (
+    Caffe2MetaArch,
+    Caffe2PanopticFPN,
+    Caffe2RetinaNet,
+    Caffe2SemanticSegmentor,
+    shifted,
+)
 from d2deploy.nets import proto
 
 
@@ -50,7 +56,7 @@ def _ours(arch: Caffe2MetaArch, cfg: Any, class_names: ClassNames) -> Iterator[t
     yield "max_size_test", int(cfg.INPUT.MAX_SIZE_TEST)
     if class_names.things:
         yield "class_names", class_names.things
-    if class_names.stuff and isinstance(arch, Caffe2PanopticFPN):
+    if class_names.stuff and isinstance(arch, (Caffe2PanopticFPN, Caffe2SemanticSegmentor)):
         yield "stuff_class_names", class_names.stuff
     if cfg.MODEL.KEYPOINT_ON and cfg.TEST.KEYPOINT_OKS_SIGMAS:
         yield "keypoint_oks_sigmas", [float(s) for s in cfg.TEST.KEYPOINT_OKS_SIGMAS]

@@ -34,7 +34,8 @@ def to_onnx(
     """Traces a module without running it.
 
     Args:
-        module: takes `data` (1, C, H, W) and `im_info` (1, 3), gives a tuple of tensors.
+        module: takes `data` (1, C, H, W), `im_info` (1, 3) and, where they are given, `proposals` (R, 5), gives a tuple
+            of tensors.
         inputs: tensors of the right ranks and types; their values and their H and W do not matter.
         outputs: names of the outputs.
         size_divisibility: what H and W are multiples of; 0 or 1: of nothing.
@@ -73,9 +74,9 @@ def _trace(module: nn.Module, inputs: dict[str, Tensor], multiple: int) -> torch
         dim = torch.export.Dim(name, min=max(2, MIN_SIDE // multiple), max=MAX_SIDE // multiple)
         return dim * multiple if multiple > 1 else dim
 
-    shapes = {
-        name: {2: side("height"), 3: side("width")} if tensor.dim() == 4 else {} for name, tensor in inputs.items()
-    }
+    # At least two proposals, for what `_unknown_rows` of operators.py tells.
+    sides = {"data": {2: side("height"), 3: side("width")}, "proposals": {0: torch.export.Dim("proposals", min=2)}}
+    shapes = {name: sides.get(name, {}) for name in inputs}
     try:
         return torch.export.export(
             module, (), inputs, dynamic_shapes=shapes, strict=False, prefer_deferred_runtime_asserts_over_guards=True

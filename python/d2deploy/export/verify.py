@@ -15,7 +15,6 @@ import torch
 
 from d2deploy.errors import InvalidArgument
 from d2deploy.export.api import Caffe2Tracer
-from d2deploy.padding import net_inputs
 
 Array = npt.NDArray[Any]
 
@@ -107,10 +106,10 @@ def verify(tracer: Caffe2Tracer, directory: str | Path, image: Array, threads: i
         raise InvalidArgument(
             f"image: must be ({len(mean)}, H, W), as many channels as the model takes; got {image.shape}"
         )
-    inputs = net_inputs(image, mean, arch.size_divisibility)
+    inputs = tracer.feed(image)
     wanted = {
         name: tensor.cpu().numpy()
-        for name, tensor in tracer.run(*(torch.from_numpy(inputs[i]) for i in ("data", "im_info"))).items()
+        for name, tensor in tracer.run(*(torch.from_numpy(array) for array in inputs.values())).items()
     }
     return compare(wanted, runtime.load(directory, threads).run(inputs))
 

@@ -6,12 +6,13 @@ Importing a part registers it, so all parts are imported here.
 from d2deploy.modeling.anchors import DefaultAnchorGenerator, RotatedAnchorGenerator
 from d2deploy.modeling.box_head import FastRCNNConvFCHead, FastRCNNOutputLayers
 from d2deploy.modeling.build import build_model
+from d2deploy.modeling.cascade import CascadeROIHeads
 from d2deploy.modeling.deform_conv import DeformConv
 from d2deploy.modeling.fcos import FCOS, FCOSHead
 from d2deploy.modeling.fpn import FPN
 from d2deploy.modeling.layers import ShapeSpec
 from d2deploy.modeling.mask_head import KRCNNConvDeconvUpsampleHead, MaskRCNNConvUpsampleHead
-from d2deploy.modeling.meta_arch import GeneralizedRCNN, PanopticFPN, ProposalNetwork
+from d2deploy.modeling.meta_arch import GeneralizedRCNN, PanopticFPN, ProposalNetwork, SemanticSegmentor
 from d2deploy.modeling.pooler import ROIPooler
 from d2deploy.modeling.registry import (
     ANCHOR_GENERATORS,
@@ -47,6 +48,7 @@ __all__ = [
     "RPN_HEADS",
     "RRPN",
     "SEM_SEG_HEADS",
+    "CascadeROIHeads",
     "DefaultAnchorGenerator",
     "DeformConv",
     "FCOSHead",
@@ -66,6 +68,7 @@ __all__ = [
     "RetinaNetHead",
     "RotatedAnchorGenerator",
     "SemSegFPNHead",
+    "SemanticSegmentor",
     "ShapeSpec",
     "StandardROIHeads",
     "StandardRPNHead",

@@ -146,14 +146,19 @@ class FastRCNNOutputLayers(nn.Module):
 
     @classmethod
     def from_config(cls, cfg: Config, input_shape: ShapeSpec, *, rotated: bool = False) -> FastRCNNOutputLayers:
-        head, roi = cfg.MODEL.ROI_BOX_HEAD, cfg.MODEL.ROI_HEADS
+        weights = cfg.MODEL.ROI_BOX_HEAD.BBOX_REG_WEIGHTS
         wanted = 5 if rotated else 4
-        if len(head.BBOX_REG_WEIGHTS) != wanted:
-            found = list(head.BBOX_REG_WEIGHTS)
-            raise InvalidArgument(f"MODEL.ROI_BOX_HEAD.BBOX_REG_WEIGHTS: needs {wanted} numbers, got {found}")
+        if len(weights) != wanted:
+            raise InvalidArgument(f"MODEL.ROI_BOX_HEAD.BBOX_REG_WEIGHTS: needs {wanted} numbers, got {list(weights)}")
+        return cls.with_weights(cfg, input_shape, weights)
+
+    @classmethod
+    def with_weights(cls, cfg: Config, input_shape: ShapeSpec, weights: Sequence[float]) -> FastRCNNOutputLayers:
+        """As the configuration says, but with these weights of the box deltas."""
+        head, roi = cfg.MODEL.ROI_BOX_HEAD, cfg.MODEL.ROI_HEADS
         return cls(
             input_shape,
-            box2box_transform=box2box_transform(head.BBOX_REG_WEIGHTS),
+            box2box_transform=box2box_transform(weights),
             num_classes=roi.NUM_CLASSES,
             cls_agnostic_bbox_reg=head.CLS_AGNOSTIC_BBOX_REG,
             test_score_thresh=roi.SCORE_THRESH_TEST,
@@ -176,9 +181,19 @@ def detect_boxes(predictor: Any, x: Tensor, proposals: Sequence[Instances]) -> l
         x: features of the proposals of all images, (R, ...).
         proposals: `proposal_boxes` of each image.
     """
+    boxes, scores = predict_boxes(predictor, x, proposals)
+    return choose_boxes(predictor, boxes, scores, proposals)
+
+
+def predict_boxes(predictor: Any, x: Tensor, proposals: Sequence[Instances]) -> tuple[Tensor, Tensor]:
+    """Boxes (R, K D) or (R, D), not clipped, and scores (R, K + 1), the background last; see `detect_boxes`."""
     logits, deltas = predictor(x)
     boxes = predictor.box2box_transform.apply_deltas(deltas, torch.cat([p.proposal_boxes.tensor for p in proposals]))
-    scores = logits.sigmoid() if getattr(predictor, "use_sigmoid_ce", False) else logits.softmax(dim=1)
+    return boxes, logits.sigmoid() if getattr(predictor, "use_sigmoid_ce", False) else logits.softmax(dim=1)
+
+
+def choose_boxes(predictor: Any, boxes: Tensor, scores: Tensor, proposals: Sequence[Instances]) -> list[Instances]:
+    """The detections of each image among what `predict_boxes` gives; `proposals` say how many rows are each image's."""
     counts = [len(p) for p in proposals]
     return [
         select_detections(

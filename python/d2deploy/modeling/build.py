@@ -10,7 +10,14 @@ import torch
 from d2deploy.config import Config
 from d2deploy.errors import DeviceError, InvalidArgument, Unsupported
 from d2deploy.modeling.layers import ShapeSpec
-from d2deploy.modeling.registry import BACKBONES, META_ARCHS, PROPOSAL_GENERATORS, ROI_HEADS, ROI_MASK_HEADS
+from d2deploy.modeling.registry import (
+    BACKBONES,
+    META_ARCHS,
+    PRECOMPUTED,
+    PROPOSAL_GENERATORS,
+    ROI_HEADS,
+    ROI_MASK_HEADS,
+)
 
 __all__ = ["build_model", "make_backbone"]
 
@@ -50,9 +57,9 @@ def unsupported(cfg: Config) -> Iterator[str]:
     """What the configuration asks for that Detectron2 has and d2deploy has not: the key, the value, the way out."""
     model = cfg.MODEL
     names = [(META_ARCHS, model.META_ARCHITECTURE), (BACKBONES, model.BACKBONE.NAME)]
-    if model.META_ARCHITECTURE not in ("RetinaNet", "FCOS"):
-        names.append((PROPOSAL_GENERATORS, model.PROPOSAL_GENERATOR.NAME))
     heads = model.META_ARCHITECTURE in ("GeneralizedRCNN", "PanopticFPN")
+    if model.META_ARCHITECTURE == "ProposalNetwork" or (heads and model.PROPOSAL_GENERATOR.NAME != PRECOMPUTED):
+        names.append((PROPOSAL_GENERATORS, model.PROPOSAL_GENERATOR.NAME))
     if heads:
         names.append((ROI_HEADS, model.ROI_HEADS.NAME))
         names += [(ROI_MASK_HEADS, model.ROI_MASK_HEAD.NAME)] if model.MASK_ON else []

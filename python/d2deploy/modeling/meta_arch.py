@@ -11,14 +11,15 @@ from typing import Any
 import torch
 
 from d2deploy.config import Config
+from d2deploy.errors import InvalidArgument
 from d2deploy.modeling.build import make_backbone
-from d2deploy.modeling.images import ImageModel, output_size
+from d2deploy.modeling.images import ImageBatch, ImageModel, output_size
 from d2deploy.modeling.postprocessing import combine_panoptic, detector_postprocess, sem_seg_postprocess
-from d2deploy.modeling.registry import META_ARCHS, PROPOSAL_GENERATORS, ROI_HEADS, SEM_SEG_HEADS
+from d2deploy.modeling.registry import META_ARCHS, PRECOMPUTED, PROPOSAL_GENERATORS, ROI_HEADS, SEM_SEG_HEADS
 from d2deploy.modeling.semantic_seg import full_size_logits
-from d2deploy.structures import Instances
+from d2deploy.structures import Instances, as_boxes
 
-__all__ = ["GeneralizedRCNN", "PanopticFPN", "ProposalNetwork"]
+__all__ = ["GeneralizedRCNN", "PanopticFPN", "ProposalNetwork", "SemanticSegmentor"]
 
 
 def image_parts(cfg: Config, backbone: Any) -> dict[str, Any]:
@@ -74,11 +75,54 @@ class ProposalNetwork(ImageModel):
 
 
 @META_ARCHS.register()
+class SemanticSegmentor(ImageModel):
+    """Backbone and semantic head: the class of every pixel.
+
+    Args:
+        sem_seg_head: `layers` maps the features to logits (N, K, H / common_stride, W / common_stride).
+        image_parts: see ImageModel.
+
+    Source: detectron2/modeling/meta_arch/semantic_seg.py.
+    """
+
+    def __init__(self, *, sem_seg_head: Any, **image_parts: Any) -> None:
+        super().__init__(**image_parts)
+        self.sem_seg_head = sem_seg_head
+
+    @classmethod
+    def from_config(cls, cfg: Config) -> SemanticSegmentor:
+        backbone = make_backbone(cfg)
+        head = SEM_SEG_HEADS.build(cfg.MODEL.SEM_SEG_HEAD.NAME, cfg, backbone.output_shape())
+        return cls(sem_seg_head=head, **image_parts(cfg, backbone))
+
+    @torch.no_grad()
+    def forward(self, batched_inputs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Predicts.
+
+        Args:
+            batched_inputs: as for ProposalNetwork.
+
+        Returns:
+            For each image "sem_seg", logits (K, height, width).
+
+        Raises:
+            InvalidArgument: an image is missing or has the wrong shape.
+        """
+        images = self.preprocess_image(batched_inputs)
+        logits = full_size_logits(self.sem_seg_head, self.backbone(images.tensor))
+        return [
+            {"sem_seg": sem_seg_postprocess(own, size, *output_size(x, size))}
+            for own, size, x in zip(logits, images.image_sizes, batched_inputs)
+        ]
+
+
+@META_ARCHS.register()
 class GeneralizedRCNN(ImageModel):
     """Backbone, proposals, RoI heads: Faster, Mask and Keypoint R-CNN.
 
     Args:
-        proposal_generator: maps the batch and the features to Instances of each image.
+        proposal_generator: maps the batch and the features to Instances of each image; None: they come with the inputs,
+            as in Fast R-CNN.
         roi_heads: maps the features and the proposals to Instances of each image.
         image_parts: see ImageModel.
     """
@@ -96,14 +140,19 @@ class GeneralizedRCNN(ImageModel):
         """The features, and the detections of each image in the frame of the network's input."""
         images = self.preprocess_image(batched_inputs)
         features = self.backbone(images.tensor)
-        return features, self.roi_heads(features, self.proposal_generator(images, features))
+        if self.proposal_generator is None:
+            proposals = given_proposals(batched_inputs, images)
+        else:
+            proposals = self.proposal_generator(images, features)
+        return features, self.roi_heads(features, proposals)
 
     @torch.no_grad()
     def forward(self, batched_inputs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """Predicts.
 
         Args:
-            batched_inputs: as for ProposalNetwork.
+            batched_inputs: as for ProposalNetwork; where the model has no proposal generator, "proposals" too:
+                Instances with `proposal_boxes` in the frame of "image".
 
         Returns:
             For each image "instances": `pred_boxes`, `scores`, `pred_classes`, with masks `pred_masks` (R, H, W) bool,
@@ -119,12 +168,28 @@ class GeneralizedRCNN(ImageModel):
         ]
 
 
+def given_proposals(batched_inputs: Sequence[dict[str, Any]], images: ImageBatch) -> list[Instances]:
+    """What the inputs have as "proposals", on the images' device."""
+    found = []
+    for index, (x, size) in enumerate(zip(batched_inputs, images.image_sizes)):
+        boxes = getattr(x.get("proposals"), "proposal_boxes", None)
+        if boxes is None:
+            raise InvalidArgument(
+                f'inputs: number {index} needs "proposals", Instances with `proposal_boxes`: '
+                "MODEL.PROPOSAL_GENERATOR.NAME is PrecomputedProposals"
+            )
+        boxes = as_boxes(torch.as_tensor(getattr(boxes, "tensor", boxes)).to(images.tensor))
+        found.append(Instances(size, proposal_boxes=boxes))
+    return found
+
+
 def rcnn_parts(cfg: Config) -> dict[str, Any]:
     """The arguments of GeneralizedRCNN."""
     backbone = make_backbone(cfg)
     shapes = backbone.output_shape()
+    name = cfg.MODEL.PROPOSAL_GENERATOR.NAME
     return {
-        "proposal_generator": PROPOSAL_GENERATORS.build(cfg.MODEL.PROPOSAL_GENERATOR.NAME, cfg, shapes),
+        "proposal_generator": None if name == PRECOMPUTED else PROPOSAL_GENERATORS.build(name, cfg, shapes),
         "roi_heads": ROI_HEADS.build(cfg.MODEL.ROI_HEADS.NAME, cfg, shapes),
         **image_parts(cfg, backbone),
     }

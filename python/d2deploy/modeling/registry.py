@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from d2deploy.config.unsupported import CASCADE, PROPOSALS_FROM_A_FILE, SEMANTIC_ALONE
 from d2deploy.errors import InvalidArgument, Unsupported
 
 __all__ = [
@@ -108,17 +107,18 @@ BACKBONES = Registry(
         OTHER_BACKBONE,
     ),
 )
+PRECOMPUTED = "PrecomputedProposals"  # no generator: proposals come with the images
 PROPOSAL_GENERATORS = Registry(
     "PROPOSAL_GENERATORS",
     "MODEL.PROPOSAL_GENERATOR.NAME",
-    {"PrecomputedProposals": PROPOSALS_FROM_A_FILE},
+    {PRECOMPUTED: "models without RoI heads have nothing to do with given proposals; use RPN or RRPN"},
 )
 RPN_HEADS = Registry("RPN_HEADS", "MODEL.RPN.HEAD_NAME")
 ANCHOR_GENERATORS = Registry("ANCHOR_GENERATORS", "MODEL.ANCHOR_GENERATOR.NAME")
 ROI_HEADS = Registry(
     "ROI_HEADS",
     "MODEL.ROI_HEADS.NAME",
-    {"CascadeROIHeads": CASCADE, "PointRendROIHeads": POINTS, "TridentStandardROIHeads": BRANCHES},
+    {"PointRendROIHeads": POINTS, "TridentStandardROIHeads": BRANCHES},
 )
 ROI_BOX_HEADS = Registry("ROI_BOX_HEADS", "MODEL.ROI_BOX_HEAD.NAME")
 ROI_MASK_HEADS = Registry(
@@ -128,10 +128,4 @@ ROI_MASK_HEADS = Registry(
 )
 ROI_KEYPOINT_HEADS = Registry("ROI_KEYPOINT_HEADS", "MODEL.ROI_KEYPOINT_HEAD.NAME")
 SEM_SEG_HEADS = Registry("SEM_SEG_HEADS", "MODEL.SEM_SEG_HEAD.NAME", {"PointRendSemSegHead": POINTS})
-META_ARCHS = Registry(
-    "META_ARCHS",
-    "MODEL.META_ARCHITECTURE",
-    {
-        "SemanticSegmentor": SEMANTIC_ALONE,
-    },
-)
+META_ARCHS = Registry("META_ARCHS", "MODEL.META_ARCHITECTURE")

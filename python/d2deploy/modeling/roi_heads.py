@@ -124,9 +124,7 @@ class StandardROIHeads(nn.Module):
 
     def forward(self, features: dict[str, Tensor], proposals: list[Instances]) -> list[Instances]:
         """Detections of each image, in the frame of the network's input, masks as probabilities (R, 1, S, S)."""
-        maps = [features[f] for f in self.box_in_features]
-        x = self.box_head(self.box_pooler(maps, [p.proposal_boxes for p in proposals]))
-        instances = detect_boxes(self.box_predictor, x, proposals)
+        instances = self.detect([features[f] for f in self.box_in_features], proposals)
         boxes = [i.pred_boxes for i in instances]
         if self.mask_on:
             pooled_maps = self.mask_pooler([features[f] for f in self.mask_in_features], boxes)  # type: ignore[misc]
@@ -135,6 +133,11 @@ class StandardROIHeads(nn.Module):
             maps = [features[f] for f in self.keypoint_in_features]
             add_keypoints(self.keypoint_head.layers(self.keypoint_pooler(maps, boxes)), instances)  # type: ignore[misc]
         return instances
+
+    def detect(self, maps: list[Tensor], proposals: list[Instances]) -> list[Instances]:
+        """The boxes of each image, without masks and keypoints; `maps` are those of `box_in_features`."""
+        x = self.box_head(self.box_pooler(maps, [p.proposal_boxes for p in proposals]))
+        return detect_boxes(self.box_predictor, x, proposals)
 
 
 def pooled(node: Any, key: str, features: Sequence[str], shapes: dict[str, ShapeSpec]) -> tuple[ROIPooler, ShapeSpec]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from d2deploy.errors import InvalidArgument
 from d2deploy.padding import net_inputs
-from d2deploy.runtime.inputs import checked, image_of, side_of
+from d2deploy.runtime.inputs import checked, image_of, proposals_of, side_of
 from d2deploy.runtime.instances import KEYPOINT_SCORES, prediction
 from d2deploy.runtime.shapes import blob_shapes, usual_inputs
 from d2deploy.structures.arrays import like
@@ -207,13 +207,15 @@ class Caffe2Model:
 
         Args:
             inputs: one dict per picture: "image", tensor or array (C, H, W), 0 to 255, resized and with channels as the
-                model wants them; "height" and "width" that predictions are wanted for, by default the picture's.
+                model wants them; "height" and "width" that predictions are wanted for, by default the picture's. For a
+                model that takes them "proposals": Instances with `proposal_boxes` in the frame of "image".
 
         Returns:
             As Detectron2's models, for each picture: "instances" with `pred_boxes`, `scores`, `pred_classes`, and where
             the model gives them `pred_masks` (N, H, W) bool, `pred_keypoints` (N, K, 3), `pred_keypoint_heatmaps`; or
-            "proposals"; for panoptic models "sem_seg" (C, H, W) and "panoptic_seg" too. Tensors on the picture's device
-            where it is a tensor, else arrays. *Law*: each picture gets what it gets alone.
+            "proposals"; for panoptic models "sem_seg" (C, H, W) and "panoptic_seg" too, for semantic ones "sem_seg"
+            alone. Tensors on the picture's device where it is a tensor, else arrays. *Law*: each picture gets what it
+            gets alone.
 
         Raises:
             InvalidArgument: there is no image, or its shape is wrong.
@@ -223,7 +225,8 @@ class Caffe2Model:
     def _predict(self, inputs: Mapping[str, Any], name: str) -> dict[str, Any]:
         image, given = image_of(inputs, name)
         height, width = (side_of(inputs, key, size, name) for key, size in zip(("height", "width"), image.shape[1:]))
-        found = self.detector.predict_resized(image, height, width)
+        boxes = proposals_of(inputs, name) if self.detector.takes_proposals else None
+        found = self.detector.predict_resized(image, height, width, boxes)
         return prediction(found, lambda array: like(array, given), self._keypoint_score)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from d2deploy.errors import InvalidArgument
 from d2deploy.structures.arrays import to_numpy
 
-__all__ = ["checked", "image_of", "side_of"]
+__all__ = ["checked", "image_of", "proposals_of", "side_of"]
 
 
 def checked(inputs: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
@@ -35,6 +35,23 @@ def image_of(inputs: Mapping[str, Any], name: str) -> tuple[Any, Any]:
     if image.ndim != 3:
         raise InvalidArgument(f'{name}: "image" must be (C, H, W), got {image.shape}')
     return (image if image.dtype == "uint8" else image.astype("float32")), given
+
+
+def proposals_of(inputs: Mapping[str, Any], name: str) -> Any:
+    """The boxes (R, 4) float32, xyxy in the frame of the picture, that a model without proposals of its own takes.
+
+    Raises:
+        InvalidArgument: there are none, or not of this shape.
+    """
+    boxes = getattr(inputs.get("proposals"), "proposal_boxes", None)
+    if boxes is None:
+        raise InvalidArgument(
+            f'{name}: needs "proposals", Instances with `proposal_boxes`: the model finds no proposals itself'
+        )
+    array = to_numpy(getattr(boxes, "tensor", boxes))
+    if array.ndim != 2 or array.shape[1] != 4:
+        raise InvalidArgument(f'{name}: "proposals" must have boxes (R, 4), got {array.shape}')
+    return array.astype("float32")
 
 
 def side_of(inputs: Mapping[str, Any], key: str, otherwise: int, name: str) -> int:

@@ -27,6 +27,8 @@ def prediction(
         keypoint_score: one of KEYPOINT_SCORES, the third column of keypoints.
     """
     size: tuple[int, int] = found["image_size"]
+    if "class_map" in found:
+        return {"sem_seg": convert(found["sem_seg"])}
     boxes = as_boxes(convert(found["boxes"]))
     if "classes" not in found:
         return {"proposals": Instances(size, proposal_boxes=boxes, objectness_logits=convert(found["scores"]))}

@@ -74,7 +74,10 @@ class Predictor:
         self.model = Caffe2Model.load_protobuf(directory, **{"order": "score", **options})
 
     def __call__(
-        self, image: npt.NDArray[np.uint8], input_format: Literal["BGR", "RGB", "L", "as is"] = "BGR"
+        self,
+        image: npt.NDArray[np.uint8],
+        input_format: Literal["BGR", "RGB", "L", "as is"] = "BGR",
+        proposals: npt.NDArray[np.float32] | None = None,
     ) -> dict[str, Any]:
         """Predicts.
 
@@ -82,6 +85,7 @@ class Predictor:
             image: (H, W, 3), or (H, W) gray, uint8, of any size; brought into the channels that the model wants. Or
                 (H, W, C), for a model of that many channels of its own.
             input_format: the order of its channels; "as is": those that the model takes.
+            proposals: boxes (R, 4) xyxy in pixels of the image, for a model that finds none itself.
 
         Returns:
             As `Caffe2Model`, in arrays.
@@ -89,4 +93,5 @@ class Predictor:
         Raises:
             InvalidArgument: the image is no such array.
         """
-        return prediction(self.model.detector.predict(image, input_format), held)
+        boxes = None if proposals is None else np.asarray(proposals, np.float32)
+        return prediction(self.model.detector.predict(image, input_format, boxes), held)

@@ -13,7 +13,7 @@ from d2deploy.padding import net_inputs
 if TYPE_CHECKING:
     from d2deploy._ext import Model
 
-__all__ = ["blob_shapes", "usual_inputs"]
+__all__ = ["blob_shapes", "sample_rois", "usual_inputs"]
 
 Array = npt.NDArray[Any]
 # Sides of a picture that many cameras give, for models that do not resize.
@@ -38,6 +38,18 @@ def blob_shapes(model: Model, inputs: dict[str, Array], *, run: bool) -> dict[st
     return shapes
 
 
+def sample_rois(height: int, width: int) -> Array:
+    """Rois (R, 5) float32 of the first image: an index, which is 0, and boxes of several sizes and shapes."""
+    rois = []
+    for share in (0.15, 0.3, 0.6, 1.0):
+        for aspect in (0.5, 1.0, 2.0):
+            w, h = width * min(share * aspect**0.5, 1.0), height * min(share / aspect**0.5, 1.0)
+            steps = (0.0,) if share == 1 else (0.0, 0.37, 0.71, 1.0)
+            corners = [(x * (width - w), y * (height - h)) for x in steps for y in steps]
+            rois += [[0.0, x, y, x + w, y + h] for x, y in corners]
+    return np.array(rois, np.float32)
+
+
 def usual_inputs(rule: Mapping[str, Any]) -> dict[str, Array]:
     """The inputs of a net for a picture of sides 3 : 4, resized as the model wants it.
 
@@ -49,4 +61,6 @@ def usual_inputs(rule: Mapping[str, Any]) -> dict[str, Array]:
         height = min(rule["min_size"], rule["max_size"] * 3 // 4)
         width = round(height * 4 / 3)
     image = np.zeros((rule["channels"], height, width), np.uint8)
-    return dict(net_inputs(image, rule["pixel_mean"], rule["size_divisibility"]))
+    # As many proposals as Detectron2 takes by default, for models that find none themselves.
+    proposals = np.resize(sample_rois(height, width), (1000, 5))
+    return {**net_inputs(image, rule["pixel_mean"], rule["size_divisibility"]), "proposals": proposals}

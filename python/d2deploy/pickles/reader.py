@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from d2deploy.checkpoint.arrays import ArrayLike, DType, Fault, Global, build, call, items
 from d2deploy.errors import InvalidModel
+from d2deploy.pickles.arrays import ArrayLike, DType, Fault, Global, build, call, items
 
 MAX_INSTRUCTIONS = 500_000  # a file of the zoo has 20 thousand; this many take a second or two
 MAX_DEPTH = 100

@@ -1,0 +1,197 @@
+#!/usr/bin/env python3
+"""Converts every configuration of Detectron2's model zoo, small and with random weights, and tells what became of it.
+
+  scripts/in_venv scripts/census.py detectron2/configs --commit 02b5c4e --output docs/coverage.md
+  scripts/in_venv scripts/census.py detectron2/configs --only cascade
+
+Each configuration is loaded from its YAML file; the model is built with random weights, converted, run in the C++
+runtime, and compared with PyTorch as `d2deploy verify` compares. Configurations that differ in nothing but training,
+depth and weights are converted once. Exit status: 0 where every configuration is converted or refused for a reason,
+1 where one disagrees or breaks, 2 where the call is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import textwrap
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarking.models import draw_weights
+from d2deploy.config import load_config
+from d2deploy.errors import Error, Unsupported
+from d2deploy.export import Caffe2Tracer
+from d2deploy.export.verify import Report, verify
+from d2deploy.modeling import build_model, resnet
+
+# What makes models small; nothing here changes which operators a model has.
+SMALL: list[Any] = [
+    *("MODEL.DEVICE", "cpu", "MODEL.PIXEL_STD", [60.0, 60.0, 60.0]),
+    *("MODEL.RESNETS.STEM_OUT_CHANNELS", 32, "MODEL.RESNETS.RES2_OUT_CHANNELS", 64, "MODEL.FPN.OUT_CHANNELS", 32),
+    *("MODEL.ROI_HEADS.NUM_CLASSES", 3, "MODEL.ROI_BOX_HEAD.FC_DIM", 48, "MODEL.ROI_BOX_HEAD.CONV_DIM", 32),
+    *("MODEL.ROI_MASK_HEAD.CONV_DIM", 32, "MODEL.ROI_KEYPOINT_HEAD.CONV_DIMS", [16, 16]),
+    *("MODEL.RETINANET.NUM_CLASSES", 3, "MODEL.SEM_SEG_HEAD.CONVS_DIM", 32, "MODEL.SEM_SEG_HEAD.NUM_CLASSES", 4),
+    *("MODEL.RPN.PRE_NMS_TOPK_TEST", 60, "MODEL.RPN.POST_NMS_TOPK_TEST", 30, "TEST.DETECTIONS_PER_IMAGE", 8),
+]
+WIDTH = 32  # of a bottleneck of all groups together
+# How far a layer's outputs spread, times its inputs': scores differ, boxes stay near their anchors, blocks add little.
+GAINS = {
+    **dict.fromkeys(["objectness_logits", "cls_score", "predictor", "score_lowres"], 1.5),
+    **dict.fromkeys(["anchor_deltas", "bbox_pred"], 0.3),
+    "conv3": 0.3,
+}
+# Keys of MODEL that no converted model depends on.
+_OF_TRAINING = (
+    "LOSS",
+    "WEIGHTS",
+    "TRAIN",
+    "IOU",
+    "BATCH_SIZE",
+    "POSITIVE_FRACTION",
+    "FREEZE_AT",
+    "SMOOTH_L1",
+    "APPEND",
+)
+SIZE = (96, 128)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a configuration: "agrees", "refused", "disagrees" or "breaks", and what there is to say."""
+
+    kind: str
+    text: str
+
+
+def census(folder: Path, files: list[Path]) -> dict[str, Verdict]:
+    """The verdict on each file, by its path in the folder."""
+    verdicts: dict[str, Verdict] = {}
+    done: dict[str, Verdict] = {}
+    for file in files:
+        start = time.process_time()
+        name = str(file.relative_to(folder))
+        verdicts[name] = _verdict(file, done)
+        print(f"{name}: {verdicts[name].kind}: {verdicts[name].text} ({time.process_time() - start:.0f} s)", flush=True)
+    return verdicts
+
+
+def _verdict(file: Path, done: dict[str, Verdict]) -> Verdict:
+    try:
+        cfg = load_config(str(file))
+        cfg = load_config(str(file), [*SMALL, "MODEL.RESNETS.WIDTH_PER_GROUP", WIDTH // cfg.MODEL.RESNETS.NUM_GROUPS])
+        key = _architecture(cfg)
+        if key not in done:
+            done[key] = _converted(cfg)
+        return done[key]
+    except Unsupported as error:
+        return Verdict("refused", " ".join(str(error).split()))
+    except Error as error:
+        return Verdict("breaks", " ".join(str(error).split()))
+
+
+def _architecture(cfg: Any) -> str:
+    """The same text for configurations whose models have the same kinds of layers."""
+
+    def plain(node: Any) -> Any:
+        if not isinstance(node, Mapping):
+            return node
+        return {k: plain(v) for k, v in node.items() if not any(word in k for word in _OF_TRAINING)}
+
+    model = plain(cfg.MODEL)
+    model["RESNETS"]["DEPTH"] = cfg.MODEL.RESNETS.DEPTH >= 50
+    return json.dumps([model, cfg.INPUT.FORMAT, cfg.TEST.DETECTIONS_PER_IMAGE], sort_keys=True, default=str)
+
+
+def _converted(cfg: Any) -> Verdict:
+    with torch.random.fork_rng(), tempfile.TemporaryDirectory() as folder:
+        torch.manual_seed(0)
+        model = build_model(cfg)
+        draw_weights(model, GAINS)
+        tracer = Caffe2Tracer(cfg, model)
+        tracer.export_caffe2().save_protobuf(folder)
+        report = verify(tracer, folder, _picture(len(cfg.MODEL.PIXEL_MEAN)), threads=1)
+    if not report.agrees:
+        return Verdict("disagrees", "; ".join(f"{row.output}: {row.fault}" for row in report.rows if row.fault))
+    return Verdict("agrees", _differences(report))
+
+
+def _picture(channels: int) -> np.ndarray[Any, Any]:
+    """(C, H, W) float32 of SIZE, whole numbers from 0 to 255, smooth enough that objects have edges."""
+    coarse = np.random.default_rng(0).random((channels, SIZE[0] // 8, SIZE[1] // 8), np.float32) * 255
+    fine = torch.nn.functional.interpolate(torch.from_numpy(coarse)[None], size=SIZE, mode="bilinear")
+    return fine[0].round().numpy()
+
+
+def _differences(report: Report) -> str:
+    """As "bbox_nms 1.2e-05, score_nms 6e-08"; the largest one of the outputs of all levels."""
+    largest: dict[str, float] = {}
+    for row in report.rows:
+        kind = row.output.rstrip("0123456789").rstrip("_")
+        largest[kind] = max(largest.get(kind, 0.0), row.difference)
+    return ", ".join(f"{kind} {value:.1e}" for kind, value in largest.items())
+
+
+HEAD = """\
+# Which configurations convert
+
+Written by `scripts/census.py` from the {count} YAML files of Detectron2's `configs`{commit}; do not edit.
+
+Each model is built from its file, with few channels, one block per stage and random weights, converted, and run in the
+C++ runtime on a picture of {width} x {height} pixels. The last column has the largest differences from PyTorch: boxes
+in pixels, scores and probabilities from 0 to 1, others in the unit of the map; or why the configuration is refused.
+
+{summary}
+
+Configurations in Python (lazy ones, {lazy} files) are not read; their models convert as live Detectron2 models.
+
+| Configuration | | |
+|---|---|---|
+"""
+
+
+def page(verdicts: dict[str, Verdict], commit: str, lazy: int) -> str:
+    counts = Counter(verdict.kind for verdict in verdicts.values())
+    summary = ", ".join(f"{count} {kind}" for kind, count in counts.most_common())
+    head = HEAD.format(
+        count=len(verdicts),
+        commit=f" (commit {commit})" if commit else "",
+        width=SIZE[1],
+        height=SIZE[0],
+        summary=textwrap.fill(f"Of them, {summary}.", 120),
+        lazy=lazy,
+    )
+    return head + "".join(f"| `{name}` | {v.kind} | {v.text.replace('|', '/')} |\n" for name, v in verdicts.items())
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="Detectron2's folder `configs`")
+    parser.add_argument("--commit", default="", help="of Detectron2, for the page")
+    parser.add_argument("--only", metavar="TEXT", default="", help="files whose path has it")
+    parser.add_argument("--output", metavar="FILE", type=Path, help="write the page there")
+    args = parser.parse_args()
+    files = sorted(file for file in args.folder.rglob("*.yaml") if args.only in str(file))
+    if not files:
+        print(f"error: {args.folder}: no YAML file{f' with {args.only!r}' if args.only else ''}", file=sys.stderr)
+        return 2
+    torch.set_num_threads(1)
+    for depth in resnet.BLOCKS:  # all blocks of a stage are alike, and each takes time to trace
+        resnet.BLOCKS[depth] = (1, 1, 1, 1)
+    verdicts = census(args.folder, files)
+    if args.output:
+        args.output.write_text(page(verdicts, args.commit, len(list(args.folder.rglob("*.py")))), encoding="utf-8")
+    return int(any(verdict.kind in ("disagrees", "breaks") for verdict in verdicts.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
