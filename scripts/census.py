@@ -167,7 +167,7 @@ def page(verdicts: dict[str, Verdict], commit: str, lazy: int) -> str:
         commit=f" (commit {commit})" if commit else "",
         width=SIZE[1],
         height=SIZE[0],
-        summary=textwrap.fill(f"Of them, {summary}.", 120),
+        summary=textwrap.fill(f"Verdicts: {summary}.", 120),
         lazy=lazy,
     )
     return head + "".join(f"| `{name}` | {v.kind} | {v.text.replace('|', '/')} |\n" for name, v in verdicts.items())

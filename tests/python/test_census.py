@@ -53,6 +53,6 @@ def test_page() -> None:
     verdicts = {"x/a.yaml": Verdict("agrees", "bbox_nms 1e-05"), "b.yaml": Verdict("refused", "this | that")}
     page = census.page(verdicts, "abc", 3)
     assert "from the 2 YAML files of Detectron2's `configs` (commit abc)" in page
-    assert "Of them, 1 agrees, 1 refused." in page
+    assert "Verdicts: 1 agrees, 1 refused." in page
     assert "lazy ones, 3 files" in page
     assert page.endswith("| `x/a.yaml` | agrees | bbox_nms 1e-05 |\n| `b.yaml` | refused | this / that |\n")

@@ -200,27 +200,6 @@ def test_info(command: Command, example: Path) -> None:
     assert "runs here     yes" in out
 
 
-def test_extensions_of_caffe2_are_those_whose_pages_say_so() -> None:
-    pages = re.split(r"^## ", (ROOT / "docs" / "operators.md").read_text(), flags=re.MULTILINE)[1:]
-    marked = [page.split("\n")[0] for page in pages if "An extension: the original Caffe2" in " ".join(page.split())]
-    assert sorted(EXTENSIONS) == marked
-
-
-def test_info_marks_what_the_original_caffe2_lacks(command: Command, example: Path, tmp_path: Path) -> None:
-    from d2deploy import Caffe2Model
-    from d2deploy.nets.proto import argument
-
-    model = Caffe2Model.load_protobuf(example)
-    net = model.predict_net
-    small = net.op.add(type="AdaptiveAveragePool", input=["data"], output=["small"])
-    small.arg.extend([argument("height", 1), argument("width", 1)])
-    net.external_output.append("small")
-    model.save_protobuf(tmp_path)
-    _, out, _ = command("info", tmp_path, "--threads", 1)
-    assert re.search(r"^  AdaptiveAveragePool +1  not in the original Caffe2$", out, re.MULTILINE)
-    assert out.count("not in the original") == 1
-
-
 def test_flops_of_a_small_net(tmp_path: Path) -> None:
     """Counted by hand: 8 x 6 pixels, of which the strided convolution in two groups makes 4 x 3."""
     from d2deploy.nets.files import write_nets

@@ -174,7 +174,7 @@ def test_the_configuration_stays_as_it_was(one: Exported) -> None:
 
 
 def test_models_that_cannot_be_exported() -> None:
-    with pytest.raises(Unsupported, match="models of class Conv2d cannot be exported; can be: GeneralizedRCNN"):
+    with pytest.raises(Unsupported, match="models of class Conv2d cannot be exported; can be: FCOS, GeneralizedRCNN"):
         Caffe2Tracer(small_config("mask_fpn"), nn.Conv2d(1, 1, 1))
 
 

@@ -17,15 +17,16 @@ from d2deploy.structures import Boxes, RotatedBoxes
 
 def assert_same(a: dict[str, Any], b: dict[str, Any]) -> None:
     """The same predictions up to float32 rounding, which may differ between batch sizes."""
-    (name,) = {"instances", "proposals"} & set(a)
-    fields, others = a[name].get_fields(), b[name].get_fields()
-    assert list(fields) == list(others)
-    for key, value in fields.items():
-        x, y = (v.tensor if isinstance(v, Boxes) else v for v in (value, others[key]))
-        if key == "pred_masks":
-            assert (x != y).float().mean() < 1e-3
-        elif key != "pred_keypoint_heatmaps":
-            torch.testing.assert_close(x, y, atol=2e-2, rtol=1e-3)
+    assert set(a) == set(b)
+    for name in {"instances", "proposals"} & set(a):
+        fields, others = a[name].get_fields(), b[name].get_fields()
+        assert list(fields) == list(others)
+        for key, value in fields.items():
+            x, y = (v.tensor if isinstance(v, Boxes) else v for v in (value, others[key]))
+            if key == "pred_masks":
+                assert (x != y).float().mean() < 1e-3
+            elif key != "pred_keypoint_heatmaps":
+                torch.testing.assert_close(x, y, atol=2e-2, rtol=1e-3)
     if "sem_seg" in a:
         torch.testing.assert_close(a["sem_seg"], b["sem_seg"], atol=1e-3, rtol=1e-3)
 
