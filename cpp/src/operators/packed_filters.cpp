@@ -2,6 +2,12 @@
 
 namespace d2deploy {
 
+FilterView filter_view(const TensorType& w, std::int64_t group) {
+  const Strides4 step = strides4(w);
+  const std::int64_t out = w.shape[0] / group;
+  return {group, out, w.shape[1], w.shape[2], w.shape[3], out * step.n, step.n, step.c, step.h, step.w};
+}
+
 std::shared_ptr<const PackedFilters> packed_filters(Constant& weights, const std::string& form,
                                                     const std::string& owner, const PackedLoops& loops,
                                                     const FilterView& view) {

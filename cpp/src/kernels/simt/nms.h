@@ -84,6 +84,16 @@ SIMT_DEVICE inline Word nms_of_tile(int boxes, Word gone, Word low, Word high) {
   return keep;
 }
 
+/// Lists the boxes of a tile that are kept, behind `total` others, as far as there are not more than `limit` (<= 0: any
+/// number). By a warp; `first` is the tile's first box.
+SIMT_DEVICE inline void list_tile(Word keep, int first, int total, int limit, std::int32_t* kept) {
+  for (int i = static_cast<int>(threadIdx.x % kWarp); i < kNmsTile; i += static_cast<int>(kWarp)) {
+    if ((keep >> i & 1) == 0) continue;
+    const int at = total + __popcll(keep & ((Word{1} << i) - 1));
+    if (limit <= 0 || at < limit) kept[at] = first + i;
+  }
+}
+
 constexpr unsigned kNmsReaders = 256;
 
 /// Boxes of as many tiles have a word for each lane.
@@ -114,11 +124,7 @@ SIMT_DEVICE inline int nms_read(const Word* mask, int count, int most, int limit
     const int first = tile * kNmsTile, here = std::min(+kNmsTile, count - first);
     if (warp == 0) {
       const Word keep = nms_of_tile(here, removed[tile], low, high);
-      for (int i = lane; i < here; i += kLanes)
-        if ((keep >> i & 1) != 0) {
-          const int at = total + __popcll(keep & ((Word{1} << i) - 1));
-          if (limit <= 0 || at < limit) kept[at] = first + i;
-        }
+      list_tile(keep, first, total, limit, kept);
       if (lane == 0) chosen[0] = keep;
       low = own_word(first + kNmsTile + lane, tile + 1);
       high = own_word(first + kNmsTile + lane + kLanes, tile + 1);
@@ -187,11 +193,7 @@ SIMT_DEVICE int nms_of_block(const NmsRule& rule, int candidates, const BoxOf& b
                         Word{__ballot_sync(kAllLanes, is_gone(thread + kLanes))} << kLanes;
       const auto row = [&](int i) { return i < here ? suppressed[i] : 0; };
       const Word keep = nms_of_tile(here, gone, row(thread), row(thread + kLanes));
-      for (int i = thread; i < here; i += kLanes)
-        if ((keep >> i & 1) != 0) {
-          const int at = total + __popcll(keep & ((Word{1} << i) - 1));
-          if (rule.limit <= 0 || at < rule.limit) kept[at] = first + i;
-        }
+      list_tile(keep, first, total, rule.limit, kept);
       if (thread == 0) chosen[0] = keep;
     }
     __syncthreads();

@@ -65,12 +65,6 @@ std::vector<WindowCell> cells(const Window& at) {
   return all;
 }
 
-FilterView filter_view(const TensorType& w, std::int64_t group) {
-  const Strides4 step = strides4(w);
-  const std::int64_t out = w.shape[0] / group;
-  return {group, out, w.shape[1], w.shape[2], w.shape[3], out * step.n, step.n, step.c, step.h, step.w};
-}
-
 // Of whole windows, in the order (M, kh, kw, K).
 FilterView window_view(const Shape& w) {
   const std::int64_t all = w.size(1, 4);

@@ -78,12 +78,6 @@ std::vector<WindowCell> cells(const DeformedWindow& at) {
   return all;
 }
 
-FilterView filter_view(const TensorType& w, std::int64_t group) {
-  const Strides4 step = strides4(w);
-  const std::int64_t out = w.shape[0] / group;
-  return {group, out, w.shape[1], w.shape[2], w.shape[3], out * step.n, step.n, step.c, step.h, step.w};
-}
-
 // X and Y in float32, channels last, where they are not so themselves, and in float32 as they lie.
 struct Copies {
   float *wide_x = nullptr, *x = nullptr, *y = nullptr, *row_major_y = nullptr;
