@@ -24,6 +24,7 @@ DEFINE_string(precision, "float32", "what the net runs in, and the floor: float3
 DEFINE_string(floor, "", "what the floor runs in, if not the same; its int8 is uint8 times int8");
 DEFINE_string(profile, "", "also print the time of each type of operator; 'nodes': of each node");
 DEFINE_int32(threads, 0, "threads; 0: as many as the process may use");
+DEFINE_int32(batch, 1, "how many times the picture is in a run; the bare layers take all of them in one call");
 DEFINE_int32(runs, 7, "timed runs of the net and of each bare layer");
 DEFINE_string(kernels, "", "kernels to use, as in caffe2_mask_rcnn: Operator=kernel,...");
 DEFINE_bool(low_memory, false, "as in caffe2_mask_rcnn");
@@ -86,6 +87,7 @@ int run() {
   const cv::Mat image = cv::imread(FLAGS_input);
   check(!image.empty(), "cannot read the image '", FLAGS_input, "'");
   check(FLAGS_runs >= 1, "--runs must be at least 1");
+  check(FLAGS_batch >= 1, "--batch must be at least 1");
   std::shared_ptr<const Model> model;
   ModelOptions options;
   options.threads = FLAGS_threads;
@@ -97,7 +99,8 @@ int run() {
   };
   const double load = milliseconds([&] { model = Model::load(FLAGS_predict_net, FLAGS_init_net, options); });
   const ImageView view{image.data, image.rows, image.cols, static_cast<std::int64_t>(image.step)};
-  const auto [data, im_info] = to_net_inputs({&view, 1}, model->info().size_divisibility);
+  const std::vector views(static_cast<std::size_t>(FLAGS_batch), view);
+  const auto [data, im_info] = to_net_inputs(views, model->info().size_divisibility);
   const Tensors inputs{{"data", data}, {"im_info", im_info}};
   const ThreadScope threads(model->options().threads);
   std::shared_ptr<const Plan> plan;

@@ -333,6 +333,25 @@ output e)";
   EXPECT_NE(quantised(net, {0, {{"a", {0, 1}}}, {}, {}}), in_order(net));
 }
 
+TEST(QuantisePass, OverlappingTransposedWindowsStayFloat32) {
+  const Calibration calibration{0, {{"a", {0, 1}}, {"c", {0, 1}}}, {}, {}};
+  const auto net = [](const std::string& type, int kernel) {
+    const std::string side = std::to_string(kernel);
+    std::string weights = "const v float32 2x2x" + side + "x" + side + " =";
+    for (int i = 0; i < kernel * kernel * 4; ++i) weights += " 1";
+    return "input x float32 1x2x8x8\n" + kConstants + weights + R"(
+a = ConvRelu(x, w, b) {kernels=[1,1]}
+c = )" + type +
+           "(a, v, b) {kernels=[" + side + "," + side + "] strides=[2,2]}" + R"(
+e = Conv(c, w, b) {kernels=[1,1]}
+output e)";
+  };
+  for (const char* type : {"ConvTranspose", "ConvTransposeRelu"}) {
+    EXPECT_NE(quantised(net(type, 2), calibration).find("v.int8"), std::string::npos);
+    EXPECT_EQ(quantised(net(type, 3), calibration).find("v.int8"), std::string::npos);
+  }
+}
+
 const char* const kOwnWeights = "const v float32 2x2x1x1 = 127 3 0.6 0.4\n";
 
 TEST(QuantisePass, WeightsOfLayersAloneAreRoundedInTheirMemory) {

@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "core/threads.h"
+#include "d2deploy/dtype.h"
 #include "kernels/instruction_sets.h"
 #include "noise.h"
 
@@ -23,7 +24,7 @@ struct Layer {
 
   std::int64_t out_height() const { return height + pad_t + pad_b - 2; }
   std::int64_t out_width() const { return width + pad_l + pad_r - 2; }
-  WinogradMaps maps() const { return {in, height, width, out, out_height(), out_width(), pad_t, pad_l, 0, 0}; }
+  WinogradMaps maps() const { return {in, height, width, out, out_height(), out_width(), pad_t, pad_l}; }
   Floats x() const { return noise(images * height * width * in, 1); }
   Floats filters() const { return noise(out * in * 9, 2, 1 / std::sqrt(9 * static_cast<float>(in))); }
   Floats bias() const { return noise(out, 3); }
@@ -69,24 +70,34 @@ class Winograd : public testing::TestWithParam<Set> {
     std::int64_t most_images = 0;  ///< 0: those of the layer
   };
 
-  // Between guards, in memory that holds NaN.
   static Floats run(const Layer& l, const Floats& x, const Floats& w, const Options& o) {
+    return run_in<float, float>(l, x, w, o);
+  }
+
+  // Between guards, in memory that holds NaN; X, Y: the types of x and y, which the numbers are rounded to.
+  template <class X, class Y>
+  static Floats run_in(const Layer& l, const Floats& numbers, const Floats& w, const Options& o) {
     const ThreadScope scope(o.threads);
     const WinogradLoops& loops = *GetParam().loops;
-    const WinogradConvolution convolution(loops, l.maps(), std::max(o.most_images, l.images), o.threads);
+    WinogradMaps maps = l.maps();
+    maps.x_bfloat16 = std::is_same_v<X, BFloat16>;
+    maps.y_bfloat16 = std::is_same_v<Y, BFloat16>;
+    const WinogradConvolution convolution(loops, maps, std::max(o.most_images, l.images), o.threads);
     const WinogradFilters filters = pack_winograd_filters(loops, w.data(), l.in, l.out);
     constexpr float kGuard = 12345;
-    Floats scratch(convolution.scratch_bytes() / sizeof(float), kNan), y(l.y_count(), kNan), bias;
+    const std::vector<X> x(numbers.begin(), numbers.end());
+    Floats scratch(convolution.scratch_bytes() / sizeof(float), kNan), bias;
+    std::vector<Y> y(l.y_count(), Y(kNan));
+    if (o.addend != nullptr) y = std::vector<Y>(o.addend->begin(), o.addend->end());
     scratch.push_back(kGuard);
-    y.push_back(kGuard);
+    y.push_back(Y(kGuard));
     if (o.bias) bias = l.bias();
-    if (o.addend != nullptr) std::copy(o.addend->begin(), o.addend->end(), y.begin());
-    const PackedFinish finish{o.bias ? bias.data() : nullptr, o.addend != nullptr ? y.data() : nullptr, o.relu};
+    const WinogradFinish finish{o.bias ? bias.data() : nullptr, o.addend != nullptr ? y.data() : nullptr, o.relu};
     convolution.run(filters, l.images, x.data(), finish, y.data(), scratch.data());
     EXPECT_EQ(scratch.back(), kGuard);
-    EXPECT_EQ(y.back(), kGuard);
+    EXPECT_EQ(static_cast<float>(y.back()), static_cast<float>(Y(kGuard)));
     y.pop_back();
-    return y;
+    return {y.begin(), y.end()};
   }
 };
 
@@ -149,6 +160,24 @@ TEST_P(Winograd, BitsDependOnNeitherThreadsNorImages) {
       const Floats image(x.begin() + i * x_size, x.begin() + (i + 1) * x_size);
       const Floats wanted(all.begin() + i * y_size, all.begin() + (i + 1) * y_size);
       EXPECT_EQ(run(one, image, w, {.threads = 2}), wanted) << "image " << i;
+    }
+  }
+}
+
+Floats rounded(const Floats& numbers) {
+  const std::vector<BFloat16> narrow(numbers.begin(), numbers.end());
+  return {narrow.begin(), narrow.end()};
+}
+
+// Nothing else is rounded than what is read and written.
+TEST_P(Winograd, ABFloat16IsWidenedAndRounded) {
+  for (const Layer& l : {Layer{2, 48, 32, 13, 22}, Layer{1, 65, 5, 4, 3}, Layer{1, 20, 33, 31, 37}}) {
+    const Floats x = rounded(l.x()), w = l.filters(), addend = rounded(l.addend());
+    const Options plain{.threads = 2}, fused{.threads = 2, .bias = true, .relu = true, .addend = &addend};
+    for (const Options& o : {plain, fused}) {
+      const Floats wanted = run(l, x, w, o);
+      EXPECT_EQ((run_in<BFloat16, float>(l, x, w, o)), wanted) << l.in << " to " << l.out;
+      EXPECT_EQ((run_in<BFloat16, BFloat16>(l, x, w, o)), rounded(wanted)) << l.in << " to " << l.out;
     }
   }
 }

@@ -66,6 +66,14 @@ bool has_bfloat16() {
 #endif
 }
 
+bool has_amx_bfloat16() {
+#if defined(__x86_64__)
+  return has_bfloat16() && __builtin_cpu_supports("amx-bf16");
+#else
+  return false;
+#endif
+}
+
 bool has_vnni() {
 #if defined(__x86_64__)
   return (has_avx512() && __builtin_cpu_supports("avx512vnni")) || (has_avx2() && has_avx_vnni());

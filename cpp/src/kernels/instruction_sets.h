@@ -13,6 +13,8 @@ bool has_avx2();
 bool has_avx512();
 /// Products of bfloat16: AVX512-BF16 or AMX.
 bool has_bfloat16();
+/// Those of AMX, eight times as fast.
+bool has_amx_bfloat16();
 /// Sums of products of 8 bits: AVX512-VNNI or AVX-VNNI.
 bool has_vnni();
 

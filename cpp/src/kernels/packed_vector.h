@@ -2,7 +2,7 @@
 // namespace, deliberately: files compiled for different instruction sets include it, and each must keep its own code.
 // For the same reason nothing of the standard library is used.
 #pragma once
-#include <cstdint>
+#include "kernels/vectors_simd.h"
 
 namespace d2deploy {
 namespace {
@@ -10,26 +10,34 @@ namespace {
 /// `width` floats in a vector, and the block of sums that the micro-kernel keeps in registers: rows x vectors.
 template <int kWidth, int kRows, int kVectors>
 struct Registers {
+  static constexpr int kBytes = kWidth * static_cast<int>(sizeof(float));
   typedef float Vector __attribute__((vector_size(kWidth * sizeof(float))));
   typedef double Wide __attribute__((vector_size(kWidth / 2 * sizeof(double))));
   typedef float Half __attribute__((vector_size(kWidth / 2 * sizeof(float))));  ///< a Wide, rounded
   static constexpr int width = kWidth, rows = kRows, vectors = kVectors;
   static constexpr int panel = kWidth * kVectors;
 
-  static Vector load(const float* p) {
+  // T: float, or BFloat16, which is widened, and rounded to nearest.
+  template <class T>
+  static Vector load(const T* p) {
     Vector v;
-    __builtin_memcpy(&v, p, sizeof v);
+    load_vector<kBytes>(p, v);
     return v;
   }
-  static void store(float* p, Vector v) { __builtin_memcpy(p, &v, sizeof v); }
-  /// `count` floats, fewer than a vector has; zeros behind them.
-  static Vector load_some(const float* p, std::int64_t count) {
-    float lanes[kWidth] = {};
+  template <class T>
+  static void store(T* p, Vector v) {
+    store_vector<kBytes>(v, p);
+  }
+  /// `count` values, fewer than a vector has; zeros behind them.
+  template <class T>
+  static Vector load_some(const T* p, std::int64_t count) {
+    T lanes[kWidth] = {};
     for (std::int64_t i = 0; i < count; ++i) lanes[i] = p[i];
     return load(lanes);
   }
-  static void store_some(float* p, Vector v, std::int64_t count) {
-    float lanes[kWidth];
+  template <class T>
+  static void store_some(T* p, Vector v, std::int64_t count) {
+    T lanes[kWidth];
     store(lanes, v);
     for (std::int64_t i = 0; i < count; ++i) p[i] = lanes[i];
   }

@@ -22,8 +22,8 @@ struct ScaleShift {
   bool relu = false;  ///< max(y, 0) instead of y; NaN stays NaN
 };
 
-/// y may be x. T is float or BFloat16.
-template <class T>
-void scale_shift(const Maps& maps, const ScaleShift& by, const T* x, T* y);
+/// y may be x where they are of one type. X and Y are float or BFloat16; BFloat16 stays so.
+template <class X, class Y>
+void scale_shift(const Maps& maps, const ScaleShift& by, const X* x, Y* y);
 
 }  // namespace d2deploy

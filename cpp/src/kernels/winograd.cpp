@@ -145,7 +145,7 @@ void WinogradConvolution::multiply(const WinogradFilters& filters, const Winogra
 }
 
 void WinogradConvolution::run_block(const WinogradFilters& filters, std::int64_t first, std::int64_t last,
-                                    const float* x, const PackedFinish& finish, float* y, float* scratch) const {
+                                    const void* x, const WinogradFinish& finish, void* y, float* scratch) const {
   const std::int64_t tiles = last - first, between = step(tiles);
   // The products of a position lie where the inputs of the one before it were, which are still in the cache.
   const WinogradTiles products{scratch, between, out_}, inputs{scratch + between, between, in_};
@@ -155,8 +155,8 @@ void WinogradConvolution::run_block(const WinogradFilters& filters, std::int64_t
   loops_.transform_outputs(maps_, products, first, last, first, finish, y);
 }
 
-void WinogradConvolution::run_together(const WinogradFilters& filters, std::int64_t tiles, const float* x,
-                                       const PackedFinish& finish, float* y, float* scratch) const {
+void WinogradConvolution::run_together(const WinogradFilters& filters, std::int64_t tiles, const void* x,
+                                       const WinogradFinish& finish, void* y, float* scratch) const {
   const std::int64_t between = step(tiles);
   const WinogradTiles products{scratch, between, out_}, inputs{scratch + kWinogradPositions * between, between, in_};
   parallel_for(tiles, 1, [&](std::int64_t begin, std::int64_t end) {
@@ -170,8 +170,8 @@ void WinogradConvolution::run_together(const WinogradFilters& filters, std::int6
   });
 }
 
-void WinogradConvolution::run(const WinogradFilters& filters, std::int64_t images, const float* x,
-                              const PackedFinish& finish, float* y, void* scratch) const {
+void WinogradConvolution::run(const WinogradFilters& filters, std::int64_t images, const void* x,
+                              const WinogradFinish& finish, void* y, void* scratch) const {
   const std::int64_t tiles = images * tiles_of_image_;
   if (tiles == 0) return;
   auto* const memory = static_cast<float*>(scratch);

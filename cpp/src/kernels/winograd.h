@@ -1,7 +1,7 @@
-// Convolution of 3x3 cells by Winograd's minimal filtering F(4x4, 3x3), in float32, channels last: 36 products for 16
-// outputs instead of 144. Tiles are independent of each other: an output has the same bits whatever the number of
-// threads and the other images, and what is not finite in a tile's 6x6 inputs spoils the tile's 4x4 outputs and no
-// other.
+// Convolution of 3x3 cells by Winograd's minimal filtering F(4x4, 3x3), in float32 between inputs and outputs of
+// float32 or bfloat16, channels last: 36 products for 16 outputs instead of 144. Tiles are independent of each other:
+// an output has the same bits whatever the number of threads and the other images, and what is not finite in a tile's
+// 6x6 inputs spoils the tile's 4x4 outputs and no other.
 #pragma once
 #include <memory>
 #include <vector>
@@ -31,7 +31,7 @@ class WinogradConvolution {
   WinogradConvolution(const WinogradLoops& loops, WinogradMaps maps, std::int64_t images, int threads);
 
   std::size_t scratch_bytes() const;
-  void run(const WinogradFilters& filters, std::int64_t images, const float* x, const PackedFinish& finish, float* y,
+  void run(const WinogradFilters& filters, std::int64_t images, const void* x, const WinogradFinish& finish, void* y,
            void* scratch) const;
 
  private:
@@ -43,10 +43,10 @@ class WinogradConvolution {
   void clear_rest(const WinogradTiles& inputs, std::int64_t tiles) const;
   void multiply(const WinogradFilters& filters, const WinogradTiles& inputs, const WinogradTiles& products,
                 std::int64_t tiles, std::int64_t first, std::int64_t last) const;
-  void run_block(const WinogradFilters& filters, std::int64_t first, std::int64_t last, const float* x,
-                 const PackedFinish& finish, float* y, float* scratch) const;
-  void run_together(const WinogradFilters& filters, std::int64_t tiles, const float* x, const PackedFinish& finish,
-                    float* y, float* scratch) const;
+  void run_block(const WinogradFilters& filters, std::int64_t first, std::int64_t last, const void* x,
+                 const WinogradFinish& finish, void* y, float* scratch) const;
+  void run_together(const WinogradFilters& filters, std::int64_t tiles, const void* x, const WinogradFinish& finish,
+                    void* y, float* scratch) const;
 
   const WinogradLoops& loops_;
   const PackedLoops& packed_;

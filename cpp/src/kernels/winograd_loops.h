@@ -14,6 +14,14 @@ struct WinogradMaps {
   std::int64_t out_channels, out_height, out_width;
   std::int64_t pad_t, pad_l;
   std::int64_t tile_rows = 0, tile_columns = 0;  ///< of one image; WinogradConvolution sets them
+  bool x_bfloat16 = false, y_bfloat16 = false;   ///< else float; what is between them is float
+};
+
+/// What follows the sums.
+struct WinogradFinish {
+  const float* bias;   ///< or null
+  const void* addend;  ///< of the type of y, at the same places, maybe the same memory; or null
+  bool relu;
 };
 
 /// Transformed tiles: a packed matrix for each of the positions, with tiles as rows.
@@ -32,11 +40,11 @@ struct WinogradLoops {
                             std::int64_t panel, std::int64_t first, std::int64_t last, float* packed,
                             std::int64_t position_step);
   /// Tiles [first, last) of x, of which `origin` is row 0 of the matrices. `zeros`: in_channels of them.
-  void (*transform_inputs)(const WinogradMaps& maps, const float* x, const float* zeros, std::int64_t first,
+  void (*transform_inputs)(const WinogradMaps& maps, const void* x, const void* zeros, std::int64_t first,
                            std::int64_t last, std::int64_t origin, const WinogradTiles& tiles);
   /// Tiles [first, last) of products into y.
   void (*transform_outputs)(const WinogradMaps& maps, const WinogradTiles& tiles, std::int64_t first, std::int64_t last,
-                            std::int64_t origin, const PackedFinish& finish, float* y);
+                            std::int64_t origin, const WinogradFinish& finish, void* y);
 };
 
 /// For every CPU of the kind, and for those that have has_avx2() and has_avx512().

@@ -111,9 +111,9 @@ inline Corner corner_of(const WinogradMaps& m, std::int64_t tile) {
 }
 
 // `count` channels of the cells of a tile, all of a vector or fewer.
-template <class R>
-[[gnu::always_inline]] inline void transform_input(const float* const* cells, std::int64_t c, std::int64_t count,
-                                                   float* to, std::int64_t step) {
+template <class R, class T>
+[[gnu::always_inline]] inline void transform_input(const T* const* cells, std::int64_t c, std::int64_t count, float* to,
+                                                   std::int64_t step) {
   using Vector = typename R::Vector;
   Vector half_way[kWinogradPositions];
 #pragma GCC unroll 8
@@ -121,7 +121,7 @@ template <class R>
     Vector d[kIn];
 #pragma GCC unroll 8
     for (int i = 0; i < kIn; ++i) {
-      const float* from = cells[i * kIn + j] + c;
+      const T* from = cells[i * kIn + j] + c;
       d[i] = count == R::width ? R::load(from) : R::load_some(from, count);
     }
     transform_input_line(d, 1, half_way + j, kIn);
@@ -135,12 +135,12 @@ template <class R>
   }
 }
 
-template <class R>
-void transform_inputs(const WinogradMaps& m, const float* x, const float* zeros, std::int64_t first, std::int64_t last,
-                      std::int64_t origin, const WinogradTiles& tiles) {
+template <class R, class T>
+void transform_inputs_of(const WinogradMaps& m, const T* x, const T* zeros, std::int64_t first, std::int64_t last,
+                         std::int64_t origin, const WinogradTiles& tiles) {
   for (std::int64_t tile = first; tile < last; ++tile) {
     const Corner at = corner_of(m, tile);
-    const float* cells[kWinogradPositions];
+    const T* cells[kWinogradPositions];
     for (int i = 0; i < kIn; ++i)
       for (int j = 0; j < kIn; ++j) {
         const std::int64_t y = at.y + i - m.pad_t, column = at.x + j - m.pad_l;
@@ -156,12 +156,21 @@ void transform_inputs(const WinogradMaps& m, const float* x, const float* zeros,
   }
 }
 
-// `count` channels of a tile's outputs, of which high x wide cells are inside of the map.
 template <class R>
+void transform_inputs(const WinogradMaps& m, const void* x, const void* zeros, std::int64_t first, std::int64_t last,
+                      std::int64_t origin, const WinogradTiles& tiles) {
+  const auto of = [&]<class T>(const T* values) {
+    transform_inputs_of<R>(m, values, static_cast<const T*>(zeros), first, last, origin, tiles);
+  };
+  m.x_bfloat16 ? of(static_cast<const BFloat16*>(x)) : of(static_cast<const float*>(x));
+}
+
+// `count` channels of a tile's outputs, of which high x wide cells are inside of the map.
+template <class R, class T>
 [[gnu::always_inline]] inline void transform_output(const float* from, std::int64_t step, std::int64_t c,
                                                     std::int64_t count, std::int64_t high, std::int64_t wide,
-                                                    const PackedFinish& finish, std::int64_t offset,
-                                                    std::int64_t row_step, std::int64_t cell_step, float* y) {
+                                                    const WinogradFinish& finish, std::int64_t offset,
+                                                    std::int64_t row_step, std::int64_t cell_step, T* y) {
   using Vector = typename R::Vector;
   const bool whole = count == R::width;
   Vector half_way[kOut * kIn];
@@ -172,6 +181,7 @@ template <class R>
     for (int i = 0; i < kIn; ++i) line[i] = R::load(from + (i * kIn + j) * step);
     transform_output_line(line, 1, half_way + j, kIn);
   }
+  const auto* addend = static_cast<const T*>(finish.addend);
   Vector bias{};
   if (finish.bias != nullptr) bias = whole ? R::load(finish.bias + c) : R::load_some(finish.bias + c, count);
 #pragma GCC unroll 8
@@ -184,7 +194,7 @@ template <class R>
       if (j >= wide) break;
       const std::int64_t at = offset + i * row_step + j * cell_step + c;
       Vector v = line[j] + bias;
-      if (finish.addend != nullptr) v += whole ? R::load(finish.addend + at) : R::load_some(finish.addend + at, count);
+      if (addend != nullptr) v += whole ? R::load(addend + at) : R::load_some(addend + at, count);
       v = finished<R>(v, finish.relu);
       if (whole)
         R::store(y + at, v);
@@ -194,9 +204,9 @@ template <class R>
   }
 }
 
-template <class R>
-void transform_outputs(const WinogradMaps& m, const WinogradTiles& tiles, std::int64_t first, std::int64_t last,
-                       std::int64_t origin, const PackedFinish& finish, float* y) {
+template <class R, class T>
+void transform_outputs_of(const WinogradMaps& m, const WinogradTiles& tiles, std::int64_t first, std::int64_t last,
+                          std::int64_t origin, const WinogradFinish& finish, T* y) {
   const std::int64_t cell_step = m.out_channels, row_step = m.out_width * cell_step;
   for (std::int64_t tile = first; tile < last; ++tile) {
     const Corner at = corner_of(m, tile);
@@ -209,6 +219,13 @@ void transform_outputs(const WinogradMaps& m, const WinogradTiles& tiles, std::i
     if (c < m.out_channels)
       transform_output<R>(from, tiles.step, c, m.out_channels - c, high, wide, finish, offset, row_step, cell_step, y);
   }
+}
+
+template <class R>
+void transform_outputs(const WinogradMaps& m, const WinogradTiles& tiles, std::int64_t first, std::int64_t last,
+                       std::int64_t origin, const WinogradFinish& finish, void* y) {
+  const auto to = [&](auto* values) { transform_outputs_of<R>(m, tiles, first, last, origin, finish, values); };
+  m.y_bfloat16 ? to(static_cast<BFloat16*>(y)) : to(static_cast<float*>(y));
 }
 
 template <class R>

@@ -7,6 +7,7 @@
 
 #include "core/element_type.h"
 #include "kernels/quantise.h"
+#include "operators/conv_transpose/conv_transpose.h"
 #include "passes/heavy_readers.h"
 #include "passes/rewrite.h"
 
@@ -14,7 +15,16 @@ namespace d2deploy {
 
 namespace {
 
+bool is_transposed(const Operator& op) { return op.type.starts_with("ConvTranspose"); }
 bool passes_on(const Operator& op) { return op.is(keeps_range) || op.is(view); }
+
+// No CPU sums a transposed convolution in 8 bits fast where its windows overlap, as in bilinear resizing.
+bool windows_overlap(const Operator& op, const Node& node) {
+  if (!is_transposed(op)) return false;
+  const Parameters params = op.parse(node.args);  // those of ConvTranspose, with a ReLU behind it or without
+  const Window at = resolve(node.type.c_str(), *static_cast<const ConvTransposeParams*>(params.get()));
+  return at.kernel_h > at.stride_h || at.kernel_w > at.stride_w;
+}
 
 }  // namespace
 
@@ -25,7 +35,8 @@ Quantisable find_quantisable(const Graph& graph) {
     const Operator& op = *find_operator(node.type);
     const bool behind = std::ranges::any_of(node.inputs, [&](const auto& x) { return behind_heavy.contains(x); });
     if (behind || op.is(heavy)) behind_heavy.insert(node.outputs.begin(), node.outputs.end());
-    if (can_quantise(op) && behind_heavy.contains(node.outputs[0]) && found.values.contains(node.outputs[0]) &&
+    if (can_quantise(op) && !windows_overlap(op, node) && behind_heavy.contains(node.outputs[0]) &&
+        found.values.contains(node.outputs[0]) &&
         std::ranges::any_of(node.inputs, [&](const auto& x) { return behind && behind_heavy.contains(x); }))
       found.layers.insert(node.outputs[0]);
   }
@@ -36,7 +47,7 @@ bool can_quantise(const Operator& op) {
   return op.is(heavy) && std::ranges::find(op.fields, std::string_view("y_dtype"), &FieldInfo::name) != op.fields.end();
 }
 
-std::size_t output_channels_axis(const Operator& op) { return op.type.starts_with("ConvTranspose") ? 1 : 0; }
+std::size_t output_channels_axis(const Operator& op) { return is_transposed(op) ? 1 : 0; }
 
 TensorType quantised_type(const Range& range) {
   TensorType type{range.low < 0 ? DType::int8 : DType::uint8, {}};

@@ -16,6 +16,8 @@ struct ConvTail {
   bool relu = false;  ///< after that
 };
 
+inline constexpr int kConvAddend = 3;  ///< which input is added, where one is
+
 /// What is added to a convolution must have exactly its shape: no broadcasting. Against an unknown dimension a 1 would
 /// most likely be spread.
 inline void check_addend(const char* type, const Shape& addend, const Shape& sum) {

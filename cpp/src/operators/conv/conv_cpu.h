@@ -41,7 +41,7 @@ void run_direct(const ConvParams& p, const Call& call) {
   }
   Epilogue epilogue;
   if (call.has_input(2)) epilogue.bias = call.in<float>(2);
-  if (Op::tail.add) epilogue.addend = call.in<float>(3);
+  if (Op::tail.add) epilogue.addend = call.in<float>(kConvAddend);
   epilogue.relu = Op::tail.relu;
   const Window window = resolve(Op::signature.type, p, x.dim(2), x.dim(3));
   convolve(window, p.group, x.dim(0), map_view(x), packed, epilogue, map_view(call.output(0)));

@@ -7,7 +7,7 @@ namespace d2deploy {
 
 inline std::string reject_cudnn_conv(const CallSite& site, ConvTail tail) {
   if (auto why = reject_cudnn_maps(site); !why.empty()) return why;
-  if (tail.add && site.inputs[3].dtype != site.inputs[0].dtype) return "the addend has another type than X";
+  if (tail.add && site.inputs[kConvAddend].dtype != site.inputs[0].dtype) return "the addend has another type than X";
   return {};
 }
 

@@ -7,8 +7,6 @@
 
 namespace d2deploy {
 
-inline constexpr int kConvAddend = 3;  ///< which input is added
-
 /// A convolution ready to run; shared by all operators of the family.
 class OnednnConv {
  public:

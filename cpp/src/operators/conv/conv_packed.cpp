@@ -139,7 +139,7 @@ void run_packed_conv(const Call& call, ConvTail tail) {
     reorder(x.type(), x.raw(), Layout::channels_last, copy.x);
   PackedFinish finish{.bias = call.has_input(2) ? call.in<float>(2) : nullptr, .addend = nullptr, .relu = tail.relu};
   if (tail.add) {
-    finish.addend = call.in<float>(3);
+    finish.addend = call.in<float>(kConvAddend);
     if (copy.y != nullptr) {
       reorder(call.input(3).type(), finish.addend, Layout::channels_last, copy.y);
       finish.addend = copy.y;

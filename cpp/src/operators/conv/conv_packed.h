@@ -11,12 +11,11 @@ void run_packed_conv(const Call& call, ConvTail tail);
 
 template <class Op>
 Kernels<Op> conv_packed_kernels() {
-  constexpr int kAddend = 3;
   return {{"packed_f32", reject_packed_conv,
            [](const ConvParams&, const Call& call) { run_packed_conv(call, Op::tail); },
            [](const ConvParams& p, const CallSite& site) {
              Prepared prepared = prepare_packed_conv(Op::signature.type, p, site);
-             if (Op::tail.add) prepared.accumulates = kAddend;
+             if (Op::tail.add) prepared.accumulates = kConvAddend;
              return prepared;
            }}};
 }

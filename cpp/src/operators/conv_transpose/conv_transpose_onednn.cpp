@@ -164,12 +164,14 @@ struct Deconvolution {
   struct Sized {
     dnnl::deconvolution_forward deconvolution;
     memory::desc x, y, scratch;
+    std::int64_t rows;
   };
   onednn::ByRows<Sized> deconvolutions;
   onednn::SharedWeights weights;
   Tensor bias;
   memory::desc bias_desc;
-  bool finish_apart = false, relu = false;  // bias and ReLU in a loop of their own
+  bool finish_apart = false, relu = false;  // bias and ReLU in a loop of their own, from sums in float32
+  std::size_t sum_bytes = 0;                // where these are not the output itself; oneDNN's scratch starts behind
   std::vector<float> ones, zeros;           // for that loop, per channel
 };
 
@@ -201,13 +203,15 @@ dnnl::deconvolution_forward::primitive_desc describe(const ConvTransposeParams& 
                                                      const memory::desc& weights) {
   const TransposedWindow at = window(p, site);
   const memory::desc bias = finish.bias && !finish.apart ? onednn::describe(site.inputs[2]) : memory::desc();
+  TensorType y = site.outputs[0];
+  if (finish.apart) y.dtype = DType::float32;
   return {onednn::cpu(),
           dnnl::prop_kind::forward_inference,
           dnnl::algorithm::deconvolution_direct,
           onednn::describe(site.inputs[0], rows),
           weights,
           bias,
-          onednn::describe(site.outputs[0], rows),
+          onednn::describe(y, rows),
           {at.stride_h, at.stride_w},
           {at.pad_t, at.pad_l},
           {at.pad_b - at.adj_h, at.pad_r - at.adj_w},
@@ -233,8 +237,6 @@ std::string reject_deconvolution(const ConvTransposeParams& p, const CallSite& s
   try {
     const std::int64_t rows = site.bounded ? site.inputs[0].shape[0] : 1;
     const Finish finish = finish_of(p, site, true, {rows});
-    if (finish.apart && site.outputs[0].dtype != DType::float32)
-      return "oneDNN's kernel leaves out bias and ReLU, which are added in float32";
     return onednn::refuse_slow(describe(p, site, finish, rows, any_filters(p, site)).impl_info_str());
   } catch (const dnnl::error& e) {
     return onednn::refusal(e);
@@ -266,9 +268,12 @@ Prepared prepare_deconvolution(const ConvTransposeParams& p, const CallSite& sit
     if (prepared.detail.empty()) prepared.detail = desc.impl_info_str();
     wanted = desc.weights_desc();
     state->deconvolutions.add(
-        rows, {dnnl::deconvolution_forward(desc), desc.src_desc(), desc.dst_desc(), desc.scratchpad_desc()});
+        rows, {dnnl::deconvolution_forward(desc), desc.src_desc(), desc.dst_desc(), desc.scratchpad_desc(), rows});
     prepared.scratch_bytes = std::max(prepared.scratch_bytes, desc.scratchpad_desc().get_size());
+    if (finish.apart && site.outputs[0].dtype != DType::float32)
+      state->sum_bytes = std::max(state->sum_bytes, align_up(desc.dst_desc().get_size()));
   }
+  prepared.scratch_bytes += state->sum_bytes;
   state->weights = onednn::packed(*site.constants[1], "transposed", owner, plain, wanted, {1, 1});
   prepared.packed = {1};
   prepared.state = state;
@@ -279,18 +284,25 @@ void run_deconvolution(const Call& call) {
   const auto& state = *static_cast<const Deconvolution*>(call.state);
   const Tensor &x = call.input(0), &y = call.output(0);
   const bool bias = state.bias.raw() && !state.finish_apart;
+  auto* const scratch = static_cast<std::byte*>(call.scratch);
   state.deconvolutions.for_each(x.dim(0), [&](const Deconvolution::Sized& sized, std::int64_t first) {
+    void* const sums = state.sum_bytes > 0 ? scratch : onednn::row(y, first);
     onednn::execute(sized.deconvolution, {{DNNL_ARG_WEIGHTS, state.weights->desc, state.weights->data.get()},
                                           {DNNL_ARG_BIAS, state.bias_desc, bias ? state.bias.raw() : nullptr},
                                           {DNNL_ARG_SRC, sized.x, onednn::row(x, first)},
-                                          {DNNL_ARG_DST, sized.y, onednn::row(y, first)},
-                                          {DNNL_ARG_SCRATCHPAD, sized.scratch, call.scratch}});
+                                          {DNNL_ARG_DST, sized.y, sums},
+                                          {DNNL_ARG_SCRATCHPAD, sized.scratch, scratch + state.sum_bytes}});
+    if (state.sum_bytes == 0 && (!state.finish_apart || (!state.bias.raw() && !state.relu))) return;
+    Maps maps = Maps::of(y.type());
+    maps.images = sized.rows;
+    const float* shift = state.bias.raw() ? state.bias.data<float>() : state.zeros.data();
+    const ScaleShift by{state.ones.data(), shift, 0, state.relu};
+    const auto* from = static_cast<const float*>(sums);
+    if (y.dtype() == DType::float32)
+      scale_shift(maps, by, from, static_cast<float*>(onednn::row(y, first)));
+    else
+      scale_shift(maps, by, from, static_cast<BFloat16*>(onednn::row(y, first)));
   });
-  if (!state.finish_apart || (!state.bias.raw() && !state.relu)) return;
-  Maps maps = Maps::of(y.type());
-  maps.images = x.dim(0);
-  const float* shift = state.bias.raw() ? state.bias.data<float>() : state.zeros.data();
-  scale_shift(maps, {state.ones.data(), shift, 0, state.relu}, call.out<float>(0), call.out<float>(0));
 }
 
 }  // namespace transposed
