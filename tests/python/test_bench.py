@@ -281,6 +281,14 @@ def test_process_that_fails(code: str, message: str) -> None:
     one.close()
 
 
+def test_process_that_did_not_live_to_read_the_request() -> None:
+    one = process("pass")
+    one._process.wait()
+    with pytest.raises(FailedError, match=r"^ended with status 0: it printed nothing$"):
+        one.ask(30, do="run")
+    one.close()
+
+
 def test_process_that_answers() -> None:
     one = process("import json\nwhile True: print(json.dumps({'got': json.loads(input())['do']}), flush=True)")
     assert [one.ask(30, do=word) for word in ("load", "run")] == [{"got": "load"}, {"got": "run"}]
