@@ -152,7 +152,8 @@ in pixels, scores and probabilities from 0 to 1, others in the unit of the map; 
 
 {summary}
 
-Configurations in Python (lazy ones, {lazy} files) are not read; their models convert as live Detectron2 models.
+Configurations in Python (lazy ones, {lazy} files) are read by Detectron2 alone: where it is installed,
+`d2deploy convert --detectron2` has it build their models.
 
 | Configuration | | |
 |---|---|---|

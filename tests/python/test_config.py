@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from d2deploy.config import Config, get_cfg, load_config
 from d2deploy.config.merge import merge_nested
-from d2deploy.errors import InvalidArgument, Unsupported
+from d2deploy.errors import InvalidArgument
 
 
 @pytest.fixture
@@ -322,8 +322,6 @@ def test_files_that_cannot_be_read(folder: Path) -> None:
     (folder / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InvalidArgument, match=r"cannot read the configuration .*binary.yaml: .*decode"):
         load_config(folder / "binary.yaml")
-    with pytest.raises(Unsupported, match=r"mine.py: configurations in Python \(lazy ones\) are not read"):
-        load_config(write(folder / "mine.py", "model = 1\n"))
     write(folder / "0.yaml", "SEED: 1\n")
     for k in range(40):
         write(folder / f"{k + 1}.yaml", f"_BASE_: {k}.yaml\n")

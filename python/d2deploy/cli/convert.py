@@ -10,8 +10,9 @@ from importlib import import_module, resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from d2deploy.cli import convert_detectron2
 from d2deploy.cli.calibrate import CALIBRATION, calibrate
-from d2deploy.cli.convert_checks import check_format, check_pictures, image_reader
+from d2deploy.cli.convert_checks import check_format, check_pictures, check_weights, image_reader
 from d2deploy.cli.convert_evaluation import datasets_of, evaluate_both
 from d2deploy.cli.pictures import find_sources
 from d2deploy.cli.shared import (
@@ -26,7 +27,7 @@ from d2deploy.cli.shared import (
     step,
     warn,
 )
-from d2deploy.errors import Error, InvalidArgument, Unsupported
+from d2deploy.errors import InvalidArgument, Unsupported
 
 if TYPE_CHECKING:
     from torch import nn
@@ -76,7 +77,12 @@ def _configure(parser: Parser) -> None:
     parser.set_defaults(run=_run)
     parser.sorts_words = True
     add = parser.add_argument
-    add("--config-file", required=True, metavar="FILE", help="a YAML configuration, or the name of one of the zoo's")
+    add(
+        "--config-file",
+        required=True,
+        metavar="FILE",
+        help="a configuration in YAML, with --detectron2 also in Python; or the name of one of the zoo's",
+    )
     add("--output", required=True, metavar="DIR", type=Path, help="folder for the files; made where it is missing")
     add(
         *("--image", "--sample-image"),
@@ -125,7 +131,11 @@ def _configure(parser: Parser) -> None:
     add(
         "--detectron2",
         action="store_true",
-        help="build the model with Detectron2, which must be installed: for custom backbones and heads",
+        help=(
+            "build the model with Detectron2, which must be installed: for custom backbones and heads,\nand for lazy "
+            "configurations, whose code is run; KEY VALUE are then their keys, as\nmodel.roi_heads.num_classes 3, and "
+            "MODEL.WEIGHTS, MODEL.DEVICE, INPUT.*, DATASETS.*, EXPORT_CAFFE2.*"
+        ),
     )
     add(
         "--import",
@@ -239,14 +249,14 @@ def _add_keys(module: str, hook: Hook, cfg: Any) -> None:
 def _configuration(args: argparse.Namespace, hooks: Sequence[Hook]) -> tuple[Any, Callable[[], nn.Module]]:
     """The configuration, and what builds its model with weights, on the CPU whatever the device that it names."""
     if args.detectron2:
-        return _of_detectron2(args, hooks)
+        return convert_detectron2.configuration(args, hooks)
     from d2deploy.checkpoint import load_weights
     from d2deploy.config import load_config
     from d2deploy.modeling import build_model
 
     with shown_warnings():
         cfg = load_config(args.config_file, args.overrides, hooks)
-    _check_weights(args, cfg)
+    check_weights(args.config_file, cfg.MODEL.WEIGHTS)
     on_cpu = cfg.clone()
     on_cpu.MODEL.DEVICE = "cpu"
 
@@ -256,53 +266,6 @@ def _configuration(args: argparse.Namespace, hooks: Sequence[Hook]) -> tuple[Any
         return model
 
     return cfg, build
-
-
-def _of_detectron2(args: argparse.Namespace, hooks: Sequence[Hook]) -> tuple[Any, Callable[[], nn.Module]]:
-    try:
-        config, model_zoo, modeling = (
-            import_module(f"detectron2.{part}") for part in ("config", "model_zoo", "modeling")
-        )
-    except ImportError as error:
-        raise InvalidArgument(f"--detectron2: Detectron2 cannot be imported ({error}); install it") from error
-    import yaml
-
-    from d2deploy.checkpoint import load_weights
-    from d2deploy.export import add_export_config
-
-    cfg = add_export_config(config.get_cfg())
-    for add_keys in hooks:
-        add_keys(cfg)
-    try:
-        known = Path(args.config_file).exists()
-        cfg.merge_from_file(args.config_file if known else model_zoo.get_config_file(args.config_file))
-        cfg.merge_from_list(args.overrides)
-    except (KeyError, ValueError, AssertionError, OSError, RuntimeError, yaml.YAMLError) as error:
-        raise InvalidArgument(f"{args.config_file}: Detectron2 refuses the configuration: {error}") from error
-    _check_weights(args, cfg)
-    on_cpu = cfg.clone()
-    on_cpu.MODEL.DEVICE = "cpu"
-
-    def build() -> nn.Module:
-        model: nn.Module = modeling.build_model(on_cpu)
-        load_weights(model, cfg.MODEL.WEIGHTS)
-        return model.eval()
-
-    return cfg, build
-
-
-def _check_weights(args: argparse.Namespace, cfg: Any) -> None:
-    from d2deploy.checkpoint.addresses import is_backbone
-    from d2deploy.config import zoo_weights
-
-    if cfg.MODEL.WEIGHTS and not is_backbone(cfg.MODEL.WEIGHTS):
-        return
-    found = f"is '{cfg.MODEL.WEIGHTS}', weights of a backbone alone" if cfg.MODEL.WEIGHTS else "is empty"
-    try:
-        way_out = f"the zoo's are MODEL.WEIGHTS {zoo_weights(args.config_file)}"
-    except Error:
-        way_out = "give the trained model as MODEL.WEIGHTS FILE"
-    raise InvalidArgument(f"MODEL.WEIGHTS {found}; {way_out}")
 
 
 def _image_to_compare_on(args: argparse.Namespace, cfg: Any) -> Any:

@@ -1,11 +1,11 @@
-"""What `d2deploy convert` refuses before the long work: formats that it does not write, pictures that do not fit."""
+"""What `d2deploy convert` refuses before the long work: other formats, pictures that do not fit, missing weights."""
 
 from __future__ import annotations
 
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from d2deploy.errors import InvalidArgument, Unsupported
+from d2deploy.errors import Error, InvalidArgument, Unsupported
 
 if TYPE_CHECKING:
     from d2deploy.images import ImageReader
@@ -59,3 +59,23 @@ def image_reader(cfg: Any) -> ImageReader:
     from d2deploy.images import ImageReader
 
     return ImageReader.from_config(cfg)
+
+
+def check_weights(config_file: str, weights: str) -> None:
+    """Whether these are weights of a whole model.
+
+    Args:
+        config_file: what --config-file names, whose weights the zoo may have.
+        weights: MODEL.WEIGHTS.
+    """
+    from d2deploy.checkpoint.addresses import is_backbone
+    from d2deploy.config import zoo_weights
+
+    if weights and not is_backbone(weights):
+        return
+    found = f"is '{weights}', weights of a backbone alone" if weights else "is empty"
+    try:
+        way_out = f"the zoo's are MODEL.WEIGHTS {zoo_weights(config_file)}"
+    except Error:
+        way_out = "give the trained model as MODEL.WEIGHTS FILE"
+    raise InvalidArgument(f"MODEL.WEIGHTS {found}; {way_out}")

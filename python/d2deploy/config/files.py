@@ -6,6 +6,7 @@ Files are hostile until they are read: only plain values come out, and sizes are
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from d2deploy.errors import InvalidArgument, Unsupported
 
 _LOGGER = logging.getLogger(__name__)
 BASE_KEY = "_BASE_"
+_TARGET = re.compile(r"""^[\s{-]*["']?_target_["']?\s*:""", re.MULTILINE)  # the key that names what makes a part
 MAX_BYTES = 1 << 18  # the whole of the defaults takes 6 KiB
 MAX_VALUES = 100_000  # aliases let a small file stand for a huge tree
 MAX_BASES = 32
@@ -39,6 +41,14 @@ def read_config(name: str | Path) -> dict[Any, Any]:
     if not _is_file(path) and (known := zoo.find_config(str(name))):
         return known
     return upgrade(_read_with_bases(path, ()), str(name))
+
+
+def is_lazy_dump(file: str | Path) -> bool:
+    """Whether a file is a lazy configuration that Detectron2 saved as YAML; False where it cannot be read."""
+    try:
+        return _TARGET.search(Path(file).read_text(encoding="utf-8")) is not None
+    except (OSError, UnicodeError):
+        return False
 
 
 def _read_with_bases(path: Path, above: tuple[Path, ...]) -> dict[Any, Any]:
@@ -95,6 +105,8 @@ def _read_yaml(path: Path) -> dict[Any, Any]:
         raise InvalidArgument(f"no configuration {path}: no such file{zoo.suggestion(path)}") from None
     except (OSError, UnicodeError) as error:
         raise InvalidArgument(f"cannot read the configuration {path}: {error}") from None
+    if _TARGET.search(text):
+        raise Unsupported(f"{path} is a lazy configuration, saved as YAML: {zoo.LAZY}")
     try:
         config = yaml.load(text, Loader=_Loader)
     except InvalidArgument as error:

@@ -325,7 +325,10 @@ _BASES = {
     "Base-Panoptic-FPN": ["fpn", "panoptic"],
 }
 
-LAZY = "configurations in Python (lazy ones) are not read; give the exporter a YAML file, or Detectron2's model itself"
+LAZY = (
+    "configurations in Python (lazy ones) are read by Detectron2 alone; where it is installed, `--detectron2` of the "
+    "converter has it build their models"
+)
 _UNSUPPORTED = {
     "Misc/mmdet_mask_rcnn_R_50_FPN_1x": LAZY,
     "Misc/torchvision_imagenet_R_50": LAZY,

@@ -35,7 +35,7 @@ from d2deploy.modeling.boxes import SCALE_CLAMP, Box2BoxTransformLinear, box2box
 from d2deploy.modeling.images import ImageModel
 from d2deploy.modeling.registry import ROI_HEADS
 
-__all__ = ["from_detectron2", "is_detectron2"]
+__all__ = ["from_detectron2", "is_detectron2", "meta_architecture"]
 
 # Detectron2's classes whose inference is replaced, with the methods that it is made of.
 _RCNN = ("forward", "inference", "preprocess_image")
@@ -100,12 +100,26 @@ def from_detectron2(cfg: Any, model: nn.Module) -> ImageModel:
     Raises:
         Unsupported: parts cannot be converted; the message names them all.
     """
-    if faults := list(_model_faults(model)):
-        raise Unsupported("this Detectron2 model cannot be converted:" + "".join(f"\n  {fault}" for fault in faults))
+    _refuse(_model_faults(model))
     model = copy.deepcopy(model).eval().requires_grad_(False)
     replace_layers(model)
     result = _MAKERS[_class(model, _META_ARCHS)](model, _image_parts(cfg, model))
     return result.eval().to(result.device)
+
+
+def meta_architecture(model: nn.Module) -> str:
+    """The name of Detectron2's meta-architecture that the model is of, or derived from.
+
+    Raises:
+        Unsupported: it is of none that can be converted.
+    """
+    _refuse(_part_faults("the model", model, _META_ARCHS))
+    return _class(model, _META_ARCHS)
+
+
+def _refuse(faults: Iterator[str]) -> None:
+    if text := "".join(f"\n  {fault}" for fault in faults):
+        raise Unsupported(f"this Detectron2 model cannot be converted:{text}")
 
 
 def _root(kind: type) -> str:
