@@ -209,8 +209,9 @@ TEST(WithContext, KeepsTheTypeOfAnError) {
   expect_in_context<Unsupported>(Unsupported("x"), "here: x");
   expect_in_context<DeviceError>(DeviceError("x"), "here: x");
   expect_in_context<InternalError>(InternalError("x"), "here: x");
-  expect_in_context<DeviceError>(std::bad_alloc(), "here: out of memory");
-  expect_in_context<DeviceError>(OutOfMemory(), "here: out of memory");
+  expect_in_context<OutOfMemory>(std::bad_alloc(), "here: out of memory");
+  expect_in_context<OutOfMemory>(OutOfMemory(), "here: out of memory");
+  expect_in_context<OutOfMemory>(OutOfMemory("out of memory: 3 bytes"), "here: out of memory: 3 bytes");
   expect_in_context<InternalError>(std::out_of_range("x"), "here: x");
   const auto plain = [] { with_context([] { return std::string("here"); }, [] { throw Error("x"); }); };
   EXPECT_EQ(message_of<Error>(plain), "here: x");
