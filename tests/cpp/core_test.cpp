@@ -203,6 +203,11 @@ void expect_in_context(const Thrown& thrown, const char* message) {
   EXPECT_EQ(message_of<E>([&] { with_context([] { return std::string("here"); }, [&] { throw thrown; }); }), message);
 }
 
+TEST(Memory, ThatIsNotThereIsOutOfMemory) {
+  const std::string message = message_of<OutOfMemory>([] { (void)Tensor::allocate({DType::int8, {1LL << 62}}); });
+  EXPECT_TRUE(message.starts_with("out of memory: 4611686018427387904 bytes of host memory wanted")) << message;
+}
+
 TEST(WithContext, KeepsTheTypeOfAnError) {
   expect_in_context<InvalidModel>(InvalidModel("x"), "here: x");
   expect_in_context<InvalidArgument>(InvalidArgument("x"), "here: x");
