@@ -203,14 +203,20 @@ void expect_in_context(const Thrown& thrown, const char* message) {
   EXPECT_EQ(message_of<E>([&] { with_context([] { return std::string("here"); }, [&] { throw thrown; }); }), message);
 }
 
+TEST(Memory, ThatIsNotThereIsOutOfMemory) {
+  const std::string message = message_of<OutOfMemory>([] { (void)Tensor::allocate({DType::int8, {1LL << 62}}); });
+  EXPECT_TRUE(message.starts_with("out of memory: 4611686018427387904 bytes of host memory wanted")) << message;
+}
+
 TEST(WithContext, KeepsTheTypeOfAnError) {
   expect_in_context<InvalidModel>(InvalidModel("x"), "here: x");
   expect_in_context<InvalidArgument>(InvalidArgument("x"), "here: x");
   expect_in_context<Unsupported>(Unsupported("x"), "here: x");
   expect_in_context<DeviceError>(DeviceError("x"), "here: x");
   expect_in_context<InternalError>(InternalError("x"), "here: x");
-  expect_in_context<DeviceError>(std::bad_alloc(), "here: out of memory");
-  expect_in_context<DeviceError>(OutOfMemory(), "here: out of memory");
+  expect_in_context<OutOfMemory>(std::bad_alloc(), "here: out of memory");
+  expect_in_context<OutOfMemory>(OutOfMemory(), "here: out of memory");
+  expect_in_context<OutOfMemory>(OutOfMemory("out of memory: 3 bytes"), "here: out of memory: 3 bytes");
   expect_in_context<InternalError>(std::out_of_range("x"), "here: x");
   const auto plain = [] { with_context([] { return std::string("here"); }, [] { throw Error("x"); }); };
   EXPECT_EQ(message_of<Error>(plain), "here: x");

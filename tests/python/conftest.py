@@ -72,6 +72,15 @@ def find_program(name: str) -> Path:
     return max(built, key=lambda p: p.stat().st_mtime)
 
 
+def c_library() -> Path:
+    """The shared library of the build that d2deploy._ext is of, or of the wheel."""
+    from d2deploy import _ext
+
+    package = Path(_ext.__file__).parent
+    found = [*package.glob("lib/libd2deploy.so.*"), package.parents[1] / "cpp" / "src" / "libd2deploy.so"]
+    return next(file for file in found if file.is_file())
+
+
 @pytest.fixture(scope="session")
 def example() -> Path:
     """The folder of the small trained Mask R-CNN: model.pb, model_init.pb, input.png."""

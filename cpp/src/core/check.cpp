@@ -60,6 +60,8 @@ void rethrow_with_context(const std::string& context) {
     fail<InvalidArgument>(context, ": ", e.what());
   } catch (const Unsupported& e) {
     fail<Unsupported>(context, ": ", e.what());
+  } catch (const OutOfMemory& e) {
+    fail<OutOfMemory>(context, ": ", e.what());
   } catch (const DeviceError& e) {
     fail<DeviceError>(context, ": ", e.what());
   } catch (const InternalError& e) {

@@ -13,11 +13,15 @@
 
 namespace d2deploy {
 
-/// There is no memory left, not even for a message: making this one takes none.
+/// The memory does not suffice.
 class OutOfMemory final : public DeviceError {
  public:
-  OutOfMemory() : DeviceError("") {}
-  const char* what() const noexcept override { return "out of memory"; }
+  OutOfMemory() : DeviceError("") {}  ///< there is none left, not even for a message: making this one takes none
+  using DeviceError::DeviceError;
+  const char* what() const noexcept override {
+    const char* message = DeviceError::what();
+    return *message == '\0' ? "out of memory" : message;
+  }
 };
 
 namespace detail {
@@ -95,7 +99,7 @@ void check(bool condition, const Ts&... parts) {
     detail::fail<E>({detail::Part(parts)...});
 }
 
-/// Rethrows the exception in flight as the Error that it is, or stands for: DeviceError for lack of memory,
+/// Rethrows the exception in flight as the Error that it is, or stands for: OutOfMemory for lack of memory,
 /// InternalError for what nobody expected.
 [[noreturn]] void rethrow_as_error();
 

@@ -91,7 +91,7 @@ void forget_lost_devices() {
 }
 
 void fail_for_memory(int index, std::size_t wanted, std::size_t free, std::size_t total) {
-  fail<DeviceError>("out of memory of cuda:", index, ": wanted ", wanted, " bytes, free are ", free, " of ", total,
+  fail<OutOfMemory>("out of memory of cuda:", index, ": wanted ", wanted, " bytes, free are ", free, " of ", total,
                     "; give smaller images, or fewer at once");
 }
 

@@ -112,7 +112,7 @@ class CudaDriver : public DeviceDriver {
         cudaHostAlloc(&memory, std::max<std::size_t>(bytes, 1), cudaHostAllocPortable | cudaHostAllocMapped);
     if (status == cudaErrorMemoryAllocation) {
       (void)cudaGetLastError();
-      fail<DeviceError>("out of host memory that cuda:", index, " reaches: wanted ", bytes,
+      fail<OutOfMemory>("out of host memory that cuda:", index, " reaches: wanted ", bytes,
                         " bytes; give smaller images, or fewer at once");
     }
     check_cuda(status, "cudaHostAlloc");

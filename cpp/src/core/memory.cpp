@@ -33,7 +33,7 @@ void check_available(std::size_t bytes) {
   constexpr std::size_t kWorthAsking = std::size_t{256} << 20;
   if (bytes < kWorthAsking) return;
   const std::size_t available = available_memory();
-  check<DeviceError>(bytes <= available, "out of memory: ", bytes, " bytes of host memory wanted, ", available,
+  check<OutOfMemory>(bytes <= available, "out of memory: ", bytes, " bytes of host memory wanted, ", available,
                      " are available");
 }
 
@@ -43,7 +43,7 @@ std::shared_ptr<void> allocate(std::size_t bytes) {
   check_available(bytes);
   const std::size_t alignment = large ? kHugePage : kAlignment;
   void* data = std::aligned_alloc(alignment, align_up(bytes == 0 ? 1 : bytes, alignment));
-  if (data == nullptr) fail<DeviceError>("out of memory: ", bytes, " bytes of host memory wanted");
+  if (data == nullptr) fail<OutOfMemory>("out of memory: ", bytes, " bytes of host memory wanted");
 #ifdef __linux__
   if (large) (void)madvise(data, bytes, MADV_HUGEPAGE);  // only advice: a refusal costs speed alone
 #endif

@@ -153,7 +153,7 @@ Tensor unpack(const PackedWeights& packed, const dnnl::memory::desc& plain_desc,
 }
 
 void rethrow(const dnnl::error& e) {
-  if (e.status == dnnl_out_of_memory) fail<DeviceError>("out of memory: oneDNN ", e.what());
+  if (e.status == dnnl_out_of_memory) fail<OutOfMemory>("out of memory: oneDNN ", e.what());
   fail<InternalError>("oneDNN ", e.what());
 }
 

@@ -46,7 +46,7 @@ void switch_stacks(Fiber::Context& from, Fiber::Context& to) {
 Fiber::Fiber(Body body) : body_(body) {
   void* memory = mmap(nullptr, kGuardBytes + kStackBytes, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
-  check<DeviceError>(memory != MAP_FAILED, "out of memory: ", kStackBytes, " bytes for a stack wanted");
+  check<OutOfMemory>(memory != MAP_FAILED, "out of memory: ", kStackBytes, " bytes for a stack wanted");
   (void)mprotect(memory, kGuardBytes, PROT_NONE);  // without it an overflow is merely harder to find
   memory_ = static_cast<std::byte*>(memory);
   getcontext(&context_.start);
