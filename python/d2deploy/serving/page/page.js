@@ -45,6 +45,12 @@ function tell(refusal) {
   $("message-text").textContent = refusal?.message ?? "";
   $("retry").hidden = !refusal?.again;
   $("message").hidden = !refusal;
+  keepFocus();
+}
+
+/** Where what had the focus is no longer shown, what was shown instead has it. */
+function keepFocus() {
+  if (!document.activeElement.checkVisibility()) $("choose").focus();
 }
 
 /** Runs something that asks the server, and shows what went wrong. What asked before is called off. */
@@ -142,7 +148,8 @@ function setState(name) {
   $("choose").textContent = name === "welcome" ? "Choose a picture" : "Choose another picture";
   $("panel").hidden = $("list").hidden = name !== "result";
   main.setAttribute("aria-busy", name === "busy");
-  if (name === "busy") $("status").textContent = "Looking at the picture";
+  $("status").textContent = name === "busy" ? "Looking at the picture" : "";
+  keepFocus();
 }
 
 function showAnswer(times) {

@@ -56,7 +56,7 @@ function refusal(response, text) {
   }
   let told = "";
   try {
-    told = JSON.parse(text).error ?? "";
+    told = JSON.parse(text).error.replace(/^./, (letter) => letter.toUpperCase()).replace(/[^.]$/, "$&.");
   } catch { /* not from this server, but from a proxy before it */ }
   return new Refusal(title, told, !FINAL.includes(status));
 }
