@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, Router
 from starlette.types import Message, Receive, Scope, Send
 
@@ -33,8 +33,18 @@ from d2deploy.serving.tensors import shown
 __all__ = ["Front", "metadata_of"]
 
 PAGE = Path(__file__).parent / "page"
-PAGE_FILES = {"/": "index.html", "/page.css": "page.css", "/page.js": "page.js"}
-MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+SAMPLE = Path(__file__).parents[1] / "data" / "sample.jpg"
+MEDIA_TYPES = {
+    ".css": "text/css",
+    ".html": "text/html",
+    ".jpg": "image/jpeg",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+}
+# By their addresses.
+PAGE_FILES = {"/": PAGE / "index.html"} | {
+    f"/{file.name}": file for file in sorted([*PAGE.iterdir(), SAMPLE]) if file.suffix in MEDIA_TYPES
+}
 # What needs no token: whether the server lives, and pages that hold nothing of it.
 PUBLIC = ("health_live", "health_ready", "static", "openapi", "docs")
 SECURITY_HEADERS = {
@@ -46,6 +56,11 @@ SECURITY_HEADERS = {
     ),
 }
 CLIENT_GONE = 499  # as others have it, where nobody was there for an answer
+# The page has all of its scripts and styles in files; what it shows of pictures it makes itself.
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 CLOSING = (TooLarge, TooSlow)  # what is left of their bodies is not read
 
 
@@ -154,9 +169,7 @@ class _Routes:
 
     def __init__(self, service: Service) -> None:
         self.service = service
-        self._static = {
-            path: (PAGE / name).read_bytes() for path, name in PAGE_FILES.items() if (PAGE / name).is_file()
-        }
+        self._static = {path: file.read_bytes() for path, file in PAGE_FILES.items()}
 
     def all(self) -> list[Route]:
         """Each of them stands in `openapi.document` too, but for the files of the page."""
@@ -182,12 +195,8 @@ class _Routes:
 
     async def static(self, request: Request) -> Response:
         path = request.url.path
-        if path == "/" and path not in self._static:
-            return RedirectResponse("/docs")
-        if path not in self._static:
-            raise NotFound("the page is not installed")
-        kind = MEDIA_TYPES[Path(PAGE_FILES[path]).suffix]
-        return Response(self._static[path], media_type=kind, headers={"cache-control": "no-cache"})
+        headers = {"cache-control": "no-cache", "content-security-policy": PAGE_POLICY}
+        return Response(self._static[path], media_type=MEDIA_TYPES[PAGE_FILES[path].suffix], headers=headers)
 
     async def openapi(self, request: Request) -> Response:
         return JSONResponse(document())

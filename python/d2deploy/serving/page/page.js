@@ -3,6 +3,7 @@
 import { colour, draw, touches } from "./drawing.js";
 import { COLUMNS, itemsOf } from "./items.js";
 import { readMap } from "./masks.js";
+import { readPicture } from "./pictures.js";
 import { ask, Refusal } from "./server.js";
 
 const STAGES = ["network", "decode", "queue", "predict", "encode"];
@@ -17,8 +18,10 @@ const number = new Intl.NumberFormat("en");
 const state = {
   models: [], asking: null, // an AbortController while the server is asked
   file: null, picture: null, // what is shown: its file, and as the browser reads it, or null where it cannot
-  answer: null, maps: {}, items: [], // what the server found, and what of it the view shows, the best first
-  off: new Set(), active: null, // classes that are switched off, by number; the item pointed out
+  answer: null, maps: {}, // what the server found
+  wanted: "", items: [], off: new Set(), // the view that was chosen, what it shows, classes that are switched off
+  active: null, pressed: null, // the item that is pointed out now, and the one that was pressed
+  rescaled: false, saying: 0, // whether the slider has the range of proposals; the timer of what is said
 };
 
 /** An element with attributes and children. */
@@ -45,12 +48,6 @@ function tell(refusal) {
   $("message-text").textContent = refusal?.message ?? "";
   $("retry").hidden = !refusal?.again;
   $("message").hidden = !refusal;
-  keepFocus();
-}
-
-/** Where what had the focus is no longer shown, what was shown instead has it. */
-function keepFocus() {
-  if (!document.activeElement.checkVisibility()) $("choose").focus();
 }
 
 /** Runs something that asks the server, and shows what went wrong. What asked before is called off. */
@@ -104,7 +101,7 @@ function take(file) {
   attempt(async (signal) => {
     state.file = file;
     state.answer = null;
-    const picture = await createImageBitmap(file).catch(() => null);
+    const picture = await readPicture(file);
     signal.throwIfAborted();
     state.picture = picture;
     $("caption").textContent = file.name ?? "";
@@ -149,7 +146,6 @@ function setState(name) {
   $("panel").hidden = $("list").hidden = name !== "result";
   main.setAttribute("aria-busy", name === "busy");
   $("status").textContent = name === "busy" ? "Looking at the picture" : "";
-  keepFocus();
 }
 
 function showAnswer(times) {
@@ -184,7 +180,7 @@ function showTimes(times) {
   }));
   $("times").replaceChildren(...known.map(([name, value]) => {
     const paint = colour(STAGES.indexOf(name) + 2);
-    return element("div", {}, swatch(paint), element("dt", {}, name), element("dd", {}, milliseconds(value)));
+    return element("div", {}, element("dt", {}, swatch(paint), name), element("dd", {}, milliseconds(value)));
   }));
 }
 
@@ -232,10 +228,11 @@ function showView() {
 /** Scores are probabilities, but for those of proposals, whose range is that of the picture. */
 function scaleThreshold(items) {
   const proposals = Boolean(items[0]?.proposal);
-  const [least, most] = proposals ? [items.at(-1).score, items[0].score] : [0, 1];
+  const least = proposals ? Math.floor(items.at(-1).score) : 0, most = proposals ? Math.ceil(items[0].score) : 1;
   if (proposals || state.rescaled) {
-    Object.assign(slider, { min: least, max: most, step: (most - least) / 100 || 1 });
-    slider.value = proposals ? items[Math.min(BEST_PROPOSALS, items.length) - 1].score : 0.5;
+    const step = (most - least) / 100 || 1, last = items[Math.min(BEST_PROPOSALS, items.length) - 1];
+    Object.assign(slider, { min: least, max: most, step });
+    slider.value = proposals ? least + step * Math.floor((last.score - least) / step) : 0.5;
   }
   state.rescaled = proposals;
   $("scores").replaceChildren(...items.map((item) => {
@@ -373,6 +370,7 @@ $("file").addEventListener("change", () => {
 });
 $("sample").addEventListener("click", takeSample);
 $("retry").addEventListener("click", () => (state.file ? take(state.file) : attempt(loadModels)));
+for (const id of ["sample", "retry"]) $(id).addEventListener("click", () => $("choose").focus()); // they go away
 $("model").addEventListener("change", () => {
   tellModel();
   if (state.file) take(state.file);
