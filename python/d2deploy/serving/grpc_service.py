@@ -93,6 +93,7 @@ class _Methods:
                 await context.abort(grpc.StatusCode[code], answer.message, tuple(told))
             finally:
                 service.ended(request, code, error)
+                error = None  # else it and this frame would hold each other, and the message
 
         return call
 
@@ -123,7 +124,7 @@ class _Methods:
     async def model_infer(self, data: bytes, context: Any) -> bytes:
         def work(stages: Stages) -> bytes:
             with stages.of("decode"):
-                message = message_class("ModelInferRequest").FromString(data)
+                message = grpc_messages.parse(data)
                 asked = grpc_messages.decode(message)
                 model = self.service.repository.find(message.model_name, message.model_version)
             answer = self.service.inference.infer(model, asked, stages)
