@@ -18,7 +18,7 @@ from hypothesis import settings
 
 if TYPE_CHECKING:
     from exported import Exported
-    from playwright.sync_api import Browser, Page, Route
+    from playwright.sync_api import Browser, ConsoleMessage, Page, Route
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -178,10 +178,13 @@ def open_page(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
                 faults.append(f"asked for {route.request.url}")
                 route.abort()
 
+        def told(line: ConsoleMessage) -> None:
+            if not line.text.startswith("Failed to load resource"):  # which it says of every status that is an error
+                faults.append(line.text)
+
         contexts[-1].route("**", only_here)
         page.on("pageerror", lambda error: faults.append(str(error)))
-        # The console tells of every status that is an error; those are what tests ask for.
-        page.on("console", lambda line: line.text.startswith("Failed to load resource") or faults.append(line.text))
+        page.on("console", told)
         page.goto(at)
         if ready:
             page.wait_for_selector("#model option", state="attached")

@@ -29,7 +29,8 @@ def in_page(page: Page, script: str, argument: Any) -> Any:
 def random_masks() -> list[npt.NDArray[np.uint8]]:
     """Of many sizes and densities: noise, blobs, all, nothing, one pixel, long runs."""
     random = np.random.default_rng(7)
-    masks = [np.zeros((5, 7)), np.ones((5, 7)), np.ones((1, 1)), np.zeros((1, 1)), np.eye(9), np.ones((3000, 2000))]
+    shapes = [(5, 7), (1, 1), (3000, 2000)]
+    masks: list[npt.NDArray[Any]] = [np.eye(9), *map(np.ones, shapes), *map(np.zeros, shapes)]
     for share in (0.02, 0.3, 0.5, 0.9):
         masks += [random.random(random.integers(1, 40, 2)) < share for _ in range(12)]
     for _ in range(12):
@@ -60,7 +61,9 @@ def test_masks_are_decoded_as_pycocotools_does(open_page: Open, step: int) -> No
         bits = np.array(list(part["bits"]), np.uint8).reshape(height, width)
         whole[top : top + height, left : left + width] = bits
         np.testing.assert_array_equal(whole, wanted)
-        assert not bits.size or (bits.any(0)[[0, -1]].all() and bits.any(1)[[0, -1]].all())  # no larger than it must be
+        if bits.size:  # no larger than it must be
+            assert bits[[0, -1]].any(1).all()
+            assert bits[:, [0, -1]].any(0).all()
 
 
 def test_areas_are_those_of_pycocotools(open_page: Open) -> None:
