@@ -286,7 +286,7 @@ def closed(connection: socket.socket) -> bool:
 
 
 def test_slow_and_many_clients(example: Path, picture: bytes) -> None:
-    limits = ("--header-timeout", 0.5, "--body-timeout", 0.5, "--max-connections", 3)
+    limits = ("--header-timeout", 0.5, "--body-timeout", 2, "--max-connections", 3)
     with Server(example, *SMALL, *limits) as server:
         address = ("127.0.0.1", server.port)
         for sent in (b"", b"GET /v2 HTT", b"GET /v2 HTTP/1.1\r\nHost: localhost\r\nX-Slow: "):
