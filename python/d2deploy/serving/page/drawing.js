@@ -103,7 +103,7 @@ function drawKeypoints(context, points, line) {
   });
 }
 
-/** Names on their colours, the best first, where there is room: above an item's place, or on it, or else near it. */
+/** Names on their colours, the best first: above an item's place, or on it, or near it; none where there is no room. */
 function drawLabels(context, items, scale, unit, canvas) {
   const size = 13 * unit, high = 20 * unit, margin = 6 * unit, taken = [];
   context.setTransform(1, 0, 0, 1, 0, 0);
@@ -116,7 +116,8 @@ function drawLabels(context, items, scale, unit, canvas) {
     const start = centred ? top - high / 2 : top >= high ? top - high : top;
     const free = (y) => !taken.some((t) => x < t.x + t.wide && t.x < x + wide && y < t.y + high && t.y < y + high);
     const rows = [0, 1, -1, 2, -2, 3, -3].map((n) => Math.max(0, Math.min(start + n * high, canvas.height - high)));
-    const y = rows.find(free) ?? rows[0];
+    const y = rows.find(free);
+    if (y === undefined) continue;
     taken.push({ x, y, wide });
     context.fillStyle = paint;
     context.beginPath();
