@@ -5,9 +5,10 @@ Needs NumPy and Pillow alone.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,9 @@ _TURNS = {
 }
 
 
-def read_image(path: str | Path, input_format: str = "BGR") -> NDArray[np.uint8]:
+def read_image(
+    path: str | Path | BinaryIO, input_format: str = "BGR", *, formats: tuple[str, ...] | None = None
+) -> NDArray[np.uint8]:
     """Reads an image as 8-bit pixels, upright. The program `caffe2_mask_rcnn` reads by the same rule:
 
     - The orientation of EXIF is obeyed in JPEG, PNG, WebP and TIFF files.
@@ -42,8 +45,9 @@ def read_image(path: str | Path, input_format: str = "BGR") -> NDArray[np.uint8]
     - More than 178956970 pixels are refused.
 
     Args:
-        path: any file that Pillow reads.
+        path: any file that Pillow reads, or one that is open.
         input_format: BGR, RGB, or L for one channel of luminance.
+        formats: names of the formats that it may have, as Pillow's ("PNG", "JPEG"); None: all.
 
     Returns:
         (H, W, C) uint8.
@@ -54,9 +58,10 @@ def read_image(path: str | Path, input_format: str = "BGR") -> NDArray[np.uint8]
     """
     if input_format not in ("BGR", "RGB", "L"):
         raise Unsupported(f"INPUT.FORMAT is {input_format}; available: BGR, RGB, L")
+    name = str(path) if isinstance(path, (str, Path)) else "the picture"
     try:
         # By its name, Pillow maps gray TIFF files into memory, and scrambles those that EXIF turns by 90 degrees.
-        with Path(path).open("rb") as file, Image.open(file) as image:
+        with _opened(path) as file, Image.open(file, formats=formats) as image:
             refusal = _refusal(image)
             if not refusal:
                 image.load()
@@ -66,12 +71,16 @@ def read_image(path: str | Path, input_format: str = "BGR") -> NDArray[np.uint8]
     except MemoryError:
         raise
     except Exception as error:  # readers of single formats raise what they like on damaged files
-        raise InvalidArgument(f"{path}: cannot be read as an image: {error}") from error
+        raise InvalidArgument(f"{name}: cannot be read as an image: {error}") from error
     if refusal:
-        raise InvalidArgument(f"{path}: {refusal}")
+        raise InvalidArgument(f"{name}: {refusal}")
     if input_format == "L":
         return pixels[:, :, None]
     return pixels[:, :, ::-1] if input_format == "BGR" else pixels
+
+
+def _opened(path: str | Path | BinaryIO) -> AbstractContextManager[BinaryIO]:
+    return Path(path).open("rb") if isinstance(path, (str, Path)) else nullcontext(path)
 
 
 def _is_16_bit_gray(image: Image.Image) -> bool:

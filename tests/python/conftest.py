@@ -8,7 +8,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,6 +18,7 @@ from hypothesis import settings
 
 if TYPE_CHECKING:
     from exported import Exported
+    from playwright.sync_api import Browser, ConsoleMessage, Page, Route
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -140,3 +141,65 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
         return (code, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium, without a window. Other tests that need an event loop of their own cannot run meanwhile."""
+    pytest.importorskip("playwright", reason="needs playwright, which scripts/setup installs")
+    from page_screenshot import chromium, find_chromium
+
+    if not find_chromium():
+        (pytest.fail if "CI" in os.environ else pytest.skip)("needs Chromium, which scripts/setup installs")
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def address(converted: Callable[[str], Conversion]) -> Iterator[str]:
+    """That of a server with three trained models of tests/data/shapes."""
+    from page_screenshot import server
+
+    with server(*(f"{name}={converted(name).folder}" for name in ("mask_rcnn", "keypoint_rcnn", "panoptic_fpn"))) as at:
+        yield at
+
+
+@pytest.fixture
+def open_page(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
+    """Opens the server's page and waits until it knows the models. Whatever the test does then, nothing may be asked of
+    another host, nothing go wrong in a script, and nothing be refused by the page's policy.
+
+    Args of what it gives:
+        at: address of another server.
+        ready: whether to wait.
+        options: of a browser's context.
+    """
+    contexts, faults = [], []
+
+    def opened(at: str = address, ready: bool = True, **options: Any) -> Page:
+        contexts.append(browser.new_context(**options))
+        page = contexts[-1].new_page()
+
+        def only_here(route: Route) -> None:
+            if route.request.url.startswith((at, "blob:", "data:")):
+                route.fallback()
+            else:
+                faults.append(f"asked for {route.request.url}")
+                route.abort()
+
+        def told(line: ConsoleMessage) -> None:
+            if not line.text.startswith("Failed to load resource"):  # which it says of every status that is an error
+                faults.append(line.text)
+
+        contexts[-1].route("**", only_here)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("console", told)
+        page.goto(at)
+        if ready:
+            page.wait_for_selector("#model option", state="attached")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert not faults

@@ -36,6 +36,11 @@ CLEAN = {
     "python/d2deploy/padding.py": "import numpy\n",
     "python/d2deploy/pickles.py": "import numpy\nfrom d2deploy import errors\n",
     "python/d2deploy/images.py": "import numpy\nfrom PIL import Image\nfrom d2deploy import errors\n",
+    "python/d2deploy/drawing.py": "import numpy, PIL\nfrom d2deploy import _ext\n",
+    "python/d2deploy/serving.py": (
+        "import google, grpc, h11, numpy, PIL, prometheus_client, python_multipart, starlette, uvicorn\n"
+        "from d2deploy import drawing, errors, images, padding\n"
+    ),
     "python/d2deploy/config/__init__.py": "import yaml\nfrom . import zoo\n",
     "python/d2deploy/config/zoo.py": "import json\nfrom ..errors import Error\n",
     "python/d2deploy/checkpoint/__init__.py": "import numpy, torch, tqdm\nfrom safetensors.torch import load\n",

@@ -16,8 +16,7 @@ from conftest import ROOT, Command, Conversion
 from PIL import Image
 from pycocotools import mask as rle_code
 
-from d2deploy import errors
-from d2deploy.cli import drawing
+from d2deploy import drawing, errors
 from d2deploy.cli.class_counts import class_counts
 from d2deploy.cli.pictures import Frame, find_sources, read_ahead
 from d2deploy.cli.streams import predict_in_order

@@ -224,7 +224,7 @@ def class_name(names: Sequence[str], number: int) -> str:
 def _draw(frame: Frame, pixels: NDArray[np.uint8], found: dict[str, Any], detector: Any, folder: Path) -> None:
     from PIL import Image
 
-    from d2deploy.cli.drawing import draw
+    from d2deploy.drawing import draw
 
     drawn: NDArray[np.uint8] = draw(pixels, found, detector.class_names, detector.stuff_class_names)
     path = folder / frame.output.with_name(frame.output.name + frame.suffix)
