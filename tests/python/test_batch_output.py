@@ -5,8 +5,11 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
+import struct
 import threading
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,13 +22,15 @@ from hypothesis import strategies as st
 
 pytest.importorskip("pyarrow", reason="not installed: pip install 'd2deploy[batch]'")
 
+from d2deploy.batch import progress as progress_module
 from d2deploy.batch.coco import write_coco
 from d2deploy.batch.costs import fleet_for, per_unit_hour
 from d2deploy.batch.entries import Entry, Shard
 from d2deploy.batch.manifests import Columns
 from d2deploy.batch.output import Output
-from d2deploy.batch.progress import Total, duration
+from d2deploy.batch.progress import Progress, Total, duration
 from d2deploy.batch.rows import SCHEMA, found_row, row_of_error, to_table
+from d2deploy.batch.workers import Lane, Workers
 from d2deploy.errors import DeviceError, InvalidArgument, InvalidModel, Unsupported
 
 Array = np.ndarray[Any, Any]
@@ -326,6 +331,29 @@ def test_a_device_that_fails_for_good_stops_the_job(tmp_path: Path, pictures: Pa
     assert [row["error"] for row in rows_of(tmp_path / "out")] == [None] * 6
 
 
+def test_hostile_pictures_and_paths_are_rows(tmp_path: Path) -> None:
+    """A file of some bytes that claims 3.6 billion pixels, a folder, and paths that no file can have."""
+    header = struct.pack(">IIBBBBB", 60000, 60000, 8, 0, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(100))), (b"IEND", b"")]
+    bomb = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+    )
+    (tmp_path / "bomb.png").write_bytes(bomb)
+    write_tar(tmp_path / "x.tar", [("bomb.png", bomb), ("ok.png", picture(9))])
+    file = tmp_path / "x.jsonl"
+    paths = ["bomb.png", ".", "a\0b", "\ud800", "x" * 5000]
+    file.write_text("".join(json.dumps({"path": path}) + "\n" for path in paths))
+    run_job(tmp_path / "out", [file, tmp_path / "x.tar"], block_size=2)
+    *wrong, right = rows_of(tmp_path / "out")
+    assert right["error"] is None
+    assert {row["error"]["kind"] for row in wrong} == {"InvalidArgument"}
+    told = [row["error"]["message"] for row in wrong]
+    wanted = ["exceeds limit", "Is a directory", "null byte", "surrogates not allowed", "File name too long", "exceeds"]
+    for message, part in zip(told, wanted, strict=True):
+        assert part in message
+    assert wrong[3]["path"] == f"{tmp_path}/\\ud800"
+
+
 def test_names_that_are_not_utf8(tmp_path: Path) -> None:
     name = os.fsencode(tmp_path) + b"/\xff.png"
     with open(name, "wb") as file:  # noqa: PTH123
@@ -358,6 +386,42 @@ def test_no_more_pictures_are_taken_than_are_worked_on(tmp_path: Path, pictures:
     waits.set()
     thread.join()
     assert len(rows_of(tmp_path / "out")) == 200
+
+
+class Device(Brightness):
+    """Counts how many predict at a time; waits until all devices of a test have begun."""
+
+    def __init__(self, streams: int, meet: threading.Barrier) -> None:
+        super().__init__(streams)
+        self.running, self.most, self.lock, self.meet = 0, 0, threading.Lock(), meet
+        self.begun = False
+
+    def predict(self, image: Array, _: str = "BGR") -> dict[str, Any]:
+        with self.lock:
+            self.running += 1
+            self.most = max(self.most, self.running)
+            first, self.begun = not self.begun, True
+        if first:
+            self.meet.wait(30)
+        found = super().predict(image)
+        with self.lock:
+            self.running -= 1
+        return found
+
+
+def test_devices_work_at_the_same_time_each_with_its_streams(pictures: Path) -> None:
+    """More threads than streams serve a device: they read and encode meanwhile."""
+    meet = threading.Barrier(2)
+    devices = [Device(1, meet), Device(2, meet)]
+    lanes = [Lane(device, f"cuda:{number}", 4) for number, device in enumerate(devices)]
+    entries = [Entry(str(path), str(path)) for path in sorted(pictures.iterdir())] * 20
+    with Workers(lanes, 0.0) as workers:
+        rows = list(workers.rows(entries))
+    assert [row["path"] for row in rows] == [entry.name for entry in entries]
+    assert not any(row.get("error") for row in rows)
+    assert devices[0].most == 1
+    assert devices[1].most in (1, 2)
+    assert all(seconds > 0 for seconds in workers.seconds.values())
 
 
 # ---- Rows ------------------------------------------------------------------------------------------
@@ -518,6 +582,30 @@ def test_a_total_is_known_when_all_is_listed() -> None:
         while total.pictures is None and time.monotonic() < deadline:
             time.sleep(0.001)
         assert total.pictures == 7
+
+
+def test_progress_is_told_in_lines_where_there_is_no_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress_module, "EVERY", 0.0)
+    monkeypatch.setattr(progress_module, "TOLD_ERRORS", 1)
+    with Total(lambda: [10]) as total:
+        deadline = time.monotonic() + 30
+        while total.pictures is None and time.monotonic() < deadline:
+            time.sleep(0.001)
+        with Progress(total) as progress:
+            progress.add({"path": "a"})
+            for path in ("b", "c"):
+                progress.add(row_of_error(Entry(path, path), "InvalidArgument", "is none"))
+    told = capsys.readouterr().err.splitlines()
+    number, rate = r"[\d.]+", r"[\d.]+ pictures/s"
+    assert re.fullmatch(rf"1 of 10 pictures, {rate}, {number} (s|min) left, 0 errors", told[0])
+    assert re.fullmatch(rf"3 of 10 pictures, {rate}, {number} (s|min) left, 2 errors", told[3])
+    assert [line for line in told if line.startswith("error")] == [
+        "error: b: is none",
+        "error: 1 more pictures have an error",
+    ]
+    assert (progress.pictures, progress.errors) == (3, 2)
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(12, "12 s"), (61, "1 min"), (3 * 3600 + 125, "3 h 2 min")])

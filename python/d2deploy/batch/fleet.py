@@ -200,6 +200,7 @@ def _hand_out(plan: _Plan, left: Mapping[str, _Place], cluster: Cluster, actors:
 @contextmanager
 def _connected(cluster: Cluster) -> Iterator[None]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # progress is told by us
     local: dict[str, Any] = {"include_dashboard": False, "object_store_memory": cluster.object_store_bytes}
     try:
         if cluster.address and (place := re.fullmatch(r"([^/]+):(\d{1,5})", cluster.address)):
