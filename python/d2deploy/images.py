@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from d2deploy.errors import InvalidArgument, Unsupported
 
@@ -70,6 +70,8 @@ def read_image(
                 pixels = np.asarray(plain if turn is None else plain.transpose(turn))
     except MemoryError:
         raise
+    except UnidentifiedImageError as error:  # which tells where in the memory the file is
+        raise InvalidArgument(f"{name}: cannot be read as an image: it is of no format that is known") from error
     except Exception as error:  # readers of single formats raise what they like on damaged files
         raise InvalidArgument(f"{name}: cannot be read as an image: {error}") from error
     if refusal:

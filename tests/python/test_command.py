@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 else:
     _ext = pytest.importorskip("d2deploy._ext", reason="not built: cmake --preset dev && cmake --build --preset dev")
 
-COMMANDS = ("predict", "serve", "eval", "info", "verify", "benchmark", "graph", "calibrate", "convert")
+COMMANDS = ("predict", "batch", "serve", "eval", "info", "verify", "benchmark", "graph", "calibrate", "convert")
 SMALL = ("--threads", 1, "--min-size", 96, "--max-size", 160)
 
 
@@ -162,6 +162,8 @@ sys.exit(main(sys.argv[1:]))
     [
         (["predict", "EXAMPLE", "x.png"], "PIL", "predict"),
         (["predict", "EXAMPLE", "x.png"], "tqdm", "predict"),
+        (["batch", "EXAMPLE", "x.png", "--output", "x"], "pyarrow", "batch"),
+        (["batch", "EXAMPLE", "x.png", "--output", "x", "--engine", "ray"], "ray", "ray"),
         (["predict", "EXAMPLE", "x.mp4"], "cv2", "video"),
         (["predict", "EXAMPLE", "0"], "cv2", "video"),
         (["eval", "EXAMPLE", "--dataset-json", "x", "--image-root", "y"], "pycocotools", "eval"),

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import d2deploy
-from d2deploy.cli import benchmark, calibrate, convert, evaluate, graph, info, predict, serve, verify
+from d2deploy.cli import batch, benchmark, calibrate, convert, evaluate, graph, info, predict, serve, verify
 from d2deploy.cli.shared import Parser, epilog, guarded
 
 EXAMPLES = """\
   %(prog)s predict model street.jpg --output found
   %(prog)s eval model --dataset-json val.json --image-root val
   %(prog)s COMMAND --help"""
-COMMANDS = (predict, serve, evaluate, info, verify, benchmark, graph, calibrate, convert)
+COMMANDS = (predict, batch, serve, evaluate, info, verify, benchmark, graph, calibrate, convert)
 
 
 class CMakeDir(argparse.Action):

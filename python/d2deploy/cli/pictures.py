@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import glob
-import re
 import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from d2deploy.cli.shared import needs
 from d2deploy.errors import DeviceError, InvalidArgument
+from d2deploy.picture_files import VIDEOS, files_of_folder, files_of_pattern, has_suffix, is_pattern, refuse_url
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Frame", "Source", "find_sources", "read_ahead"]
 
-PICTURES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
-VIDEOS = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"}
 AHEAD = 3  # pictures that are decoded before the net is ready for them
 
 
@@ -129,34 +126,20 @@ def find_sources(inputs: Sequence[str]) -> list[Source]:
 
     for text in inputs:
         path = Path(text)
-        if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", text):
-            raise InvalidArgument(f"{text}: is a URL, wanted a file here; download it first: curl -LO {text}")
+        refuse_url(text)
         if path.is_dir():
-            files = sorted(f for f in path.iterdir() if f.suffix.lower() in PICTURES and f.is_file())
-            if not files:
-                raise InvalidArgument(
-                    f"{path}: no pictures are in this folder; looked for {', '.join(sorted(PICTURES))}"
-                )
-            for file in files:
+            for file in map(Path, files_of_folder(text)):
                 add(file, Path(file.name), False)
         elif text.isdigit() and not path.exists():
             add(path, Path(f"camera{text}.jpg"), True)
-        elif glob.has_magic(text) and not path.exists():
-            paths = map(Path, glob.glob(text, recursive=True))  # noqa: PTH207  # Path.glob takes no absolute patterns
-            found = sorted(f for f in paths if f.is_file())
-            if not found:
-                raise InvalidArgument(f"{text}: no file has such a name")
-            for file in found:
-                add(file, Path(file.name), _is_video(file))
+        elif is_pattern(text):
+            for file in map(Path, files_of_pattern(text)):
+                add(file, Path(file.name), has_suffix(file.name, VIDEOS))
         else:
-            add(path, Path(path.name), _is_video(path))
+            add(path, Path(path.name), has_suffix(text, VIDEOS))
     if any(source.moving for source in sources):
         open_cv()
     return sources
-
-
-def _is_video(path: Path) -> bool:
-    return path.suffix.lower() in VIDEOS
 
 
 def read_ahead(sources: Sequence[Source]) -> Generator[Frame, None, None]:

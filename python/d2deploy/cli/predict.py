@@ -26,6 +26,7 @@ from d2deploy.cli.shared import (
 )
 from d2deploy.cli.streams import predict_in_order
 from d2deploy.errors import Error, InvalidArgument, Unsupported
+from d2deploy.results import above, class_name, coco_results, instances
 
 if TYPE_CHECKING:
     import numpy as np
@@ -169,7 +170,7 @@ def _predict_all(args: argparse.Namespace, detector: Any, sources: Sequence[Sour
             times.pictures += 1
             times.sums["decode"] += frame.seconds
             times.sums["predict"] += seconds
-            found = _above(result, args.threshold)
+            found = above(result, args.threshold)
             if results:
                 with times.of("encode"):
                     results.add(found, number, frame.name, detector.class_names)
@@ -194,15 +195,6 @@ def _end(times: _Times, seconds: float, failed: Mapping[str, int]) -> None:
             print(f"error: {count} of {pictures} pictures could not be {what}", file=sys.stderr)
 
 
-def _above(found: dict[str, Any], threshold: float) -> dict[str, Any]:
-    """What has at least that score; of proposals, whose scores are no probabilities, all."""
-    if "classes" not in found:
-        return found
-    kept = found["scores"] >= threshold
-    rows = ("boxes", "scores", "classes", "masks", "keypoints")
-    return {name: value[kept] if name in rows else value for name, value in found.items()}
-
-
 def _summary(found: dict[str, Any], names: Sequence[str], stuff_names: Sequence[str]) -> str:
     """As "2 × circle, 1 × square"; of classes of pixels, how much of the picture the largest ones are."""
     import numpy as np
@@ -215,10 +207,6 @@ def _summary(found: dict[str, Any], names: Sequence[str], stuff_names: Sequence[
         return f"{len(found['scores'])} proposals"
     counts = Counter(class_name(names, c) for c in found["classes"].tolist())
     return ", ".join(f"{count} × {name}" for name, count in counts.most_common()) or "nothing"
-
-
-def class_name(names: Sequence[str], number: int) -> str:
-    return names[number] if 0 <= number < len(names) else f"class {number}"
 
 
 def _draw(frame: Frame, pixels: NDArray[np.uint8], found: dict[str, Any], detector: Any, folder: Path) -> None:
@@ -254,42 +242,6 @@ class _Results:
             self.file.write("\n]\n")
 
     def add(self, found: dict[str, Any], image_id: int, file_name: str, names: Sequence[str]) -> None:
-        for result in to_results(found, image_id, file_name, names):
+        for result in coco_results(instances(found, names), image_id, file_name):
             self.file.write(("" if self.first else ",") + "\n" + json.dumps(result, allow_nan=False))
             self.first = False
-
-
-def to_results(found: dict[str, Any], image_id: int, file_name: str, names: Sequence[str]) -> list[dict[str, Any]]:
-    """What was found in one picture as COCO results, as Detectron2 writes them.
-
-    Args:
-        found: as `Detector.predict` gives it.
-        image_id: the picture's.
-        file_name: the picture's.
-        names: of the classes.
-
-    Returns:
-        `bbox` is x y width height, of rotated boxes cx cy width height angle; keypoints are moved by -0.5, to the
-        centres of pixels; proposals have no category.
-    """
-    from d2deploy._ext import encode_masks
-
-    boxes = found["boxes"].astype(float)
-    if boxes.shape[1] == 4:
-        boxes[:, 2:] -= boxes[:, :2]
-    results = [
-        {"image_id": image_id, "file_name": file_name, "bbox": box, "score": score}
-        for box, score in zip(boxes.tolist(), found["scores"].tolist(), strict=True)
-    ]
-    for result, number in zip(results, found.get("classes", found["scores"][:0]).tolist()):
-        result.update(category_id=number, category_name=class_name(names, number))
-    if "masks" in found:
-        height, width = found["image_size"]
-        for result, counts in zip(results, encode_masks(found["masks"], found["boxes"], height, width), strict=True):
-            result["segmentation"] = {"size": [height, width], "counts": counts.decode("ascii")}
-    if "keypoints" in found:
-        points = found["keypoints"][:, :, [0, 1, 3]].astype(float)
-        points[:, :, :2] -= 0.5
-        for result, rows in zip(results, points.reshape(len(points), points.shape[1] * 3).tolist(), strict=True):
-            result["keypoints"] = rows
-    return results

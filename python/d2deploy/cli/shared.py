@@ -75,8 +75,14 @@ def add_command(commands: Commands, name: str, summary: str, description: str, e
     return parser
 
 
-def add_model(parser: Parser) -> None:
-    parser.add_argument("model", metavar="MODEL_DIR", type=Path, help="folder with model.pb and model_init.pb")
+def add_model(parser: Parser, *, optional: bool = False) -> None:
+    parser.add_argument(
+        "model",
+        metavar="MODEL_DIR",
+        nargs="?" if optional else None,
+        type=Path,
+        help="folder with model.pb and model_init.pb",
+    )
 
 
 def add_runtime(parser: Parser) -> None:

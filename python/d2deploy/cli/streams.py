@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from d2deploy.cli.pictures import Frame
 from d2deploy.errors import Error
+from d2deploy.order import in_order
 
 if TYPE_CHECKING:
     from d2deploy.runtime import Detector
@@ -46,14 +47,9 @@ def predict_in_order(detector: Detector, frames: Iterable[Frame]) -> Generator[P
             yield _predict(detector, frame)
         return
     pool = ThreadPoolExecutor(detector.streams, thread_name_prefix="predict")
-    pending: deque[Future[Predicted]] = deque()
+    ahead = 2 * detector.streams  # no stream waits for the caller, and memory has a bound
     try:
-        for frame in frames:
-            pending.append(pool.submit(_predict, detector, frame))
-            if len(pending) >= 2 * detector.streams:  # no stream waits for the caller, and memory has a bound
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+        yield from in_order(pool, partial(_predict, detector), frames, ahead)
     finally:
         pool.shutdown(cancel_futures=True)
 
