@@ -58,7 +58,6 @@ CLEAN = {
         "import numpy, PIL.Image, pycocotools.coco, torch, tqdm\n"
         "from d2deploy import images\nfrom d2deploy.runtime import session\n"
     ),
-    "python/d2deploy/drawing.py": "import numpy, PIL\nfrom d2deploy import _ext\n",
     "python/d2deploy/order.py": "from collections import deque\n",
     "python/d2deploy/picture_files.py": "from d2deploy.errors import InvalidArgument\n",
     "python/d2deploy/results.py": "def masks():\n    from d2deploy import _ext\n",
