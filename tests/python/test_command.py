@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 else:
     _ext = pytest.importorskip("d2deploy._ext", reason="not built: cmake --preset dev && cmake --build --preset dev")
 
-COMMANDS = ("predict", "eval", "info", "verify", "benchmark", "graph", "calibrate", "convert")
+COMMANDS = ("predict", "serve", "eval", "info", "verify", "benchmark", "graph", "calibrate", "convert")
 SMALL = ("--threads", 1, "--min-size", 96, "--max-size", 160)
 
 

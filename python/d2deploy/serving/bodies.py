@@ -114,11 +114,11 @@ def _field(body: bytes, boundary: bytes) -> bytes:
     """The content of the first part that is a file, or called as pictures are."""
     parts = _Parts()
     try:
-        parser = MultipartParser(boundary, parts.callbacks())  # type: ignore[arg-type]
-        parser.write(body)
-        parser.finalize()
-    except FormParserError as error:
-        raise InvalidArgument("the body is no multipart/form-data: it is damaged, or ends too early") from error
+        MultipartParser(boundary, parts.callbacks()).write(body)  # type: ignore[arg-type]
+    except FormParserError:
+        parts.whole = False
+    if not boundary or not parts.whole:
+        raise InvalidArgument("the body is no multipart/form-data: it is damaged, or ends too early")
     for headers, content in parts.done:
         _, options = parse_options_header(headers.get(b"content-disposition", b""))
         if options.get(b"name", b"").decode("latin-1") in PICTURE_FIELDS or b"filename" in options:
@@ -131,6 +131,7 @@ class _Parts:
 
     def __init__(self) -> None:
         self.done: list[tuple[dict[bytes, bytes], bytearray]] = []
+        self.whole = False
         self._name, self._value = b"", b""
 
     def callbacks(self) -> dict[str, object]:
@@ -140,7 +141,11 @@ class _Parts:
             "on_header_field": self._add_name,
             "on_header_value": self._add_value,
             "on_header_end": self._end_header,
+            "on_end": self._end,
         }
+
+    def _end(self) -> None:
+        self.whole = True
 
     def _begin(self) -> None:
         if len(self.done) == MOST_PARTS:

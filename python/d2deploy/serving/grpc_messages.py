@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import DecodeError
 
 from d2deploy.errors import InvalidArgument, Unsupported
 from d2deploy.serving.errors import TooLarge
 from d2deploy.serving.protocol import MOST_TENSORS, SHARED_MEMORY, InferRequest, InferResponse, Output
 from d2deploy.serving.tensors import Tensor, checked_shape, from_binary, from_json, to_binary
 
-__all__ = ["MESSAGES", "METHODS", "SERVICE", "decode", "encode", "message_class"]
+__all__ = ["MESSAGES", "METHODS", "SERVICE", "decode", "encode", "message_class", "parse"]
 
 Field = descriptor_pb2.FieldDescriptorProto
 SERVICE = "inference.GRPCInferenceService"
@@ -184,6 +185,14 @@ _POOL = _pool()
 def message_class(name: str) -> Any:
     """The class of a message of the package."""
     return message_factory.GetMessageClass(_POOL.FindMessageTypeByName(f"inference.{name}"))
+
+
+def parse(data: bytes) -> Any:
+    """The ModelInferRequest of these bytes. Raises InvalidArgument."""
+    try:
+        return message_class("ModelInferRequest").FromString(data)
+    except DecodeError as error:
+        raise InvalidArgument("the request is no ModelInferRequest: its bytes are damaged") from error
 
 
 def decode(message: Any) -> InferRequest:

@@ -123,7 +123,7 @@ class _Methods:
     async def model_infer(self, data: bytes, context: Any) -> bytes:
         def work(stages: Stages) -> bytes:
             with stages.of("decode"):
-                message = message_class("ModelInferRequest").FromString(data)
+                message = grpc_messages.parse(data)
                 asked = grpc_messages.decode(message)
                 model = self.service.repository.find(message.model_name, message.model_version)
             answer = self.service.inference.infer(model, asked, stages)

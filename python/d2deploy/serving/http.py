@@ -54,6 +54,7 @@ class Front:
 
     def __init__(self, service: Service) -> None:
         self.service = service
+        self._allowed = service.settings.allowed_hosts
         self.routes = _Routes(service).all()
         self._router = Router(self.routes, default=_no_such_address, redirect_slashes=False)
 
@@ -61,7 +62,8 @@ class Front:
         if scope["type"] != "http":
             return
         headers = Headers(scope=scope)
-        request = ServedRequest("http", request_id(headers.get("x-request-id")), "none")
+        endpoint = self._endpoint(scope["path"])
+        request = ServedRequest("http", request_id(headers.get("x-request-id")), endpoint or "none")
         status = 0
 
         async def answer(message: Message) -> None:
@@ -78,35 +80,35 @@ class Front:
         error: Exception | None = None
         try:
             scope["app"] = self  # Starlette's sign that errors are told here
-            self._check(scope, headers)
+            self._check(endpoint, headers)
             await self._router(scope, receive, answer)
         except Exception as caught:
             error = caught
             if not status and not isinstance(error, Disconnected):
                 await _error_response(error, request.identity)(scope, receive, answer)
         finally:
-            request.route = getattr(scope.get("endpoint"), "__name__", request.route)
             method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST") else "other"
             self.service.ended(request, str(status or CLIENT_GONE), error, method=method)
 
-    def _check(self, scope: Scope, headers: Headers) -> None:
-        """Raises what is wrong with a request whatever its address is."""
-        host = headers.get("host", "")
-        self._check_host(host)
-        origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+    def _endpoint(self, path: str) -> str:
+        """The name of the function behind an address; empty: there is none."""
+        return next((route.endpoint.__name__ for route in self.routes if route.path_regex.match(path)), "")
+
+    def _check(self, endpoint: str, headers: Headers) -> None:
+        """Raises what is wrong with a request before it is looked at."""
+        host, origin = headers.get("host", ""), headers.get("origin")
+        self._check_host(_name_in(f"//{host}"))
+        ours = origin is None or origin.partition("://")[2] == host or _name_in(origin) in self._allowed
+        if not ours:
             raise Forbidden("the request comes from a page of another site")
-        endpoint = next((route.endpoint.__name__ for route in self.routes if route.path_regex.match(scope["path"])), "")
         if endpoint not in PUBLIC:
             self.service.check_token(headers.get("authorization"))
-        if not endpoint.startswith("health") and endpoint != "metrics":
+        if endpoint not in ("health_live", "health_ready", "metrics"):
             self.service.check_accepting()
 
-    def _check_host(self, host: str) -> None:
+    def _check_host(self, name: str) -> None:
         """A page of another site cannot reach a server on this machine by a name of its own for the address."""
-        allowed = self.service.settings.allowed_hosts
-        name = urlsplit(f"//{host}").hostname or ""
-        if "*" in allowed or name in ("localhost", *allowed):
+        if "*" in self._allowed or name in ("localhost", *self._allowed):
             return
         try:
             ipaddress.ip_address(name)
@@ -114,6 +116,14 @@ class Front:
             raise Forbidden(
                 f"the server is not called {shown(name)}; start it with --allowed-host for other names"
             ) from error
+
+
+def _name_in(address: str) -> str:
+    """The name of the host in an address; empty where it is none."""
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:
+        return ""
 
 
 async def _no_such_address(scope: Scope, receive: Receive, send: Send) -> None:
