@@ -14,6 +14,7 @@ from pathlib import Path
 from d2deploy.errors import InvalidArgument
 from deployment.dockerfile import Stage
 
+CHROOT = shutil.which("chroot") or "chroot"  # the path in an image need not have it
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # as Docker has it
 
 
@@ -85,7 +86,7 @@ class Builder:
         environment = {**image.environment, **arguments, **self.settings, "DEBIAN_FRONTEND": "noninteractive"}
         with mounted(image.root, self.mounts):
             subprocess.run(
-                ["chroot", f"--userspec={image.user}", str(image.root), "/bin/sh", "-c", command],
+                [CHROOT, f"--userspec={image.user}", str(image.root), "/bin/sh", "-c", command],
                 env=environment,
                 check=True,
                 stdout=subprocess.DEVNULL,
@@ -123,7 +124,7 @@ class Container:
         self._stack = contextlib.ExitStack()
         self._stack.enter_context(mounted(image.root, folders))
         flags = ["--net", "--pid", "--fork", "--kill-child", f"--mount-proc={image.root}/proc"]
-        inside = ["chroot", f"--userspec={image.user}", str(image.root), *command]
+        inside = [CHROOT, f"--userspec={image.user}", str(image.root), *command]
         with log.open("wb") as stderr:
             self._process = subprocess.Popen(
                 ["unshare", *flags, *inside],
@@ -144,7 +145,7 @@ class Container:
 
     def run(self, *command: str, chroot: bool = True) -> subprocess.CompletedProcess[str]:
         """A command in its network and, as its user, in its image; as Docker runs the health check."""
-        inside = ["chroot", f"--userspec={self.image.user}", str(self.image.root)] if chroot else []
+        inside = [CHROOT, f"--userspec={self.image.user}", str(self.image.root)] if chroot else []
         environment = self.image.environment if chroot else None
         return subprocess.run(
             ["nsenter", f"--target={self.pid}", "--net", *inside, *command],

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import configparser
+import os
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
@@ -92,6 +96,18 @@ def test_commands_in_the_files_name_this_version() -> None:
     named = {name for file in files for name in re.findall(r"\bd2deploy:[0-9][\w.]*", file.read_text())}
     project = (ROOT / "pyproject.toml").read_text()
     assert named == {"d2deploy:" + version for version in re.findall(r'^version = "(.*)"$', project, re.MULTILINE)}
+
+
+def test_a_server_that_loads_its_models_ends_when_it_is_asked_to(tmp_path: Path) -> None:
+    """The first process of a container gets no signal that it has no handler for."""
+    program = (
+        "import os, signal, sys; from d2deploy.cli import main; from d2deploy.serving.models import Repository\n"
+        "Repository.load_all = lambda self: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "sys.exit(main(['serve', sys.argv[1], '--port', '0', '--grpc-port', 'none']))"
+    )
+    path = os.pathsep.join(filter(None, sys.path))
+    command = [sys.executable, "-c", program, tmp_path]
+    assert subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, check=False, timeout=60).returncode == 0
 
 
 # --- systemd ---------------------------------------------------------------------------------------------------------
@@ -231,10 +247,3 @@ def test_models_cannot_be_changed_by_pods() -> None:
     models = [mount for _, mount in volumes() if mount["mountPath"] == "/models"]
     assert len(models) == 2
     assert all(mount["readOnly"] for mount in models)
-
-
-def test_the_document_names_files_that_are_there() -> None:
-    text = (ROOT / "docs/deployment.md").read_text()
-    links = re.findall(r"\]\((\.\./[^)#]+)\)", text)
-    assert links
-    assert [link for link in links if not (ROOT / "docs" / link).exists()] == []
