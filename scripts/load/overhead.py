@@ -30,8 +30,21 @@ REQUESTS_PER_SESSION = 2
 
 
 @dataclass(frozen=True)
-class Rates:
-    """Pictures per second of each round.
+class Round:
+    """One measurement.
+
+    Attributes:
+        rate: pictures per second.
+        cpu_seconds: per picture, of all threads of the process that answers.
+    """
+
+    rate: float
+    cpu_seconds: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """The rounds, in which each was measured in turn.
 
     Attributes:
         net: `Detector.predict` on pixels, in as many threads as the server has sessions.
@@ -39,31 +52,31 @@ class Rates:
         http: the server.
     """
 
-    net: list[float]
-    whole: list[float]
-    http: list[float]
+    net: list[Round]
+    whole: list[Round]
+    http: list[Round]
 
-    @property
-    def cost(self) -> float:
-        """What the server takes of the throughput of the net alone, 0.03 for 3 %: median of the rounds' own."""
-        return statistics.median(1 - http / net for http, net in zip(self.http, self.net, strict=True))
+    def lost(self, base: list[Round]) -> float:
+        """What of the throughput of others the server does not reach, 0.03 for 3 %: median of the rounds' own."""
+        return statistics.median(1 - http.rate / other.rate for http, other in zip(self.http, base, strict=True))
 
-    @property
-    def cost_of_whole(self) -> float:
-        """Likewise, of the net's with the files read."""
-        return statistics.median(1 - http / whole for http, whole in zip(self.http, self.whole, strict=True))
+    def more_cpu(self, base: list[Round]) -> float:
+        """What more of the CPUs a picture takes, as a part of what others take; neighbours change this less."""
+        return statistics.median(
+            http.cpu_seconds / other.cpu_seconds - 1 for http, other in zip(self.http, base, strict=True)
+        )
 
 
-def without_server(work: Callable[[Picture], object], pictures: list[Picture], count: int, sessions: int) -> float:
-    """Pictures per second in threads of this process."""
+def without_server(work: Callable[[Picture], object], pictures: list[Picture], count: int, sessions: int) -> Round:
+    """In threads of this process."""
     with ThreadPoolExecutor(sessions) as pool:
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.process_time()
         list(pool.map(work, itertools.islice(itertools.cycle(pictures), count)))
-        return count / (time.perf_counter() - start)
+        return Round(count / (time.perf_counter() - start), (time.process_time() - cpu) / count)
 
 
-async def over_http(server: Server, pictures: list[Picture], count: int) -> float:
-    """Pictures per second of the server; answers are looked at when the time is taken."""
+async def over_http(server: Server, pictures: list[Picture], count: int) -> Round:
+    """Of the server; answers are looked at when the time is taken."""
     work = itertools.islice(itertools.cycle(pictures), count)
     answers = []
 
@@ -75,16 +88,16 @@ async def over_http(server: Server, pictures: list[Picture], count: int) -> floa
     connections = [Connection(server.port) for _ in range(REQUESTS_PER_SESSION * server.sessions)]
     for connection in connections:
         await connection.open()
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), server.cpu_seconds()
     await asyncio.gather(*map(ask, connections))
-    seconds = time.perf_counter() - start
+    seconds, cpu = time.perf_counter() - start, server.cpu_seconds() - cpu
     for answer, picture in answers:
         wanted(answer, 200)
         check_prediction(answer, picture)
-    return count / seconds
+    return Round(count / seconds, cpu / count)
 
 
-def run(model: Path, rounds: int, count: int) -> Rates:
+def run(model: Path, rounds: int, count: int) -> Result:
     """Measures in turn; a first round of each does not count.
 
     Args:
@@ -94,22 +107,22 @@ def run(model: Path, rounds: int, count: int) -> Rates:
     """
     detector = load_detector(model)
     pictures = load_pictures(model, detector)
-    rates = Rates([], [], [])
+    result = Result([], [], [])
     with serving(model) as server:
-        measures: list[tuple[list[float], Callable[[], float]]] = [
+        measures: list[tuple[list[Round], Callable[[], Round]]] = [
             (
-                rates.net,
+                result.net,
                 lambda: without_server(lambda p: _predict(detector, p.pixels), pictures, count, server.sessions),
             ),
-            (rates.whole, lambda: without_server(lambda p: _whole(detector, p), pictures, count, server.sessions)),
-            (rates.http, lambda: asyncio.run(over_http(server, pictures, count))),
+            (result.whole, lambda: without_server(lambda p: _whole(detector, p), pictures, count, server.sessions)),
+            (result.http, lambda: asyncio.run(over_http(server, pictures, count))),
         ]
         for number in range(rounds + 1):
             for row, measure in measures:
-                rate = measure()
+                measured = measure()
                 if number:
-                    row.append(rate)
-    return rates
+                    row.append(measured)
+    return result
 
 
 def _predict(detector: Detector, pixels: NDArray[np.uint8]) -> object:
@@ -120,17 +133,15 @@ def _whole(detector: Detector, picture: Picture) -> object:
     return _predict(detector, read_image(io.BytesIO(picture.data), "RGB"))
 
 
-def report(rates: Rates) -> str:
+def report(result: Result) -> str:
     """As lines of text."""
-    rows = {"net": rates.net, "net, files read": rates.whole, "HTTP": rates.http}
-    lines = [
-        f"{name:16} {statistics.median(row):9.3f} pictures/s, {min(row):.3f} to {max(row):.3f} in {len(row)} rounds"
-        for name, row in rows.items()
-    ]
-    return "\n".join(
-        [
-            *lines,
-            f"HTTP does {100 * rates.cost:.1f} % less than the net alone, {100 * rates.cost_of_whole:.1f} % less than "
-            "the net with files read",
-        ]
-    )
+    lines = []
+    for name, rows in {"net": result.net, "net, files read": result.whole, "HTTP": result.http}.items():
+        rates = sorted(row.rate for row in rows)
+        cpu = 1000 * statistics.median(row.cpu_seconds for row in rows)
+        told = f"({rates[0]:.3f} to {rates[-1]:.3f} in {len(rows)} rounds), {cpu:.1f} ms of CPU each"
+        lines.append(f"{name:16} {statistics.median(rates):9.3f} pictures/s {told}")
+    for name, base in {"net": result.net, "net with files read": result.whole}.items():
+        lost, more = 100 * result.lost(base), 100 * result.more_cpu(base)
+        lines.append(f"HTTP beside the {name}: {lost:.1f} % fewer pictures/s, {more:.1f} % more of the CPUs")
+    return "\n".join(lines)

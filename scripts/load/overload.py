@@ -61,7 +61,7 @@ class Result:
 
 async def _overload(server: Server, pictures: list[Picture], seconds: float, measured: int) -> Result:
     await over_http(server, pictures, 2 * server.sessions)
-    result = Result(await over_http(server, pictures, measured))
+    result = Result((await over_http(server, pictures, measured)).rate)
     result.offered = TIMES * result.capacity
     idle: list[Connection] = []
     tasks: set[asyncio.Task[None]] = set()

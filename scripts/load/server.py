@@ -57,6 +57,11 @@ class Server:
         pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
+    def cpu_seconds(self) -> float:
+        """Of all its threads, since it began."""
+        words = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
     def open_files(self) -> int:
         """Its file descriptors, connections among them."""
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))

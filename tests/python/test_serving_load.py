@@ -60,15 +60,20 @@ def test_a_reload_drops_nothing(model: Path) -> None:
 
 
 def test_rates_are_measured_in_turn(model: Path) -> None:
-    rates = overhead.run(model, rounds=1, count=4)
-    assert min(*rates.net, *rates.whole, *rates.http) > 0
-    assert "HTTP does" in overhead.report(rates)
+    result = overhead.run(model, rounds=1, count=4)
+    for rows in (result.net, result.whole, result.http):
+        assert min(rows[0].rate, rows[0].cpu_seconds) > 0
+    assert "HTTP beside the net: " in overhead.report(result)
 
 
 def test_costs_are_medians_of_rounds() -> None:
-    rates = overhead.Rates(net=[10, 20, 10], whole=[8, 16, 8], http=[9, 10, 8])
-    assert rates.cost == pytest.approx(0.2)  # of 0.1, 0.5, 0.2
-    assert rates.cost_of_whole == pytest.approx(0.0)
+    def rounds(*rows: tuple[float, float]) -> list[overhead.Round]:
+        return [overhead.Round(*row) for row in rows]
+
+    net, http = rounds((10, 1), (20, 1), (10, 2)), rounds((9, 1.1), (10, 1.5), (8, 2.4))
+    result = overhead.Result(net, net, http)
+    assert result.lost(net) == pytest.approx(0.2)  # of 0.1, 0.5, 0.2
+    assert result.more_cpu(net) == pytest.approx(0.2)  # of 0.1, 0.5, 0.2
 
 
 def test_kinds_come_as_often_as_they_should_and_each_at_least_once() -> None:
