@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import CancelledError
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, wait
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,6 +18,15 @@ from d2deploy.serving.engine import Engine, Stages
 from d2deploy.serving.errors import DeadlineExceeded, Overloaded, Unavailable
 
 LATER = 1e9  # seconds
+
+
+def until(true: Callable[[], bool]) -> None:
+    """Waits until something holds, for a while."""
+    for _ in range(30_000):
+        if true():
+            return
+        time.sleep(0.001)
+    raise AssertionError("it did not come true in time")
 
 
 class Gate:
@@ -47,7 +59,12 @@ def busy(sessions: int, queue: int, gate: Gate) -> tuple[Engine, Any]:
 def test_work_is_done_in_its_order_and_gives_what_it_gives(gate: Gate) -> None:
     engine, first = busy(1, 9, gate)
     order: list[int] = []
-    futures = [engine.submit(lambda stages, i=i: order.append(i) or stages.seconds["queue"], LATER) for i in range(5)]
+
+    def noted(number: int, stages: Stages) -> float:
+        order.append(number)
+        return stages.seconds["queue"]
+
+    futures = [engine.submit(partial(noted, number), LATER) for number in range(5)]
     assert (engine.running, engine.waiting) == (1, 5)
     gate.open.set()
     assert first.result(30) == "done"
@@ -79,7 +96,7 @@ def test_the_queue_has_an_end(sessions: int, queue: int, gate: Gate) -> None:
         engine.check()
     gate.open.set()
     assert [future.result(30) for future in futures] == ["done"] * len(futures)
-    assert engine.join(30)
+    until(lambda: engine.running == 0)  # the last one is about to end
     engine.check()
 
 
@@ -118,9 +135,31 @@ def test_a_closed_engine_ends_what_it_has(gate: Gate) -> None:
     gate.open.set()
     assert (first.result(30), second.result(30)) == ("done", 2)
     assert engine.join(30)
-    for thread in engine._threads:
-        thread.join(30)
-        assert not thread.is_alive()
+
+
+class Body:
+    """What a request holds."""
+
+    def answer(self, stages: Stages) -> None: ...
+
+    def fail(self, stages: Stages) -> None:
+        raise InvalidModel("wrong")
+
+
+@pytest.mark.parametrize("work", ["answer", "fail"])
+def test_nothing_of_work_is_kept(work: str) -> None:
+    engine, body = Engine(1, 1), Body()
+    gone = weakref.ref(body)
+    gc.disable()  # what only a cycle holds stays for long
+    try:
+        future = engine.submit(getattr(body, work), LATER)
+        wait([future], 30)
+        del body, future
+        until(lambda: gone() is None)  # a thread that waits must not hold it
+    finally:
+        gc.enable()
+    engine.close()
+    assert engine.join(30)
 
 
 def test_the_time_to_try_again_grows_with_what_work_takes() -> None:

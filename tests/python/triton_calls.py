@@ -29,9 +29,12 @@ def failure(call: Any) -> list[str]:
 
 
 def plain(result: Any, *names: str) -> dict[str, Any]:
+    """Outputs, with the types of numbers; texts are bytes, or what they were in JSON."""
     arrays = {name: result.as_numpy(name) for name in names}
     return {
-        name: [element.decode() for element in array] if array.dtype == object else [array.tolist(), str(array.dtype)]
+        name: [element if isinstance(element, str) else element.decode() for element in array]
+        if array.dtype == object
+        else [array.tolist(), str(array.dtype)]
         for name, array in arrays.items()
     }
 

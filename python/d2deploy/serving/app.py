@@ -179,7 +179,8 @@ class Service:
                 except Exception:
                     LOGGER.exception("a model could not be loaded anew", extra=fields(model=name))
 
-    def close(self) -> None:
-        """Ends the engine and the loader."""
+    def close(self, seconds: float) -> None:
+        """Ends the engine, whose work it waits for, for so long at most, and the loader."""
         self.engine.close()
+        self.engine.join(seconds)
         self._loader.shutdown(wait=False, cancel_futures=True)

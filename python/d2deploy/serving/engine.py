@@ -120,32 +120,38 @@ class Engine:
             self.check()
             self._jobs.append(job)
             self._changed.notify()
-        job.future.add_done_callback(lambda future: self._forget(job) if future.cancelled() else None)
+        job.future.add_done_callback(self._forget)
         return job.future
 
-    def _forget(self, job: _Job) -> None:
-        with self._changed:
-            if job in self._jobs:
-                self._jobs.remove(job)
+    def _forget(self, future: Future[Any]) -> None:
+        """Takes a job that was cancelled out of the queue."""
+        if future.cancelled():
+            with self._changed:
+                self._jobs = deque(job for job in self._jobs if job.future is not future)
 
     def _serve(self) -> None:
-        while True:
+        while self._do_next():
+            pass
+
+    def _do_next(self) -> bool:
+        """Waits for a job and does it; False at the end. What a job holds is let go before the next is waited for."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._jobs or self._closed)
+            if not self._jobs:
+                return False
+            job = self._jobs.popleft()
+            self._running += 1
+        start = time.perf_counter()
+        try:
+            self._do(job, start)
+        finally:
+            del job  # an error of its work would hold this frame, and with it the body of a request, for long
             with self._changed:
-                while not self._jobs:
-                    if self._closed:
-                        return
-                    self._changed.wait()
-                job = self._jobs.popleft()
-                self._running += 1
-            start = time.perf_counter()
-            try:
-                self._do(job, start)
-            finally:
-                with self._changed:
-                    self._running -= 1
-                    seconds = time.perf_counter() - start
-                    self._mean_seconds += NEW_SHARE * (seconds - self._mean_seconds)
-                    self._changed.notify_all()
+                self._running -= 1
+                seconds = time.perf_counter() - start
+                self._mean_seconds += NEW_SHARE * (seconds - self._mean_seconds)
+                self._changed.notify_all()
+        return True
 
     @staticmethod
     def _do(job: _Job, now: float) -> None:
@@ -159,6 +165,7 @@ class Engine:
             result = job.work(job.stages)
         except BaseException as error:  # whatever it is, it is the caller's, and the thread goes on
             job.future.set_exception(error)
+            del job  # likewise
         else:
             job.future.set_result(result)
 
@@ -169,7 +176,8 @@ class Engine:
             self._changed.notify_all()
 
     def join(self, seconds: float) -> bool:
-        """Waits until all work is done, for so long at most; whether it is."""
+        """Waits, once it is closed, for the end of its threads, for so long at most; whether they have ended."""
         end = time.monotonic() + seconds
-        with self._changed:
-            return self._changed.wait_for(lambda: not self._jobs and not self._running, max(end - time.monotonic(), 0))
+        for thread in self._threads:
+            thread.join(max(end - time.monotonic(), 0))
+        return not any(thread.is_alive() for thread in self._threads)

@@ -93,6 +93,7 @@ class _Methods:
                 await context.abort(grpc.StatusCode[code], answer.message, tuple(told))
             finally:
                 service.ended(request, code, error)
+                error = None  # else it and this frame would hold each other, and the message
 
         return call
 

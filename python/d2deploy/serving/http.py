@@ -89,6 +89,7 @@ class Front:
         finally:
             method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST") else "other"
             self.service.ended(request, str(status or CLIENT_GONE), error, method=method)
+            error = None  # else it and this frame would hold each other, and the body
 
     def _endpoint(self, path: str) -> str:
         """The name of the function behind an address; empty: there is none."""

@@ -123,7 +123,7 @@ class _Server:
         web.should_exit = True
         web.force_exit = not whole
         await task
-        self.service.close()
+        self.service.close(CLOSING_SECONDS if whole else 0)
         code = INTERRUPTED if self._signal == signal.SIGINT else 0
         LOGGER.info("ended", extra=fields(code=code))
         if not whole:  # sessions cannot be stopped; the end of the interpreter would wait for them
