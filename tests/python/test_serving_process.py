@@ -361,6 +361,17 @@ def failed(code: int, message: str, *arguments: Any) -> None:
     assert message in run.stderr.splitlines()[-1]
 
 
+def test_no_answer_waits_for_the_acknowledgement_of_its_headers() -> None:
+    from d2deploy.serving.server import _listen
+
+    with (
+        _listen("127.0.0.1", 0) as listener,
+        socket.create_connection(listener.getsockname()),
+        listener.accept()[0] as accepted,
+    ):
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_what_is_wrong_at_the_start(example: Path, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

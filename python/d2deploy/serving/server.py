@@ -67,11 +67,15 @@ def serve(settings: Settings) -> int:
 def _listen(host: str, port: int) -> socket.socket:
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return socket.create_server(address[:2], family=family, backlog=256)
+        listener = socket.create_server(address[:2], family=family, backlog=256)
     except OSError as error:
         raise InvalidArgument(
             f"cannot listen on {host}:{port}: {error.strerror}; choose another --host or --port"
         ) from error
+    # Connections inherit it. asyncio sets it for sockets alone that name their protocol, and the body of an answer would
+    # wait for a client that acknowledges the headers 40 ms later.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def _read_tls(settings: Settings) -> tuple[bytes, bytes] | None:
