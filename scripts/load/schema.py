@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from load.server import HOST, Fault, serving
@@ -21,12 +22,12 @@ def run(model: Path, examples: int, seed: int) -> None:
     program = shutil.which("schemathesis", path=str(Path(sys.executable).parent))
     if program is None:
         raise Fault("schemathesis is not installed: pip install --group load")
-    with serving(model, *SMALL) as server:
+    with tempfile.TemporaryDirectory() as folder, serving(model, *SMALL) as server:
         document = f"http://{HOST}:{server.port}/openapi.json"
         command = [program, "--config-file", str(CONFIGURATION), "run", document, "--exclude-path-regex", LEFT_OUT]
         command += ["--max-examples", str(examples), "--seed", str(seed), "--workers", "1"]
         try:
-            code = subprocess.run(command, check=False, timeout=MOST_SECONDS).returncode
+            code = subprocess.run(command, check=False, timeout=MOST_SECONDS, cwd=folder).returncode
         except subprocess.TimeoutExpired as error:
             raise Fault(f"schemathesis did not end within {MOST_SECONDS} s") from error
     if code:

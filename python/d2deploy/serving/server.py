@@ -72,8 +72,8 @@ def _listen(host: str, port: int) -> socket.socket:
         raise InvalidArgument(
             f"cannot listen on {host}:{port}: {error.strerror}; choose another --host or --port"
         ) from error
-    # Connections inherit it. asyncio sets it for sockets alone that name their protocol, and the body of an answer would
-    # wait for a client that acknowledges the headers 40 ms later.
+    # Connections inherit it. asyncio sets it only where sockets name their protocol; the body of an answer would wait
+    # for a client that acknowledges the headers 40 ms later.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 
