@@ -41,11 +41,13 @@ class Picture:
     boxes: npt.NDArray[np.float32]
 
 
-def load_detector(model: Path, **options: int) -> Detector:
-    """The model as `d2deploy serve` loads it, one thread for each prediction; options as of `Detector`."""
+def load_detector(model: Path, *, min_size: int | None = None, max_size: int | None = None) -> Detector:
+    """The model as `d2deploy serve` loads it, one thread for each prediction."""
     from d2deploy.runtime import Detector
 
-    return Detector(model / "model.pb", model / "model_init.pb", mode="throughput", **options)
+    return Detector(
+        model / "model.pb", model / "model_init.pb", mode="throughput", min_size=min_size, max_size=max_size
+    )
 
 
 def load_pictures(model: Path, detector: Detector) -> list[Picture]:

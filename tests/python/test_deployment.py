@@ -106,7 +106,7 @@ def test_a_server_that_loads_its_models_ends_when_it_is_asked_to(tmp_path: Path)
         "sys.exit(main(['serve', sys.argv[1], '--port', '0', '--grpc-port', 'none']))"
     )
     path = os.pathsep.join(filter(None, sys.path))
-    command = [sys.executable, "-c", program, tmp_path]
+    command = [sys.executable, "-c", program, str(tmp_path)]
     assert subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, check=False, timeout=60).returncode == 0
 
 
