@@ -29,11 +29,12 @@ from d2deploy.serving.logs import LOGGER, fields, log_as_json
 from d2deploy.serving.models import Repository
 from d2deploy.serving.settings import Settings
 
-__all__ = ["serve"]
+__all__ = ["listen", "serve"]
 
 KEEP_ALIVE_SECONDS = 10
 CLOSING_SECONDS = 3  # for connections, once all requests are answered
 TICK_SECONDS = 0.05
+BACKLOG = 256
 INTERRUPTED = 128 + signal.SIGINT
 
 
@@ -52,7 +53,7 @@ def serve(settings: Settings) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     # Sizes of pictures are looked at by limits of our own.
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-    listener = _listen(settings.host, settings.port)
+    listener = listen(settings.host, settings.port)
     with contextlib.closing(listener):
         tls = _read_tls(settings)
         repository = Repository(settings.models, settings.runtime, settings.tensors)
@@ -64,18 +65,24 @@ def serve(settings: Settings) -> int:
         return asyncio.run(_Server(service, listener, tls).run())
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens. It says that it is TCP's: for others asyncio leaves Nagle's algorithm on, which lets the
+    second half of an answer wait for 40 ms.
+    """
     try:
-        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        listener = socket.create_server(address[:2], family=family, backlog=256)
+        kind, tcp = socket.SOCK_STREAM, socket.IPPROTO_TCP
+        family, *_, address = socket.getaddrinfo(host, port, type=kind, proto=tcp, flags=socket.AI_PASSIVE)[0]
+        with contextlib.ExitStack() as stack:
+            listener = stack.enter_context(socket.socket(family, kind, tcp))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(BACKLOG)
+            stack.pop_all()
+            return listener
     except OSError as error:
         raise InvalidArgument(
             f"cannot listen on {host}:{port}: {error.strerror}; choose another --host or --port"
         ) from error
-    # Connections inherit it. asyncio sets it only where sockets name their protocol; the body of an answer would wait
-    # for a client that acknowledges the headers 40 ms later.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listener
 
 
 def _read_tls(settings: Settings) -> tuple[bytes, bytes] | None:
