@@ -75,3 +75,14 @@ install_debian_packages() {
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
     -o Dpkg::Use-Pty=0 "${missing[@]}" || die "apt-get failed (its message is above)"
 }
+
+# bare_debian: makes BARE_DEBIAN, the folder of a Debian 12 that has Python and nothing else, where it is not there yet
+# (290 MB, by debootstrap, as root). Whoever changes something in it works on a copy, or puts it back.
+BARE_DEBIAN=$CACHE/bare-bookworm
+bare_debian() {
+  [ ! -e "$BARE_DEBIAN/complete" ] || return 0
+  rm -rf "$BARE_DEBIAN"
+  mkdir -p "$CACHE"
+  debootstrap --variant=minbase --include=python3 bookworm "$BARE_DEBIAN" >"$CACHE/debootstrap.txt" || return 1
+  touch "$BARE_DEBIAN/complete"
+}

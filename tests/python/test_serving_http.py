@@ -346,6 +346,7 @@ def test_what_is_wrong_with_an_inference() -> None:
     refused(asked({**image, "shape": [2], "data": ["", ""]}), 400, "must be [1]: one picture in a request")
     refused(asked({**image, "datatype": "UINT8", "data": [1]}), 400, "is UINT8, wanted BYTES")
     refused(asked({**image, "name": "data"}), 501, "--tensors")
+    refused(asked({**image, "name": "picture"}), 400, "inputs: 'image' is missing, 'picture' is unknown; wanted: image")
     body, headers = infer_body(png(), outputs=[{"name": "nothing"}])
     refused(ask(app, "POST", INFER, body, headers), 400, "'nothing' is unknown; there are: image_size, boxes")
     body, headers = infer_body(png(), parameters={"threshold": "high"})

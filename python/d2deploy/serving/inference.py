@@ -26,6 +26,7 @@ from d2deploy.serving.tensors import Tensor, datatype_of, shown
 __all__ = ["Inference", "PredictQuery"]
 
 MOST_PROPOSALS = 10_000
+NET_INPUTS = {"data", "im_info"}  # by which the form of a request is known; `proposals` are in both
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,8 @@ class Inference:
             TooLarge: more pixels or images than there may be.
             Unsupported: tensors of the net are not taken.
         """
-        if "image" in request.inputs:
+        # A name that is neither form's is told as one that the picture's does not have.
+        if "image" in request.inputs or not (model.net or NET_INPUTS & set(request.inputs)):
             outputs, pictures = self._picture(model, request, stages), 1
         else:
             outputs, pictures = self._tensors(model, request.inputs, stages)

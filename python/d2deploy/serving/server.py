@@ -49,6 +49,8 @@ def serve(settings: Settings) -> int:
         InvalidModel, Unsupported, DeviceError: a model cannot be loaded.
     """
     log_as_json()
+    # While models are loaded, the first process of a container would not be ended by it at all.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     # Sizes of pictures are looked at by limits of our own.
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     listener = listen(settings.host, settings.port)

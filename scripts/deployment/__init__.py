@@ -1,0 +1,1 @@
+"""What scripts/check_deployment is made of: Dockerfiles read, and their steps run without Docker."""
