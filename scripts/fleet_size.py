@@ -9,7 +9,8 @@ A unit is a core, or a GPU. One unit does
 
   pictures per unit and hour = 3600 s / (seconds of a picture * threads, or GPUs, that it has)
 
-or --per-hour says so, as measured by `d2deploy benchmark --mode throughput` (pictures/s * 3600 / cores). Then
+or --per-hour says so, as measured by `d2deploy benchmark --mode throughput` (pictures/s * 3600 / cores), or --report,
+that of a job of `d2deploy batch` (DIR/reports/shard-0-of-1.json). Then
 
   units = pictures per day / 24 h * peak / (pictures per unit and hour * utilisation), rounded up to whole machines
 
@@ -20,9 +21,11 @@ room, pictures wait for each other. What it costs is all machines for 24 hours, 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 HOURS = 24
 
@@ -107,6 +110,17 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:,.2g}" if value < 10 else f"{value:,.1f}"
 
 
+def rate_of(report: Path) -> float:
+    """Pictures of a core, or GPU, in an hour, that a report of `d2deploy batch` tells. Raises ValueError."""
+    try:
+        rate = json.loads(report.read_text(encoding="utf-8"))["run"]["pictures_per_unit_hour"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{report} is no report of d2deploy batch ({error})") from error
+    if not isinstance(rate, (int, float)) or not rate > 0:
+        raise ValueError(f"{report} is of a run that did no picture; measure with one that does")
+    return float(rate)
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     result = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -115,6 +129,7 @@ def parser() -> argparse.ArgumentParser:
     speed = result.add_mutually_exclusive_group(required=True)
     speed.add_argument("--milliseconds", type=float, metavar="MS", help="of one picture, on --threads units")
     speed.add_argument("--per-hour", type=float, metavar="N", help="pictures that a unit does in an hour")
+    speed.add_argument("--report", metavar="FILE", type=Path, help="of a job of d2deploy batch, which measured it")
     add("--threads", type=int, default=1, metavar="N", help="units that work on one picture at a time (default: 1)")
     add("--peak", type=float, default=2.0, metavar="P", help="busiest hour / mean hour, at least 1 (default: 2)")
     add("--utilisation", type=float, default=0.6, metavar="U", help="in the busiest hour, up to 1 (default: 0.6)")
@@ -132,6 +147,11 @@ def main(words: list[str]) -> int:
         pictures = [float(word) for word in args.pictures.split(",")]
     except ValueError:
         options.error(f"--pictures {args.pictures}: must be numbers with commas between them, as 1e6,1e9")
+    if args.report:
+        try:
+            args.per_hour = rate_of(args.report)
+        except ValueError as error:
+            options.error(f"--report: {error}")
     positive = {
         "--pictures": min(pictures),
         "--milliseconds": 1.0 if args.milliseconds is None else args.milliseconds,
@@ -148,7 +168,7 @@ def main(words: list[str]) -> int:
         options.error(f"--utilisation: is {args.utilisation:g}, must be above 0 and at most 1")
     if not 0 <= args.price < math.inf:
         options.error(f"--price: is {args.price:g}, must be at least 0")
-    per_hour = args.per_hour or 3600e3 / (args.milliseconds * args.threads)
+    per_hour: float = args.per_hour or 3600e3 / (args.milliseconds * args.threads)
     machine = Machine(per_hour, args.units_per_machine, args.price)
     demands = [Demand(number, args.peak, args.utilisation) for number in pictures]
     print(f"A {args.unit} does {per_hour:,.0f} pictures in an hour.\n")

@@ -24,7 +24,7 @@ pytest.importorskip("pyarrow", reason="not installed: pip install 'd2deploy[batc
 
 from d2deploy.batch import progress as progress_module
 from d2deploy.batch.coco import write_coco
-from d2deploy.batch.costs import fleet_for, per_unit_hour
+from d2deploy.batch.costs import per_unit_hour
 from d2deploy.batch.entries import Entry, Shard
 from d2deploy.batch.manifests import Columns
 from d2deploy.batch.output import Output
@@ -613,52 +613,6 @@ def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 
-def test_a_fleet_is_plain_arithmetic() -> None:
-    """By hand: 1000 pictures of a core hour, 24 hours, half of them busy: 12,000 a day each."""
-    fleet = fleet_for(1_000_000, 1000, busy=0.5, units_of_a_machine=16, price=0.05)
-    assert (fleet.machines, fleet.units) == (6, 96)  # 83.3 cores
-    assert fleet.unit_hours_a_day == 96 * 24
-    assert fleet.cost_a_day == pytest.approx(115.2)
-    assert fleet.cost_of_a_million == pytest.approx(115.2)
-    assert fleet_for(0, 1).machines == 0
+def test_pictures_of_a_unit_hour() -> None:
     assert per_unit_hour(500, 1800, 2) == 500
-
-
-@given(st.floats(1, 1e9), st.floats(1, 1e6), st.floats(0.01, 1), st.integers(1, 128))
-def test_a_fleet_suffices_and_a_smaller_one_does_not(pictures: float, rate: float, busy: float, size: int) -> None:
-    fleet = fleet_for(pictures, rate, busy=busy, units_of_a_machine=size)
-    a_machine = size * rate * 24 * busy
-    assert fleet.machines * a_machine >= pictures * (1 - 1e-9)
-    assert (fleet.machines - 1) * a_machine < pictures * (1 + 1e-9)
-    assert fleet.cost_a_day is None
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [{"unit_hour": 0}, {"pictures_a_day": -1}, {"busy": 0}, {"busy": 1.5}, {"units_of_a_machine": 0}, {"price": -1}],
-)
-def test_fleets_that_are_not_possible(wrong: dict[str, Any]) -> None:
-    with pytest.raises(InvalidArgument, match="not possible: "):
-        fleet_for(**{"pictures_a_day": 1, "unit_hour": 1, **wrong})
-
-
-def test_the_fleet_model_takes_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    import fleet_model
-
-    report = tmp_path / "shard-0-of-1.json"
-    report.write_text(json.dumps({"run": {"pictures_per_unit_hour": 1000.0}}))
-    options = ["--report", str(report), "--price", "0.05", "--busy", "0.5"]
-    assert fleet_model.main(["1e6", "1e9", *options]) == 0
-    told = capsys.readouterr().out.splitlines()
-    assert [line.split() for line in told[2:]] == [
-        ["1,000,000", "6", "96", "115.20", "115.20"],
-        ["1,000,000,000", "5,209", "83,344", "100,012.80", "100.01"],
-    ]
-    assert fleet_model.main(["1e6", "--per-unit-hour", "0"]) == 1
-    assert "not possible: pictures of a unit hour" in capsys.readouterr().err
-    report.write_text(json.dumps({"run": {"pictures_per_unit_hour": 0}}))
-    assert fleet_model.main(["1e6", "--report", str(report)]) == 1
-    assert "is of a run that did no picture" in capsys.readouterr().err
-    report.write_text("{}")
-    assert fleet_model.main(["1e6", "--report", str(report)]) == 1
-    assert "is no report of d2deploy batch" in capsys.readouterr().err
+    assert per_unit_hour(500, 0, 2) == 0

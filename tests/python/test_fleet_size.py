@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from conftest import ROOT
@@ -67,7 +69,8 @@ def test_laws(pictures: float, peak: float, use: float, per_hour: float, units: 
         ("--per-hour 1 --peak 0.5", "--peak: is 0.5, must be at least 1"),
         ("--per-hour 1 --utilisation 1.5", "--utilisation: is 1.5, must be above 0 and at most 1"),
         ("--per-hour 1 --price -1", "--price: is -1, must be at least 0"),
-        ("--pictures 1e6", "one of the arguments --milliseconds --per-hour is required"),
+        ("--pictures 1e6", "one of the arguments --milliseconds --per-hour --report is required"),
+        ("--report none.json", "--report: none.json is no report of d2deploy batch"),
     ],
 )
 def test_wrong_calls_are_refused(words: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -75,6 +78,19 @@ def test_wrong_calls_are_refused(words: str, message: str, capsys: pytest.Captur
         main(shlex.split(words))
     assert ended.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_report_of_a_job(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By hand: 1000 pictures of a core hour, 24 hours, half of them busy: 12,000 a day each."""
+    report = tmp_path / "shard-0-of-1.json"
+    report.write_text(json.dumps({"run": {"pictures_per_unit_hour": 1000.0}}))
+    words = ["--report", str(report), "--pictures", "1e6", "--peak", "1", "--utilisation", "0.5", "--price", "0.05"]
+    assert main(words) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "| 1,000,000 | 11.6 | 83.3 | 6 | 115.20 | 115.20 |"
+    report.write_text(json.dumps({"run": {"pictures_per_unit_hour": 0}}))
+    with pytest.raises(SystemExit):
+        main(words)
+    assert "is of a run that did no picture" in capsys.readouterr().err
 
 
 def test_the_tables_of_the_document_are_what_its_commands_print() -> None:
