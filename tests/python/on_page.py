@@ -28,6 +28,7 @@ def take(page: Page, file: Path | dict[str, Any] = PICTURE, model: str = "", sta
     """Chooses a model and a picture, a file or {"name", "mimeType", "buffer"}, and waits for what comes of it."""
     if model:
         page.select_option("#model", label=model)
+    page.evaluate("delete document.querySelector('main').dataset.state")  # of the picture before
     page.set_input_files("#file", file)  # type: ignore[arg-type]  # a dictionary serves as a FilePayload
     page.wait_for_selector(f"main[data-state={state}]")
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import ROOT
+from serving_process import environment
 
 from load import mixed, overhead, overload, reload, schema
 from load.client import Answer, Connection
@@ -26,9 +27,10 @@ PICTURE = Picture(
 
 
 @pytest.fixture
-def model(example: Path) -> Path:
-    """A model's folder with pictures, where it can be run."""
+def model(example: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A model's folder with pictures, where it can be run; servers find the package that is tested here."""
     pytest.importorskip("d2deploy._ext", reason="not built: cmake --preset dev && cmake --build --preset dev")
+    monkeypatch.setenv("PYTHONPATH", environment()["PYTHONPATH"])
     return example
 
 

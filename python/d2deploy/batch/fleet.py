@@ -33,6 +33,7 @@ __all__ = ["Cluster", "predict_on_cluster"]
 MOST_TASKS = 4000  # that the blocks are handed out in
 LOOK_EVERY = 2.0  # seconds
 REACHED_WITHIN = 10.0  # seconds
+LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -201,7 +202,11 @@ def _hand_out(plan: _Plan, left: Mapping[str, _Place], cluster: Cluster, actors:
 def _connected(cluster: Cluster) -> Iterator[None]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     logging.getLogger("ray.data").setLevel(logging.ERROR)  # progress is told by us
-    local: dict[str, Any] = {"include_dashboard": False, "object_store_memory": cluster.object_store_bytes}
+    local: dict[str, Any] = {
+        "include_dashboard": False,
+        "object_store_memory": cluster.object_store_bytes,
+        "_node_ip_address": LOOPBACK,  # whoever reaches Ray's ports can run what they like
+    }
     try:
         if cluster.address and (place := re.fullmatch(r"([^/]+):(\d{1,5})", cluster.address)):
             # Ray itself would try for minutes, and end the process then.
