@@ -20,7 +20,7 @@ else:
 
 from d2deploy.batch import fleet
 from d2deploy.batch.entries import Shard
-from d2deploy.batch.fleet import LOOPBACK, Cluster, predict_on_cluster
+from d2deploy.batch.fleet import Cluster, predict_on_cluster
 from d2deploy.batch.inputs import Inputs
 from d2deploy.batch.job import Job, Listing
 from d2deploy.batch.output import Output
@@ -53,10 +53,10 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     path = os.pathsep.join([str(ROOT / "python"), str(Path(_ext.__file__).parents[1])])
     monkeypatch.setenv("PYTHONPATH", path)
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    options = {"num_cpus": 1, "object_store_memory": STORE_BYTES, "node_ip_address": LOOPBACK}
-    local: Any = LocalCluster(initialize_head=True, head_node_args={**options, "include_dashboard": False})
+    options = {"num_cpus": 1, "object_store_memory": STORE_BYTES, "include_dashboard": False}
+    local: Any = LocalCluster(initialize_head=True, head_node_args=options)
     try:
-        local.second = local.add_node(**options)
+        local.second = local.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
         local.wait_for_nodes()
         yield local
     finally:

@@ -164,7 +164,7 @@ def test_the_command_names_what_is_wrong(detectron2: Lazy, tmp_path: Path, capsy
     for words, message in cases:
         assert run(tmp_path, *words) in (1, 2)
         assert message in capsys.readouterr().err
-    assert detectron2.changed == ["model.no_such=1"]
+    assert detectron2["changed"] == ["model.no_such=1"]
     del detectron2["model"]
     assert run(tmp_path, "MODEL.WEIGHTS", "a.pkl") in (1, 2)
     assert "it has no `model`; it has dataloader, train, changed" in capsys.readouterr().err
