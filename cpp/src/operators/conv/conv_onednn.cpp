@@ -1,6 +1,9 @@
 #include "operators/conv/conv_onednn.h"
 
 #include <algorithm>
+#include <cstring>
+
+#include "kernels/convert.h"
 
 namespace d2deploy {
 
@@ -32,9 +35,11 @@ memory::desc bias_desc(const CallSite& site) {
   return {{site.inputs[1].shape[0]}, memory::data_type::f32, memory::format_tag::x};
 }
 
-// Of quantised numbers one may have a sign and the other none.
+// Of quantised numbers one may have a sign and the other none. What is narrower than the sum is widened on its way
+// there.
 bool can_add(const TensorType& addend, const TensorType& sum) {
-  return addend.dtype == sum.dtype || (is_quantised(addend) && is_quantised(sum));
+  return addend.dtype == sum.dtype || (is_quantised(addend) && is_quantised(sum)) ||
+         (addend.dtype == DType::bfloat16 && sum.dtype == DType::float32);
 }
 
 // Throws dnnl::error where oneDNN cannot do it.
@@ -56,6 +61,16 @@ dnnl::convolution_forward::primitive_desc describe(const char* type, const ConvP
 }
 
 }  // namespace
+
+void put_addend(const Call& call) {
+  const Tensor& addend = call.input(kConvAddend);
+  Tensor& y = call.output(0);
+  if (addend.raw() == y.raw()) return;
+  if (size_of(addend.dtype()) == size_of(y.dtype()))
+    std::memcpy(y.raw(), addend.raw(), static_cast<std::size_t>(y.bytes()));
+  else
+    convert(addend, y);
+}
 
 std::string reject_onednn_conv(const char* type, const ConvParams& p, const CallSite& site, ConvTail tail) {
   if (!site.is_constant(1)) return "the weights are not constant";

@@ -1,7 +1,5 @@
 // The oneDNN kernel of Conv and of what is fused with it: bias, addend and ReLU in the same pass, weights packed once.
 #pragma once
-#include <cstring>
-
 #include "operators/conv/conv.h"
 #include "operators/onednn_int8.h"
 
@@ -26,28 +24,29 @@ class OnednnConv {
   dnnl::memory::desc bias_desc_, factors_desc_;
 };
 
+/// Has the addend lie where the sum is to be: it does already, unless its memory is still needed by others.
+void put_addend(const Call& call);
 std::string reject_onednn_conv(const char* type, const ConvParams& p, const CallSite& site, ConvTail tail);
 
 /// The kernel for one type of X.
 template <class Op>
 KernelOf<ConvParams> conv_onednn_kernel(const char* name, DType real) {
-  KernelOf<ConvParams> kernel{name,
-                              [](const ConvParams& p, const CallSite& site) {
-                                return reject_onednn_conv(Op::signature.type, p, site, Op::tail);
-                              },
-                              [](const ConvParams&, const Call& call) {
-                                // The addend lies where the sum is to be, unless its memory is still needed by others.
-                                if (Op::tail.add && call.output(0).raw() != call.input(kConvAddend).raw())
-                                  std::memcpy(call.output(0).raw(), call.input(kConvAddend).raw(),
-                                              static_cast<std::size_t>(call.output(0).bytes()));
-                                onednn::translated([&] { static_cast<const OnednnConv*>(call.state)->run(call); });
-                              },
-                              [](const ConvParams& p, const CallSite& site) {
-                                Prepared prepared = onednn::translated(
-                                    [&] { return OnednnConv::prepare(Op::signature.type, p, site, Op::tail); });
-                                if (Op::tail.add) prepared.accumulates = kConvAddend;
-                                return prepared;
-                              }};
+  KernelOf<ConvParams> kernel{
+      name,
+      [](const ConvParams& p, const CallSite& site) {
+        return reject_onednn_conv(Op::signature.type, p, site, Op::tail);
+      },
+      [](const ConvParams&, const Call& call) {
+        if (Op::tail.add) put_addend(call);
+        onednn::translated([&] { static_cast<const OnednnConv*>(call.state)->run(call); });
+      },
+      [](const ConvParams& p, const CallSite& site) {
+        Prepared prepared =
+            onednn::translated([&] { return OnednnConv::prepare(Op::signature.type, p, site, Op::tail); });
+        if (Op::tail.add && size_of(site.inputs[kConvAddend].dtype) == size_of(site.outputs[0].dtype))
+          prepared.accumulates = kConvAddend;
+        return prepared;
+      }};
   kernel.real = real;
   return kernel;
 }
