@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["above", "class_name", "coco_results", "instances"]
+__all__ = ["above", "class_name", "coco_results", "instances", "run_lengths"]
 
 ROWS = ("boxes", "scores", "classes", "masks", "keypoints")  # of what `Detector.predict` gives: a row per instance
 
@@ -23,6 +23,14 @@ def above(found: dict[str, Any], threshold: float) -> dict[str, Any]:
 
 def class_name(names: Sequence[str], number: int) -> str:
     return names[number] if 0 <= number < len(names) else f"class {number}"
+
+
+def run_lengths(found: Mapping[str, Any]) -> list[bytes]:
+    """COCO's codes of the masks, at the size of the picture."""
+    from d2deploy._ext import encode_masks
+
+    height, width = found["image_size"]
+    return encode_masks(found["masks"], found["boxes"], height, width)
 
 
 def instances(found: Mapping[str, Any], names: Sequence[str]) -> dict[str, list[Any]]:
@@ -44,11 +52,8 @@ def instances(found: Mapping[str, Any], names: Sequence[str]) -> dict[str, list[
         lists["classes"] = found["classes"].tolist()
         lists["class_names"] = [class_name(names, number) for number in lists["classes"]]
     if "masks" in found:
-        from d2deploy._ext import encode_masks
-
         size = list(found["image_size"])
-        codes = encode_masks(found["masks"], found["boxes"], *size)
-        lists["masks"] = [{"size": size, "counts": counts.decode("ascii")} for counts in codes]
+        lists["masks"] = [{"size": size, "counts": counts.decode("ascii")} for counts in run_lengths(found)]
     if "keypoints" in found:
         lists["keypoints"] = found["keypoints"][:, :, [0, 1, 3]].tolist()
     return lists

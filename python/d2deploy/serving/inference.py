@@ -14,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from d2deploy.errors import InvalidArgument, Unsupported
+from d2deploy.results import above
 from d2deploy.serving.bodies import picture_in
 from d2deploy.serving.engine import Stages
 from d2deploy.serving.errors import TooLarge
 from d2deploy.serving.models import ServedModel
-from d2deploy.serving.pictures import above, as_json, as_tensors, drawn, read_picture
+from d2deploy.serving.pictures import as_json, as_tensors, drawn, read_picture
 from d2deploy.serving.protocol import InferRequest, InferResponse
 from d2deploy.serving.settings import Limits
 from d2deploy.serving.tensors import Tensor, datatype_of, shown

@@ -15,17 +15,17 @@ from PIL import Image, UnidentifiedImageError
 from d2deploy.drawing import draw
 from d2deploy.errors import InvalidArgument
 from d2deploy.images import read_image, resized_shape
+from d2deploy.results import class_name, instances, run_lengths
 from d2deploy.serving.errors import TooLarge
 from d2deploy.serving.settings import Limits
 from d2deploy.serving.tensors import Tensor, datatype_of
 
-__all__ = ["above", "as_json", "as_tensors", "drawn", "read_picture"]
+__all__ = ["as_json", "as_tensors", "drawn", "read_picture"]
 
 Array = npt.NDArray[Any]
 Found = Mapping[str, Any]
 # Readers of other formats run programs, or are seldom looked at.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-ROWS = ("boxes", "scores", "classes", "masks", "keypoints")  # one for each object
 
 
 def read_picture(data: bytes, rule: Mapping[str, Any], limits: Limits) -> npt.NDArray[np.uint8]:
@@ -68,22 +68,6 @@ def check_pixels(height: int, width: int, rule: Mapping[str, Any], limits: Limit
         )
 
 
-def above(found: Found, threshold: float) -> dict[str, Any]:
-    """What has at least that score; of proposals, whose scores are no probabilities, all."""
-    if "classes" not in found or threshold <= 0:
-        return dict(found)
-    kept = found["scores"] >= threshold
-    return {name: value[kept] if name in ROWS else value for name, value in found.items()}
-
-
-def run_lengths(found: Found) -> list[bytes]:
-    """COCO's codes of the masks, at the size of the picture."""
-    from d2deploy._ext import encode_masks
-
-    height, width = found["image_size"]
-    return encode_masks(found["masks"], found["boxes"], height, width)
-
-
 def as_json(found: Found, names: Sequence[str], stuff_names: Sequence[str]) -> dict[str, Any]:
     """`width`, `height`, `instances`, and `sem_seg` or `panoptic` where the model has them.
 
@@ -97,7 +81,7 @@ def as_json(found: Found, names: Sequence[str], stuff_names: Sequence[str]) -> d
     if "class_map" in found:
         classes, pixels = np.unique(found["class_map"], return_counts=True)
         rows = [
-            {"id": number, "class_id": number, "class_name": _name(stuff_names, number), "pixels": count}
+            {"id": number, "class_id": number, "class_name": class_name(stuff_names, number), "pixels": count}
             for number, count in zip(classes.tolist(), pixels.tolist())
         ]
         return {**result, "sem_seg": {"size": [height, width], "png": _png(found["class_map"]), "segments": rows}}
@@ -110,35 +94,29 @@ def as_json(found: Found, names: Sequence[str], stuff_names: Sequence[str]) -> d
 
 
 def _instances(found: Found, names: Sequence[str]) -> list[dict[str, Any]]:
-    classes = found["classes"].tolist() if "classes" in found else None
-    rows = []
-    for i, (score, box) in enumerate(zip(found["scores"].tolist(), found["boxes"].tolist())):
-        number = None if classes is None else classes[i]
-        name = "proposal" if number is None else _name(names, number)
-        rows.append({"class_id": number, "class_name": name, "score": score, "box": box})
-    if "masks" in found:
-        size = list(found["image_size"])
-        for row, counts in zip(rows, run_lengths(found)):
-            row["mask"] = {"size": size, "counts": counts.decode("ascii")}
-    if "keypoints" in found:
-        for row, points in zip(rows, found["keypoints"][:, :, [0, 1, 3]].tolist()):
-            row["keypoints"] = points
+    lists = instances(found, names)
+    scores = lists["scores"]
+    numbers = lists.get("classes", [None] * len(scores))
+    class_names = lists.get("class_names", ["proposal"] * len(scores))
+    rows: list[dict[str, Any]] = [
+        {"class_id": number, "class_name": name, "score": score, "box": box}
+        for number, name, score, box in zip(numbers, class_names, scores, lists["boxes"])
+    ]
+    for key, column in (("mask", "masks"), ("keypoints", "keypoints")):
+        for row, value in zip(rows, lists.get(column, ())):
+            row[key] = value
     return rows
 
 
 def _segment(segment: Mapping[str, Any], names: Sequence[str], stuff_names: Sequence[str]) -> dict[str, Any]:
     number, thing = int(segment["category_id"]), bool(segment["isthing"])
-    name = _name(names if thing else stuff_names, number)
+    name = class_name(names if thing else stuff_names, number)
     row: dict[str, Any] = {"id": int(segment["id"]), "class_id": number, "class_name": name, "isthing": thing}
     if "score" in segment:
         row["score"] = float(segment["score"])
     if "area" in segment:
         row["pixels"] = int(segment["area"])
     return row
-
-
-def _name(names: Sequence[str], number: int) -> str:
-    return names[number] if 0 <= number < len(names) else f"class {number}"
 
 
 def _png(numbers: Array) -> str:

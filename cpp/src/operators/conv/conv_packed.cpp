@@ -141,7 +141,7 @@ void run_packed_conv(const Call& call, ConvTail tail) {
   if (tail.add) {
     finish.addend = call.in<float>(kConvAddend);
     if (copy.y != nullptr) {
-      reorder(call.input(3).type(), finish.addend, Layout::channels_last, copy.y);
+      reorder(call.input(kConvAddend).type(), finish.addend, Layout::channels_last, copy.y);
       finish.addend = copy.y;
     }
   }
