@@ -45,8 +45,8 @@ constexpr std::array<Choice, 2> kScales{{{"detectron2", 0}, {"caffe2", 1}}};
 void load(Detector* self, const std::filesystem::path& predict_net, const std::filesystem::path& init_net,
           const std::string& device, const std::string& precision,
           const std::optional<std::filesystem::path>& calibration, bool low_memory, bool tune, int threads,
-          const std::string& mode, const std::optional<std::string>& input_format, std::optional<std::int64_t> min_size,
-          std::optional<std::int64_t> max_size, const std::string& pad, const std::string& im_info,
+          const std::string& mode, int max_batch, const std::optional<std::string>& input_format,
+          std::optional<std::int64_t> min_size, std::optional<std::int64_t> max_size, const std::string& pad, const std::string& im_info,
           const std::string& order, bool sem_seg, bool keypoint_heatmaps) {
   DetectorOptions options;
   options.model.device = device;
@@ -56,6 +56,7 @@ void load(Detector* self, const std::filesystem::path& predict_net, const std::f
   options.model.tune = tune;
   options.model.threads = threads;
   options.mode = static_cast<Mode>(chosen("mode", mode, kModes));
+  options.max_batch = max_batch;
   if (input_format) options.order = channel_order("input_format", *input_format);
   options.min_size = min_size;
   options.max_size = max_size;
@@ -271,6 +272,8 @@ Args:
     threads: threads of one prediction, in mode "throughput" of all; 0: as many as the process may use.
     mode: "latency": a prediction has all threads; "throughput": one, for many predictions at the same time (see
         `streams`), which together need less time.
+    max_batch: on a GPU, how many images of one size go through the net together, 1 to 64: those of calls that
+        overlap and find it busy. Each number, 1, 2, 4, ..., is planned when it first comes.
     input_format: channels that the model takes, "BGR", "RGB", "L", "as is"; None: what the file says.
     min_size: the shorter side that images are resized to, 0: none; None: what the file says, or 800.
     max_size: what a side may be at most; None: what the file says, or 1333.
@@ -321,13 +324,13 @@ Args:
   nb::class_<Detector>(module, "Detector", kDetectorDoc)
       .def("__init__", load, "predict_net"_a, "init_net"_a, nb::kw_only(), "device"_a = "cpu",
            "precision"_a = "float32", "calibration"_a.none() = nb::none(), "low_memory"_a = false, "tune"_a = false,
-           "threads"_a = 0, "mode"_a = "latency", "input_format"_a.none() = nb::none(),
+           "threads"_a = 0, "mode"_a = "latency", "max_batch"_a = 1, "input_format"_a.none() = nb::none(),
            "min_size"_a.none() = nb::none(), "max_size"_a.none() = nb::none(), "pad"_a = "mean",
            "im_info"_a = "detectron2", "order"_a = "score", "sem_seg"_a = false, "keypoint_heatmaps"_a = false,
            nb::sig("def __init__(self, predict_net: str | os.PathLike[str], init_net: str | os.PathLike[str], *, "
                    "device: str = 'cpu', precision: str = 'float32', calibration: str | os.PathLike[str] | None = "
                    "None, low_memory: bool = False, tune: bool = False, threads: int = 0, mode: str = 'latency', "
-                   "input_format: str | None = "
+                   "max_batch: int = 1, input_format: str | None = "
                    "None, min_size: int | None = None, max_size: int | None = None, pad: str = 'mean', im_info: str = "
                    "'detectron2', order: str = 'score', sem_seg: bool = False, keypoint_heatmaps: bool = False) -> "
                    "None"),
@@ -345,7 +348,8 @@ Args:
           "precision", [](const Detector& self) { return self.model().options().precision; },
           nb::sig("def precision(self) -> str"), "As that of `Model`.")
       .def_prop_ro("streams", &Detector::streams, nb::sig("def streams(self) -> int"),
-                   "Predictions that should run at the same time, each in a thread of Python: 1 in mode latency.")
+                   "Predictions that should run at the same time, each in a thread of Python: 1 in mode latency, with "
+                   "`max_batch`\non a GPU enough for two runs of so many images.")
       .def_prop_ro(
           "stuff_class_names", [](const Detector& self) { return names_of(self.stuff_class_names()); },
           nb::sig("def stuff_class_names(self) -> list[str]"), "Likewise, of a panoptic model.")

@@ -131,6 +131,7 @@ class Detector:
         tune: bool = False,
         threads: int = 0,
         mode: str = "latency",
+        max_batch: int = 1,
         input_format: str | None = None,
         min_size: int | None = None,
         max_size: int | None = None,
@@ -154,6 +155,8 @@ class Detector:
             threads: threads of one prediction, in mode "throughput" of all; 0: as many as the process may use.
             mode: "latency": a prediction has all threads; "throughput": one, for many predictions at the same time (see
                 `streams`), which together need less time.
+            max_batch: on a GPU, how many images of one size go through the net together, 1 to 64: those of calls that
+                overlap and find it busy. Each number, 1, 2, 4, ..., is planned when it first comes.
             input_format: channels that the model takes, "BGR", "RGB", "L", "as is"; None: what the file says.
             min_size: the shorter side that images are resized to, 0: none; None: what the file says, or 800.
             max_size: what a side may be at most; None: what the file says, or 1333.
@@ -188,7 +191,8 @@ class Detector:
     @property
     def streams(self) -> int:
         """
-        Predictions that should run at the same time, each in a thread of Python: 1 in mode latency.
+        Predictions that should run at the same time, each in a thread of Python: 1 in mode latency, with `max_batch`
+        on a GPU enough for two runs of so many images.
         """
 
     @property

@@ -9,6 +9,9 @@
 
 #include "core/threads.h"
 #include "d2deploy/detector.h"
+#include "net_files.h"
+#include "prediction_bits.h"
+#include "small_detectors.h"
 
 namespace d2deploy {
 namespace {
@@ -76,6 +79,31 @@ TEST(DetectorOnAGpu, PredictsWhatTheCpuDoes) {
   ASSERT_EQ(have.masks.type(), want.masks.type());
   for (std::int64_t i = 0; i < want.masks.size(); ++i)
     ASSERT_NEAR(have.masks.data<float>()[i], want.masks.data<float>()[i], 1e-3F) << i;
+}
+
+// Callers that overlap. That they do go together batcher_test shows, that outputs of all kinds are told apart
+// predict_test.
+TEST(BatchesOnAGpu, GiveEachWhatItGetsAlone) {
+  for (const testing::DetectorCase& net : testing::detectors()) {
+    if (net.name != std::string("keypoints") && net.name != std::string("retinanet")) continue;
+    SCOPED_TRACE(net.name);
+    const testing::NetFiles files(net.text, net.attributes);
+    DetectorOptions options;
+    options.sem_seg = options.keypoint_maps = true;
+    options.model.device = "cuda";
+    const Detector alone = Detector::load(files.predict, files.init, options);
+    EXPECT_EQ(alone.streams(), 1);
+    options.max_batch = 2;
+    const Detector together = Detector::load(files.predict, files.init, options);
+    EXPECT_EQ(together.streams(), 4);
+    std::vector<ImageView> images;
+    for (std::size_t i = 0; i < 4; ++i) images.push_back(testing::picture(i));
+    const auto found = together.predict(images);  // the first two begin at once, the others wait for them
+    for (std::size_t i = 0; i < images.size(); ++i)
+      EXPECT_EQ(testing::bits(found[i]), testing::bits(alone.predict(images[i]))) << "image " << i;
+    images = {images[0], {}};
+    EXPECT_THROW((void)together.predict(images), InvalidArgument);
+  }
 }
 
 }  // namespace

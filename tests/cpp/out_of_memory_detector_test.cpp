@@ -7,6 +7,7 @@
 #include "d2deploy/detector.h"
 #include "failing_allocations.h"
 #include "net_files.h"
+#include "prediction_bits.h"
 #include "small_detectors.h"
 
 namespace d2deploy::testing {
@@ -17,29 +18,6 @@ Detector load(const NetFiles& files) {
   options.model.threads = 1;  // OpenMP itself ends the process where it finds no memory
   options.sem_seg = options.keypoint_maps = true;
   return Detector::load(files.predict, files.init, options);
-}
-
-template <class T>
-void append(std::string& text, const std::vector<T>& values) {
-  text.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T));
-}
-void append(std::string& text, const Tensor& tensor) {
-  if (tensor.raw() != nullptr)
-    text.append(static_cast<const char*>(tensor.raw()), static_cast<std::size_t>(tensor.bytes()));
-}
-
-std::string bits(const Prediction& found) {
-  std::string text;
-  append(text, found.boxes);
-  append(text, found.scores);
-  append(text, found.classes);
-  append(text, found.masks);
-  append(text, found.keypoints);
-  append(text, found.keypoint_maps);
-  append(text, found.sem_seg);
-  append(text, found.panoptic_map);
-  for (const Segment& segment : found.segments) text += std::to_string(segment.area) + ' ';
-  return text;
 }
 
 // The message of the InvalidArgument that `f` throws.

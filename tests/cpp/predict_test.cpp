@@ -9,7 +9,10 @@
 #include "detector/input_rule.h"
 #include "detector/prediction.h"
 #include "message_of.h"
+#include "net_files.h"
 #include "picture.h"
+#include "prediction_bits.h"
+#include "small_detectors.h"
 
 namespace d2deploy::testing {
 namespace {
@@ -89,7 +92,8 @@ TEST(Detector, ComputesTheMaskOfTheOwnClassAlone) {
   const FedImage fed = feed(kPicture.view(), input_rule_of(model->info(), options), false);
   const Tensors outputs = Session(model).run({{"data", fed.data}, {"im_info", fed.im_info}});
   ASSERT_GT(outputs.at("mask_fcn_probs").dim(1), 1);
-  const Prediction want = OutputRule(*model).predict(outputs, fed.size, {Picture::height, Picture::width}, options);
+  const Prediction want =
+      OutputRule(*model).predict(outputs, {0, 1}, fed.size, {Picture::height, Picture::width}, options);
   const Detector found = detector();
   EXPECT_NE(found.model().graph_text().find("OwnClassConv"), std::string::npos);
   const Prediction have = found.predict(kPicture.view());
@@ -123,6 +127,38 @@ TEST(Detector, EveryImageGetsWhatItGetsAlone) {
   for (std::size_t i = 0; i < 2; ++i) expect_equal(both[i], found.predict(images[i]));
 }
 
+TEST(OutputRule, ReadsEachOfTheImagesOfARun) {
+  for (const DetectorCase& net : detectors()) {
+    SCOPED_TRACE(net.name);
+    const NetFiles files(net.text, net.attributes);
+    const auto model = Model::load(files.predict, files.init);
+    const OutputRule rule(*model);
+    EXPECT_TRUE(rule.tells_images_apart());
+    DetectorOptions options;
+    options.sem_seg = options.keypoint_maps = true;
+    const InputRule input = input_rule(*model);
+    const auto predictions = [&](const std::vector<ImageView>& images) {
+      NetInputs in = to_net_inputs(images, input);
+      Tensors given{{"data", in.data}};
+      if (std::ranges::count(model->inputs(), "im_info") > 0) given.emplace("im_info", in.im_info);
+      Session session(model);
+      const Tensors outputs = session.run(given);
+      std::vector<std::string> found;
+      for (std::size_t i = 0; i < images.size(); ++i)
+        found.push_back(
+            bits(rule.predict(outputs, {static_cast<std::int64_t>(i), static_cast<std::int64_t>(images.size())},
+                              {kHeight, kWidth}, {20, 30}, options)));
+      return found;
+    };
+    const std::vector<ImageView> images{picture(0), picture(3), picture(5)};
+    const auto together = predictions(images);
+    EXPECT_NE(together[0], together[1]);
+    EXPECT_NE(together[1], together[2]);
+    for (std::size_t i = 0; i < images.size(); ++i)
+      EXPECT_EQ(together[i], predictions({images[i]})[0]) << "image " << i;
+  }
+}
+
 TEST(DetectorThreads, SeveralImagesAtATimeGetWhatEachGetsAlone) {
   DetectorOptions options;
   options.model.threads = 3;
@@ -148,6 +184,18 @@ TEST(Detector, ReadsWhatTheNetSubtracts) {
   EXPECT_EQ(rule.order, ChannelOrder::bgr);
   EXPECT_EQ(rule.pixel_mean, (std::vector<float>{123, 117, 104}));
   EXPECT_EQ(rule.max_size, 1333);
+}
+
+TEST(Detector, RefusesBatchesThatCannotBe) {
+  for (const int most : {0, -1, 65}) {
+    DetectorOptions options;
+    options.max_batch = most;
+    EXPECT_EQ(message_of<InvalidArgument>([&] { (void)detector(options); }),
+              "max_batch is " + std::to_string(most) + ", wanted 1 to 64");
+  }
+  DetectorOptions options;
+  options.max_batch = 64;
+  EXPECT_EQ(detector(options).streams(), 1) << "on the CPU each picture goes alone";
 }
 
 TEST(Detector, RefusesWhatDoesNotSuit) {

@@ -125,15 +125,16 @@ inline std::vector<DetectorCase> detectors() {
           {"proposals", calmed(rpn()), named("GeneralizedRCNN")}};
 }
 
-/// A picture that is enlarged and padded, of two channels.
+/// Pictures that are enlarged and padded, of two channels, by number from 0 to 7; all have the same size.
 inline constexpr std::int64_t kHeight = 6, kWidth = 7;
-inline ImageView picture() {
+inline ImageView picture(std::size_t number = 0) {
   static const auto pixels = [] {
-    std::array<std::uint8_t, kHeight * kWidth * 2> out{};
-    for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<std::uint8_t>(i * 37 % 5);
+    std::array<std::array<std::uint8_t, kHeight * kWidth * 2>, 8> out{};
+    for (std::size_t n = 0; n < out.size(); ++n)
+      for (std::size_t i = 0; i < out[n].size(); ++i) out[n][i] = static_cast<std::uint8_t>(i * (37 + n) % (5 + 3 * n));
     return out;
   }();
-  return {pixels.data(), kHeight, kWidth, kWidth * 2, 2, ChannelOrder::as_is};
+  return {pixels[number].data(), kHeight, kWidth, kWidth * 2, 2, ChannelOrder::as_is};
 }
 
 }  // namespace d2deploy::testing

@@ -225,6 +225,7 @@ def test_a_model_that_is_given_proposals_is_refused(
         (["EXAMPLE", "x.png", "--output", "OUT", "--block-size", "0"], "--block-size is 0, must be at least 1"),
         (["EXAMPLE", "x.png", "--output", "OUT", "--shard", "3/2"], "is shard 3 of 2"),
         (["EXAMPLE", "x.png", "--output", "OUT", "--devices", "cpu,gpu"], "'gpu' is none, wanted cpu, cuda or cuda:1"),
+        (["EXAMPLE", "x.png", "--output", "OUT", "--max-batch", "65"], "--max-batch is 65, must be from 1 to 64"),
         (["EXAMPLE", "x.png", "--output", "OUT", "--actors", "2"], "--address and --actors are for --engine ray"),
         (["EXAMPLE", "x.png", "--output", "OUT", "--price-per-core-hour", "nan"], "is nan, must be at least 0"),
         (

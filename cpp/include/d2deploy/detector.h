@@ -60,6 +60,9 @@ enum class Mode : std::uint8_t {
 struct DetectorOptions {
   ModelOptions model;
   Mode mode = Mode::latency;
+  /// On a GPU, how many images of one size in the net go through it together, 1 to 64: those of calls of predict that
+  /// overlap and find it busy. None waits while it is not. Each number, 1, 2, 4, ..., is planned when it first comes.
+  int max_batch = 1;
   // What the file says, unless it is given here.
   std::optional<ChannelOrder> order;
   std::optional<std::int64_t> min_size, max_size;
@@ -89,8 +92,8 @@ class Detector {
   const std::vector<std::string>& class_names() const;        ///< empty where the file does not tell them
   const std::vector<std::string>& stuff_class_names() const;  ///< likewise, of a panoptic model
   const Model& model() const;
-  /// Calls of predict that should run at the same time: 1, in mode throughput as many as there are threads. Each has
-  /// working memory of its own.
+  /// Calls of predict that should run at the same time: 1, in mode throughput as many as there are threads, and with
+  /// `max_batch` on a GPU enough for two runs of so many images.
   int streams() const;
   /// Whether the model finds no proposals itself, but is given them with each image (Fast R-CNN).
   bool takes_proposals() const;
@@ -99,7 +102,7 @@ class Detector {
   /// serve models of three channels, and those of three channels gray models (luminance, as Pillow's mode L).
   /// Throws InvalidArgument: an empty image, or one of other channels; InvalidModel: outputs that do not agree.
   Prediction predict(const ImageView& image) const;
-  /// One prediction for each image, in mode throughput several at the same time. *Law*: each is what the image alone
+  /// One prediction for each image, as many at the same time as there are streams. *Law*: each is what the image alone
   /// gets. An error of one is thrown once those that had begun are done.
   std::vector<Prediction> predict(std::span<const ImageView> images) const;
   /// Of an image that is resized already, with the model's channels in its order.

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "core/check.h"
+#include "kernels/batch_splits.h"
 
 namespace d2deploy {
 
@@ -45,6 +46,20 @@ void check_output(const char* name, const Tensor& output, std::size_t rank, std:
   check<InternalError>(output.layout() == Layout::row_major, "output '", name, "' is not row-major");
   check<InvalidModel>(output.shape().rank() == rank && (rank == 0 || output.dim(0) >= rows), "output '", name,
                       "' must have ", rank, " dimensions and ", rows, " rows or more, got ", output.shape());
+}
+
+std::vector<std::int64_t> first_rows(const Tensor* splits, std::int64_t images, std::int64_t rows) {
+  if (images == 1) return {0, rows};
+  check<InvalidModel>(splits != nullptr, "several images were run, but there is no output batch_splits");
+  check_output("batch_splits", *splits, 1, images);
+  check<InvalidModel>(splits->dim(0) == images, "output 'batch_splits' has ", splits->dim(0), " rows for ", images,
+                      " images");
+  const SplitFault fault = find_split_fault(splits->data<float>(), images, rows);
+  check<InvalidModel>(fault.kind == SplitFault::none, "output 'batch_splits' does not count the ", rows,
+                      " detections: number ", fault.index, " is ", fault.found);
+  std::vector<std::int64_t> first{0};
+  for (const float count : splits->values<float>()) first.push_back(first.back() + static_cast<std::int64_t>(count));
+  return first;
 }
 
 void keep(Detections& found, std::span<const std::int64_t> kept) {

@@ -29,6 +29,10 @@ struct RowRange {
   std::int64_t begin = 0, end = 0;
 };
 
+/// Where the rows of each of the images begin, and the number of all rows behind them. Args: `splits` (images) float32,
+/// the rows of each; for one image it may be missing. Throws InvalidModel where they do not agree.
+std::vector<std::int64_t> first_rows(const Tensor* splits, std::int64_t images, std::int64_t rows);
+
 /// The detections among those rows of `boxes` (n, 4 or 5), `scores` (n) and `classes` (n), all float32. Rows with a
 /// value that is not finite are left out. Throws InvalidModel where shapes do not agree, or a class is none.
 Detections collect_detections(const Tensor& boxes, const Tensor& scores, const Tensor& classes, RowRange range,

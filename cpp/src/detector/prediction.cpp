@@ -9,6 +9,7 @@
 #include "detector/semantic.h"
 #include "io/pickled_module.h"
 #include "runtime/arguments.h"
+#include "runtime/model.h"
 
 namespace d2deploy {
 
@@ -75,6 +76,8 @@ OutputRule::OutputRule(const Model& model) {
     fail<Unsupported>("a net of meta-architecture ", info.meta_architecture, " with the outputs ",
                       list_of(model.outputs()), " is not a detector; Model and Session run it");
   }
+  tells_images_apart_ =
+      (kind_ != Kind::detections && kind_ != Kind::panoptic) || !impl_of(model).splits.empty();
 }
 
 void OutputRule::read_retinanet(const ModelInfo& info) {
@@ -132,7 +135,7 @@ void OutputRule::add_level(float stride, std::span<const float> cells) {
     level.cell_anchors.push_back({cells[i], cells[i + 1], cells[i + 2], cells[i + 3]});
 }
 
-Detections OutputRule::detect(const Tensors& outputs, RowOrder order) const {
+Detections OutputRule::detect(const Tensors& outputs, ImageOf image, RowOrder order) const {
   if (kind_ == Kind::retinanet) {
     auto levels = levels_;
     for (std::size_t i = 0; i < levels.size(); ++i) {
@@ -140,25 +143,29 @@ Detections OutputRule::detect(const Tensors& outputs, RowOrder order) const {
       levels[i].deltas = output(outputs, join("box_delta_", i));
       if (retinanet_.fcos) levels[i].centerness = output(outputs, join("box_centerness_", i));
     }
-    return decode_retinanet(levels, 0, retinanet_);
+    return decode_retinanet(levels, image.index, retinanet_);
   }
   if (kind_ == Kind::proposals)
-    return collect_proposals(output(outputs, "rpn_rois"), output(outputs, "rpn_scores"), 0, order);
+    return collect_proposals(output(outputs, "rpn_rois"), output(outputs, "rpn_scores"), image.index, order);
   const Tensor& scores = output(outputs, "score_nms");
   check_output("score_nms", scores, 1, 0);
-  return collect_detections(output(outputs, "bbox_nms"), scores, output(outputs, "class_nms"), {0, scores.dim(0)},
+  const auto first = first_rows(find(outputs, "batch_splits"), image.images, scores.dim(0));
+  const auto i = static_cast<std::size_t>(image.index);
+  return collect_detections(output(outputs, "bbox_nms"), scores, output(outputs, "class_nms"), {first[i], first[i + 1]},
                             order);
 }
 
-Prediction OutputRule::predict(const Tensors& outputs, Size size, Size wanted, const DetectorOptions& options) const {
+Prediction OutputRule::predict(const Tensors& outputs, ImageOf image, Size size, Size wanted,
+                               const DetectorOptions& options) const {
   Prediction prediction;
   prediction.size = wanted;
   if (kind_ == Kind::semantic) {
     prediction.class_map =
-        classes_of_pixels(output(outputs, "sem_seg"), 0, size, wanted, options.sem_seg ? &prediction.sem_seg : nullptr);
+        classes_of_pixels(output(outputs, "sem_seg"), image.index, size, wanted,
+                          options.sem_seg ? &prediction.sem_seg : nullptr);
     return prediction;
   }
-  Detections found = detect(outputs, options.row_order);
+  Detections found = detect(outputs, image, options.row_order);
   const Tensor* maps = find(outputs, "kps_score");
   const Tensor* rows = find(outputs, "keypoints_out");
   std::vector<Keypoint> keypoints;
@@ -179,12 +186,12 @@ Prediction OutputRule::predict(const Tensors& outputs, Size size, Size wanted, c
     const Tensor& logits = output(outputs, "sem_seg");
     Tensor* resized = options.sem_seg ? &prediction.sem_seg : nullptr;
     if (combine_) {
-      const auto classes = classes_of_pixels(logits, 0, size, wanted, resized);
+      const auto classes = classes_of_pixels(logits, image.index, size, wanted, resized);
       Panoptic panoptic = combine_panoptic(found, prediction.masks, classes, wanted, panoptic_);
       prediction.panoptic_map = std::move(panoptic.map);
       prediction.segments = std::move(panoptic.segments);
     } else if (resized != nullptr) {
-      *resized = resize_logits(logits, 0, size, wanted);
+      *resized = resize_logits(logits, image.index, size, wanted);
     }
   }
   prediction.box_columns = found.columns;

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 from d2deploy.cli.shared import (
     Commands,
     add_command,
+    add_max_batch,
     add_model,
     add_picture_rule,
     add_runtime,
     check_at_least,
     check_compiled,
+    max_batch,
     needs,
     picture_rule,
     runtime_options,
@@ -111,6 +113,7 @@ def _add_machines(parser: argparse.ArgumentParser) -> None:
         metavar="LIST",
         help="several devices, a model on each, as cuda:0,cuda:1 (default: what --device says)",
     )
+    add_max_batch(parser)
     add("--price-per-core-hour", metavar="P", type=float, help="tell at the end what it cost")
     add("--price-per-gpu-hour", metavar="P", type=float, help="the same, where GPUs compute")
     add(
@@ -219,7 +222,7 @@ def _job(args: argparse.Namespace) -> tuple[Job, dict[str, Any]]:
     from d2deploy.batch.manifests import Columns
 
     options = runtime_options(args)
-    speed = {name: options[name] for name in ("low_memory", "tune")}
+    speed = {"max_batch": max_batch(args), **{name: options[name] for name in ("low_memory", "tune")}}
     meaning = {"precision": options["precision"], **picture_rule(args)}
     if options["calibration"]:
         meaning["calibration"] = str(options["calibration"].resolve())

@@ -12,10 +12,12 @@ from d2deploy.cli.shared import (
     Commands,
     Parser,
     add_command,
+    add_max_batch,
     add_picture_rule,
     add_runtime,
     check_at_least,
     check_compiled,
+    max_batch,
     needs,
     picture_rule,
     runtime_options,
@@ -107,6 +109,7 @@ def add_to(commands: Commands) -> None:
         action="store_true",
         help="also take the raw tensors of the nets (data, im_info); weights are then loaded\ntwice",
     )
+    add_max_batch(parser)
     _add_limits(parser)
     add_picture_rule(parser)
     add_runtime(parser)
@@ -128,7 +131,7 @@ def run(args: argparse.Namespace) -> int:
         raise InvalidArgument("--tls-cert and --tls-key: only one is given, wanted both or none")
     check_at_least("--sessions", args.sessions, 0)
     grpc_port = None if args.grpc_port == NO_PORT else _port("--grpc-port", args.grpc_port)
-    options = {**runtime_options(args), **picture_rule(args), "mode": args.mode}
+    options = {**runtime_options(args), **picture_rule(args), "mode": args.mode, "max_batch": max_batch(args)}
     with needs("serving", "serve"):
         from d2deploy.serving.server import serve
     settings = Settings(

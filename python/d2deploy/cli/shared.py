@@ -124,6 +124,25 @@ def add_mode(parser: Parser) -> None:
     )
 
 
+def add_max_batch(parser: argparse._ActionsContainer) -> None:
+    """For commands that have many pictures at the same time."""
+    parser.add_argument(
+        "--max-batch",
+        metavar="N",
+        type=int,
+        default=1,
+        help="on a GPU: pictures of one size that go through the net together, 1 to 64: those\nthat come while it is busy "
+        "(1). Each number, 1, 2, 4, ..., is planned when it first comes",
+    )
+
+
+def max_batch(args: argparse.Namespace) -> int:
+    """What is given for --max-batch, as `Detector` takes it. Raises InvalidArgument."""
+    if not 1 <= args.max_batch <= 64:
+        raise InvalidArgument(f"--max-batch is {args.max_batch}, must be from 1 to 64")
+    return int(args.max_batch)
+
+
 def add_picture_rule(parser: Parser) -> None:
     """Options of what pictures become before the net."""
     add = parser.add_argument
