@@ -131,8 +131,8 @@ def add_max_batch(parser: argparse._ActionsContainer) -> None:
         metavar="N",
         type=int,
         default=1,
-        help="on a GPU: pictures of one size that go through the net together, 1 to 64: those\nthat come while it is busy "
-        "(1). Each number, 1, 2, 4, ..., is planned when it first comes",
+        help="on a GPU: pictures of one size that go through the net together, 1 to 64: those\nthat come while it is "
+        "busy (1). Each number, 1, 2, 4, ..., is planned when it first comes",
     )
 
 
