@@ -154,6 +154,26 @@ def test_commands(exported: Callable[[str], Exported], command: Command, tmp_pat
     assert (code, "inputs        data, im_info, proposals\n" in out) == (0, True)
 
 
+def test_int8_after_calibrating_on_sample_boxes(
+    exported: Callable[[str], Exported], command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("D2DEPLOY_EMULATE", "int8")  # CPUs without VNNI would run float32
+    folder, file = exported("fast_fpn").folder, tmp_path / "calibration.txt"
+    _, images = write_dataset(tmp_path, [])
+    sizes = ("--min-size", 64, "--max-size", 96, "--threads", 1)
+    code, out, error = command("calibrate", folder, "--images", images, "--out", file, *sizes)
+    assert (code, "layers run in int8" in out) == (0, True), error
+    pixels = np.ascontiguousarray(image(96, 128).transpose(1, 2, 0)).astype(np.uint8)
+    exact, narrow = (
+        runtime.Predictor(folder, threads=1, min_size=0, precision=precision, calibration=file)(pixels, proposals=BOXES)
+        for precision in ("float32", "int8")
+    )
+    assert len(narrow["instances"]) == len(exact["instances"]) > 0
+    scores, changed = np.asarray(exact["instances"].scores), np.asarray(narrow["instances"].scores)
+    assert np.isfinite(changed).all()
+    assert 0 < np.abs(scores - changed).max() < 0.2
+
+
 def test_a_semantic_model_on_the_command_line(
     exported: Callable[[str], Exported], command: Command, tmp_path: Path
 ) -> None:
