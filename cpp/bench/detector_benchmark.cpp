@@ -92,7 +92,7 @@ int run() {
     Tensors inputs{{"data", fed.data}, {"im_info", fed.im_info}};
     std::erase_if(inputs, [&](const auto& input) { return std::ranges::count(model->inputs(), input.first) == 0; });
     net.measure([&] { raw = session.run(inputs); });
-    post.measure([&] { found = outputs.predict(raw, fed.size, wanted, options); });
+    post.measure([&] { found = outputs.predict(raw, {0, 1}, fed.size, wanted, options); });
     if (found.masks.raw() == nullptr) continue;
     bitmaps.measure([&] {
       for (std::int64_t k = 0; k < found.count(); ++k) (void)found.mask(k);

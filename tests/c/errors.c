@@ -36,7 +36,7 @@ static void check_options(void) {
     refuse_options(options, D2D_##status, message);        \
   } while (0)
   OPTION(struct_size, 0, INVALID_ARGUMENT, "d2d_detector_load: struct_size is 0, wanted sizeof(d2d_options)");
-  OPTION(struct_size, sizeof options - 1, INVALID_ARGUMENT, "wanted sizeof(d2d_options)");
+  OPTION(struct_size, offsetof(d2d_options, max_batch) - 1, INVALID_ARGUMENT, "wanted sizeof(d2d_options)");
   OPTION(struct_size, SIZE_MAX, INVALID_ARGUMENT, "wanted sizeof(d2d_options)");
   OPTION(device, "tpu", UNSUPPORTED, "device 'tpu' is not available");
   OPTION(precision, "float8", UNSUPPORTED, "precision 'float8' is not available");
@@ -58,6 +58,8 @@ static void check_options(void) {
   OPTION(keypoint_maps, 2, INVALID_ARGUMENT, "keypoint_maps is 2, wanted 0 to 1");
   OPTION(min_size, -2, INVALID_ARGUMENT, "min_size_test is -2");
   OPTION(max_size, -1, INVALID_ARGUMENT, "max_size_test is -1");
+  OPTION(max_batch, -1, INVALID_ARGUMENT, "max_batch is -1, wanted 1 to 64");
+  OPTION(max_batch, INT64_MAX, INVALID_ARGUMENT, "wanted 1 to 64");
 }
 
 static void check_files(void) {

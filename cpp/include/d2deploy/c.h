@@ -143,6 +143,8 @@ typedef struct d2d_options {
   int32_t keypoint_maps;  ///< predictions keep the heat maps
   int64_t min_size;       ///< the shorter side is resized to it; 0: what the file says; or D2D_KEEP_SIZE
   int64_t max_size;       ///< no side becomes longer; 0: what the file says
+  int64_t max_batch;      ///< GPU: pictures of one size that go through the net together if they come while it is busy
+                          ///< (0: 1)
 } d2d_options;
 
 // ---- From pictures to predictions -------------------------------------------------------------------

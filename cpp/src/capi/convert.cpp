@@ -128,6 +128,7 @@ DetectorOptions detector_options(const d2d_options* options) {
   out.keypoint_maps = flag("keypoint_maps", given.keypoint_maps);
   if (given.min_size != 0) out.min_size = given.min_size == D2D_KEEP_SIZE ? 0 : given.min_size;
   if (given.max_size != 0) out.max_size = given.max_size;
+  if (given.max_batch != 0) out.max_batch = static_cast<int>(std::clamp<std::int64_t>(given.max_batch, -1, INT32_MAX));
   return out;
 }
 
