@@ -103,7 +103,7 @@ struct Detector::Impl {
     }
     if (device.kind == Device::cpu || !DeviceFeed::takes(static_cast<std::size_t>(input.channels)))
       return predict(feed(image, input, options.caffe2_scale), wanted, proposals);
-    const Size size = fed_size(image, input), room = padded(size, input.size_divisibility);
+    const Size size = fed_size(image, input), room = padded(size, input);
     const SourceImage source(image, input);
     const auto planes = planes_of(source.view, input);
     const Tensors info = taken_by(sessions.model(), told(im_info_of(size, wanted, options.caffe2_scale), proposals));
