@@ -118,7 +118,7 @@ def test_transformers_convert_and_agree(text: str, picture: np.ndarray, tmp_path
     torch.save({"model": model.state_dict()}, weights)
     words = ["--config-file", str(config), "--output", str(out), "--detectron2"]
     assert convert.main([*words, "MODEL.WEIGHTS", str(weights), "MODEL.DEVICE", "cpu"]) == 0  # what agrees has 0
-    files = Caffe2Model.load_protobuf(out)
+    files = Caffe2Model.load_protobuf(out, order="score")
     assert files.info["square_size"] == SIDE
     inputs = {"image": torch.from_numpy(resize_shortest_edge(picture, SIDE, SIDE).transpose(2, 0, 1).copy())}
     inputs |= {"height": picture.shape[0], "width": picture.shape[1]}

@@ -83,7 +83,7 @@ def test_predictions_are_the_models(size: tuple[int, int], model: Any, folder: P
     pixels = image(*size)
     wanted = model([{"image": tensor(pixels)}])[0]["instances"]
     assert len(wanted) > 0
-    found = runtime.Caffe2Model.load_protobuf(folder, threads=1)([{"image": pixels}])[0]["instances"]
+    found = runtime.Caffe2Model.load_protobuf(folder, threads=1, order="score")([{"image": pixels}])[0]["instances"]
     np.testing.assert_allclose(boxes_of(found), boxes_of(wanted), atol=5e-2)
     found = runtime.Predictor(folder, threads=1, min_size=0)(as_pixels(pixels))["instances"]
     np.testing.assert_allclose(boxes_of(found), boxes_of(wanted), atol=5e-2)
