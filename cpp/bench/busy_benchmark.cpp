@@ -88,7 +88,7 @@ int run() {
   options.threads = FLAGS_threads;
   const auto model = Model::load(FLAGS_predict_net, FLAGS_init_net, options);
   const ImageView view{image.data, image.rows, image.cols, static_cast<std::int64_t>(image.step)};
-  const auto [data, im_info] = to_net_inputs({&view, 1}, model->info().size_divisibility);
+  const auto [data, im_info] = to_net_inputs({&view, 1}, input_rule(*model));
   const Tensors inputs{{"data", data}, {"im_info", im_info}};
   Session session(model);
   const auto timed_runs = [&](std::vector<double>& times) {

@@ -100,7 +100,7 @@ int run() {
   const double load = milliseconds([&] { model = Model::load(FLAGS_predict_net, FLAGS_init_net, options); });
   const ImageView view{image.data, image.rows, image.cols, static_cast<std::int64_t>(image.step)};
   const std::vector views(static_cast<std::size_t>(FLAGS_batch), view);
-  const auto [data, im_info] = to_net_inputs(views, model->info().size_divisibility);
+  const auto [data, im_info] = to_net_inputs(views, input_rule(*model));
   const Tensors inputs{{"data", data}, {"im_info", im_info}};
   const ThreadScope threads(model->options().threads);
   std::shared_ptr<const Plan> plan;

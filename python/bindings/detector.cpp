@@ -189,6 +189,7 @@ nb::dict input_of(const Detector& self) {
   out["min_size"] = rule.min_size;
   out["max_size"] = rule.max_size;
   out["size_divisibility"] = rule.size_divisibility;
+  out["square_size"] = rule.square_size;
   return out;
 }
 
@@ -340,7 +341,7 @@ Args:
           nb::sig("def info(self) -> dict[str, typing.Any]"), "As that of `Model`.")
       .def_prop_ro("input", input_of, nb::sig("def input(self) -> dict[str, typing.Any]"),
                    "What images become: `input_format`, `channels`, `pixel_mean`, `min_size`, `max_size`, "
-                   "`size_divisibility`.")
+                   "`size_divisibility`, `square_size`.")
       .def_prop_ro(
           "class_names", [](const Detector& self) { return names_of(self.class_names()); },
           nb::sig("def class_names(self) -> list[str]"), "Empty where the file does not tell them.")

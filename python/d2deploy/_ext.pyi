@@ -177,7 +177,7 @@ class Detector:
     @property
     def input(self) -> dict[str, Any]:
         """
-        What images become: `input_format`, `channels`, `pixel_mean`, `min_size`, `max_size`, `size_divisibility`.
+        What images become: `input_format`, `channels`, `pixel_mean`, `min_size`, `max_size`, `size_divisibility`, `square_size`.
         """
 
     @property

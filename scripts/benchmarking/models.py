@@ -55,7 +55,7 @@ def draw_weights(model: Any, gains: Mapping[str, float]) -> None:
             value.normal_(std=0.1)
         elif name.endswith(("running_var", "norm.weight")):
             value.uniform_(0.5, 1.5)
-        elif value.ndim > 1:
+        elif value.ndim > 1 and value.is_floating_point():  # indices stay what they are
             value.normal_(std=gains.get(name.split(".")[-2], 1.2) / value[0].numel() ** 0.5)
 
 

@@ -198,6 +198,7 @@ static void check_facts(const d2d_detector* detector) {
   d2d_input input = {.struct_size = sizeof input};
   CHECK(d2d_detector_input(detector, &input) == D2D_OK && input.order == D2D_BGR && input.channels == 3);
   CHECK(input.min_size == kHeight && input.max_size == 320 && input.takes_proposals == 0);
+  CHECK(input.size_divisibility == 32 && input.square_size == 0);
   CHECK(input.pixel_mean[0] == 123 && input.pixel_mean[1] == 117 && input.pixel_mean[2] == 104);
   const char* const* names = (const char* const*)pixels;
   int64_t count = 7;

@@ -172,6 +172,41 @@ TEST(CApi, PredictsWhatTheLibraryPredicts) {
   }
 }
 
+TEST(CApi, PadsToTheSquareOfTheModel) {
+  const auto files_with = [](std::int64_t divisibility, std::int64_t square) {
+    auto attributes = named("GeneralizedRCNN");
+    attributes.back().value = divisibility;
+    attributes.push_back({"square_size", square});
+    return std::make_unique<NetFiles>(calmed(keypoint_rcnn()), attributes);
+  };
+  // The picture becomes 12 x 14, padded to 16 x 16 in either way.
+  const auto square = files_with(4, 16), multiple = files_with(16, 0), small = files_with(4, 13);
+  OwnedDetector detector, refusing, failed;
+  OwnedPrediction found, none;
+  const d2d_image image = c_picture();
+  const d2d_options given = c_options();
+  ASSERT_EQ(d2d_detector_load(square->folder.c_str(), &given, &detector.handle), D2D_OK) << d2d_last_message();
+  d2d_input input{};
+  input.struct_size = sizeof input;
+  ASSERT_EQ(d2d_detector_input(detector.handle, &input), D2D_OK);
+  EXPECT_EQ(input.square_size, 16);
+  input = {};
+  input.struct_size = offsetof(d2d_input, square_size);  // of a program that does not know it
+  ASSERT_EQ(d2d_detector_input(detector.handle, &input), D2D_OK);
+  EXPECT_EQ(input.square_size, 0);
+  ASSERT_EQ(d2d_detector_predict(detector.handle, &image, &found.handle), D2D_OK) << d2d_last_message();
+  expect_equal(found.handle, Detector::load(multiple->folder, options()).predict(picture()));
+  ASSERT_EQ(d2d_detector_load(small->folder.c_str(), &given, &refusing.handle), D2D_OK) << d2d_last_message();
+  EXPECT_EQ(d2d_detector_predict(refusing.handle, &image, &none.handle), D2D_INVALID_ARGUMENT);
+  EXPECT_STREQ(d2d_last_message(),
+               "d2d_detector_predict: the image is 12 x 14 pixels large on its way into the net, which takes at most "
+               "13 x 13 (its square_size); make it smaller, or let it be resized to a max_size of 13 or less");
+  const auto broken = files_with(4, 1 << 20);
+  EXPECT_EQ(d2d_detector_load(broken->folder.c_str(), &given, &failed.handle), D2D_INVALID_MODEL);
+  EXPECT_NE(std::string(d2d_last_message()).find("net argument square_size is 1048576, wanted 0 to 8192"),
+            std::string::npos);
+}
+
 TEST(CApi, TakesProposals) {
   const NetFiles files(calmed(fast_rcnn()), named("GeneralizedRCNN"));
   const std::vector<float> boxes{1, 1, 4, 5, 0, 0, 7, 6, 2, 1, 6, 3};

@@ -86,6 +86,30 @@ TEST(ToNetInputs, PadsToTheDivisibility) {
   }
 }
 
+TEST(ToNetInputs, PadsToTheSquare) {
+  const Picture picture(5, 7, 0, 1);
+  const auto made = [&](std::int64_t square, std::int64_t divisibility) {
+    InputRule rule;
+    rule.square_size = square;
+    rule.size_divisibility = divisibility;
+    return to_net_inputs({&picture.view, 1}, rule);
+  };
+  for (const auto& [square, divisibility, side] :
+       {std::array<std::int64_t, 3>{7, 0, 7}, {9, 1, 9}, {9, 4, 12}, {8, 4, 8}}) {
+    const NetInputs inputs = made(square, divisibility);
+    ASSERT_EQ(inputs.data.shape(), (Shape{1, 3, side, side})) << "square_size " << square;
+    expect_picture(inputs.data, 0, 1, 5, 7);
+    const auto info = inputs.im_info.values<float>();
+    EXPECT_EQ(std::vector<float>(info.begin(), info.end()), (std::vector<float>{5, 7, 1}));
+  }
+  EXPECT_REFUSED(
+      made(6, 4),
+      "the image is 5 x 7 pixels large on its way into the net, which takes at most 6 x 6 (its square_size); "
+      "make it smaller, or let it be resized to a max_size of 6 or less");
+  for (const std::int64_t square : {std::int64_t{-1}, std::int64_t{8193}})
+    EXPECT_REFUSED(made(square, 0), "square_size must be from 0 to 8192");
+}
+
 TEST(ToNetInputs, ImagesOfSeveralSizesShareTheLargest) {
   const Picture a(2, 9, 3, 1), b(6, 4, 0, 20), c(3, 3, 1, 7);
   const std::array<ImageView, 3> images{a.view, b.view, c.view};

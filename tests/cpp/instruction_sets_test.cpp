@@ -13,6 +13,7 @@
 
 #include "d2deploy/error.h"
 #include "kernels/group_norm.h"
+#include "kernels/layer_norm.h"
 #include "kernels/packed.h"
 #include "kernels/reorder.h"
 #include "kernels/sigmoid.h"
@@ -75,6 +76,34 @@ TEST_F(InstructionSets, GiveTheSameSoftmax) {
           // The difference to the largest is rounded once, and may be some 70: 4e-6 of the result.
           ASSERT_NEAR(y[static_cast<std::size_t>(r * n) + i], wanted, 5e-6 * wanted) << set << ", " << n << " numbers";
         }
+      }
+    }
+}
+
+TEST_F(InstructionSets, GiveTheSameLayerNorm) {
+  constexpr float kEpsilon = 1e-3F;
+  for (const char* set : kSets)
+    for (const std::int64_t n : {1, 2, 15, 16, 17, 81, 1000}) {
+      allow(set);
+      const auto x = noise(kRows * n, 1, 10), gamma = noise(n, 2, 1), beta = noise(n, 3, 1);
+      std::vector<float> y(x.size()), mean(kRows), deviation(kRows);
+      layer_norm({n, kEpsilon, x.data(), gamma.data(), beta.data(), y.data(), mean.data(), deviation.data()}, 0, kRows);
+      for (std::size_t r = 0; r < kRows; ++r) {
+        const auto count = static_cast<std::size_t>(n);
+        const auto row = std::span(x).subspan(r * count, count);
+        double sum = 0, squares = 0;
+        for (const float v : row) sum += static_cast<double>(v);
+        const double centre = sum / static_cast<double>(n);
+        for (const float v : row) squares += std::pow(static_cast<double>(v) - centre, 2);
+        const double spread = std::sqrt(squares / static_cast<double>(n) + static_cast<double>(kEpsilon));
+        ASSERT_NEAR(mean[r], centre, 1e-6) << set << ", " << n << " numbers";
+        ASSERT_NEAR(deviation[r], spread, 1e-6 * spread) << set << ", " << n << " numbers";
+        for (std::size_t i = 0; i < count; ++i)
+          ASSERT_NEAR(y[r * count + i],
+                      (static_cast<double>(row[i]) - centre) / spread * static_cast<double>(gamma[i]) +
+                          static_cast<double>(beta[i]),
+                      1e-5)
+              << set << ", " << n << " numbers";
       }
     }
 }

@@ -81,8 +81,8 @@ class Exported:
         canvas[:] = np.array(PIXEL_MEAN, np.float32)[:, None, None]
         for one, image in zip(canvas, images, strict=True):
             one[:, : image.shape[1], : image.shape[2]] = image
-        multiple = self.tracer.meta_arch.size_divisibility
-        data = np.concatenate([net_inputs(one, PIXEL_MEAN, multiple)["data"] for one in canvas])
+        padding = self.tracer.meta_arch.padding
+        data = np.concatenate([net_inputs(one, PIXEL_MEAN, padding)["data"] for one in canvas])
         inputs = {"data": data, "im_info": np.array([[*side, 1] for side in sides], np.float32)}
         if self.tracer.meta_arch.takes_proposals:
             rois = [sample_rois(*side) for side in sides]

@@ -19,6 +19,7 @@ from d2deploy.export.tracing import to_onnx
 from d2deploy.modeling import BACKBONES, DeformConv, ShapeSpec
 from d2deploy.modeling.deform_conv import deform_conv
 from d2deploy.modeling.resnet import DeformBottleneckBlock, res5_head
+from d2deploy.padding import Padding
 
 
 def ramp() -> Tensor:
@@ -155,7 +156,7 @@ def test_traced(standard: bool) -> None:
     torch.manual_seed(0)
     module = Layers().eval()
     inputs: dict[str, Tensor] = {"data": torch.rand(1, 3, 64, 66), "im_info": torch.zeros(1, 3)}
-    model = onnx_ir.to_proto(to_onnx(module, inputs, ["y"], 2, standard))
+    model = onnx_ir.to_proto(to_onnx(module, inputs, ["y"], Padding(2), standard))
     assert {node.op_type for node in model.graph.node} == {"Conv", "DeformConv", "Mul", "Sigmoid", "Slice", "Split"}
     assert {node.domain for node in model.graph.node if node.op_type == "DeformConv"} == {
         "" if standard else "org.pytorch._caffe2"

@@ -24,7 +24,7 @@ from d2deploy.export.netdef import Dims
 from d2deploy.export.shapes import readable_shapes
 from d2deploy.export.verify import compare
 from d2deploy.nets import files, proto
-from d2deploy.padding import net_inputs
+from d2deploy.padding import Padding, net_inputs
 
 Export = Callable[[str], Exported]
 
@@ -79,7 +79,7 @@ def test_weights_that_no_file_can_hold(one: Exported, monkeypatch: pytest.Monkey
 
 
 def test_run_gives_what_the_files_compute(one: Exported) -> None:
-    inputs = net_inputs(image(75, 110), [103.53, 116.28, 123.675], 32)
+    inputs = net_inputs(image(75, 110), [103.53, 116.28, 123.675], Padding(32))
     found = one.tracer.run(torch.from_numpy(inputs["data"]), torch.from_numpy(inputs["im_info"]))
     assert list(found) == ["bbox_nms", "score_nms", "class_nms"]
     assert len({len(values) for values in found.values()}) == 1
@@ -106,7 +106,10 @@ def test_torchscript_runs_and_agrees_at_other_sizes(one: Exported, tmp_path: Pat
     sample = [{"image": tensor(image(75, 110))}]  # as Detectron2's API wants one
     Caffe2Tracer(one.cfg, one.model, sample).export_torchscript().save(str(tmp_path / "model.ts"))
     script = torch.jit.load(str(tmp_path / "model.ts"))  # type: ignore[no-untyped-call]
-    data, info = torch.from_numpy(net_inputs(image(96, 128), [0] * 3, 32)["data"]), torch.tensor([[96.0, 128.0, 1.0]])
+    data, info = (
+        torch.from_numpy(net_inputs(image(96, 128), [0] * 3, Padding(32))["data"]),
+        torch.tensor([[96.0, 128.0, 1.0]]),
+    )
     wanted = one.tracer.run(data, info)
     with torch.no_grad():
         found = dict(zip(wanted, script(data, info)))
@@ -146,7 +149,7 @@ def test_what_is_traced(one: Exported) -> None:
     tracer = Caffe2Tracer(one.cfg, one.model, sample)
     assert tracer.inputs is sample
     data, im_info = tracer.traceable_inputs
-    wanted = net_inputs(image(75, 110), [103.53, 116.28, 123.675], 32)
+    wanted = net_inputs(image(75, 110), [103.53, 116.28, 123.675], Padding(32))
     np.testing.assert_array_equal(data.numpy(), wanted["data"])
     np.testing.assert_array_equal(im_info.numpy(), wanted["im_info"])
     with torch.no_grad():
@@ -280,13 +283,13 @@ def test_shapes_are_written_in_sizes_of_the_image_and_numbers_of_boxes() -> None
 
 
 def test_borders_hold_the_mean() -> None:
-    found = net_inputs(np.full((3, 33, 64), 7, np.uint8), [1.0, 2.0, 3.0], 32)
+    found = net_inputs(np.full((3, 33, 64), 7, np.uint8), [1.0, 2.0, 3.0], Padding(32))
     assert found["data"].shape == (1, 3, 64, 64)
     assert found["im_info"].tolist() == [[33, 64, 1]]
     assert (found["data"][:, :, :33] == 7).all()
     assert found["data"][0, :, 33:].reshape(3, -1).min(axis=1).tolist() == [1, 2, 3]
     assert found["data"][0, :, 33:].reshape(3, -1).max(axis=1).tolist() == [1, 2, 3]
-    assert net_inputs(np.zeros((3, 33, 65)), [0.0] * 3, 0)["data"].shape == (1, 3, 33, 65)
+    assert net_inputs(np.zeros((3, 33, 65)), [0.0] * 3, Padding())["data"].shape == (1, 3, 33, 65)
 
 
 def outputs(**changes: Any) -> dict[str, Any]:

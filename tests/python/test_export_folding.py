@@ -10,6 +10,7 @@ from onnx.reference import ReferenceEvaluator
 from torch import Tensor, nn
 
 from d2deploy.export.tracing import to_onnx
+from d2deploy.padding import Padding
 
 
 class OneLayerManyNorms(nn.Module):
@@ -32,7 +33,7 @@ def test_one_layer_with_many_norms() -> None:
     torch.manual_seed(0)
     module = OneLayerManyNorms().eval()
     inputs = {"data": torch.rand(1, 2, 64, 70), "im_info": torch.zeros(1, 3)}
-    model = onnx_ir.to_proto(to_onnx(module, inputs, ["a", "b", "c", "d"], 0))
+    model = onnx_ir.to_proto(to_onnx(module, inputs, ["a", "b", "c", "d"], Padding()))
     assert {node.op_type for node in model.graph.node} == {"Conv", "Mul"}
     onnx.checker.check_model(model)
     names = [initializer.name for initializer in model.graph.initializer]

@@ -19,6 +19,7 @@ from d2deploy.errors import Unsupported
 from d2deploy.export.netdef import NetWriter
 from d2deploy.export.tracing import to_onnx
 from d2deploy.export.translations import TRANSLATIONS
+from d2deploy.padding import Padding
 
 if TYPE_CHECKING:
     from d2deploy import runtime
@@ -292,7 +293,7 @@ def bench() -> Bench:
 
 
 def convert(module: nn.Module, outputs: list[str]) -> Any:
-    return NetWriter(to_onnx(module, {"data": torch.zeros(1, 4, 64, 64)}, outputs, 1), TRANSLATIONS).write()
+    return NetWriter(to_onnx(module, {"data": torch.zeros(1, 4, 64, 64)}, outputs, Padding()), TRANSLATIONS).write()
 
 
 @pytest.fixture(scope="module")

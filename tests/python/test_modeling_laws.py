@@ -32,7 +32,7 @@ from d2deploy.modeling.postprocessing import (
 )
 from d2deploy.modeling.roi_align import roi_align
 from d2deploy.modeling.rpn import per_anchor, select_proposals
-from d2deploy.padding import padded_size
+from d2deploy.padding import Padding
 from d2deploy.structures import Boxes, Instances
 from d2deploy.structures.geometry import clip, normalised, scale
 
@@ -348,7 +348,7 @@ def test_images_of_a_batch_do_not_see_each_other(h0: int, w0: int, h1: int, w1: 
     model = ImageModel(backbone=Backbone(), pixel_mean=[7.0], pixel_std=[2.0], input_format="L")
     images = [torch.full((1, h0, w0), 9.0), torch.full((1, h1, w1), 11.0)]
     batch, image_sizes = model.preprocess_image([{"image": image} for image in images])
-    assert batch.shape == (2, 1, *padded_size(max(h0, h1), max(w0, w1), 32))
+    assert batch.shape == (2, 1, *Padding(32).size(max(h0, h1), max(w0, w1)))
     for one, (height, width), value in zip(batch, image_sizes, (1, 2)):
         assert (one[:, :height, :width] == value).all()
         assert one.sum() == value * height * width
@@ -357,7 +357,7 @@ def test_images_of_a_batch_do_not_see_each_other(h0: int, w0: int, h1: int, w1: 
 @law(st.integers(1, 4000), st.integers(1, 4000), st.integers(0, 64))
 def test_padded_sides_are_the_next_multiples(height: int, width: int, divisibility: int) -> None:
     multiple = max(divisibility, 1)
-    for side, padded in zip((height, width), padded_size(height, width, divisibility)):
+    for side, padded in zip((height, width), Padding(divisibility).size(height, width)):
         assert padded % multiple == 0
         assert side <= padded < side + multiple
 

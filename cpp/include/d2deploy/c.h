@@ -213,6 +213,7 @@ typedef struct d2d_input {
   int64_t size_divisibility;  ///< sides are padded to multiples of it; 0 or 1: not padded
   int32_t order;              ///< of channels: D2D_BGR, ...
   int32_t takes_proposals;    ///< 1: the model finds no proposals itself, but is given them with each picture
+  int64_t square_size;        ///< both sides are padded to it, and none may be longer; 0: there is no such size
 } d2d_input;
 D2D_API d2d_status d2d_detector_input(const d2d_detector* detector, d2d_input* input);
 

@@ -28,6 +28,7 @@ struct InputRule {
   std::int64_t min_size = 800;         ///< the shorter side is resized to it; 0: images keep their size
   std::int64_t max_size = 1333;        ///< no side becomes longer
   std::int64_t size_divisibility = 0;  ///< sides are padded to multiples of it; 0 or 1: not padded
+  std::int64_t square_size = 0;        ///< both are padded to it, and no side may be longer; 0: there is no such size
 };
 
 /// What the model's file says of images. Throws InvalidModel where its arguments cannot be, Unsupported where its
@@ -40,9 +41,10 @@ struct NetInputs {
   Tensor data, im_info;
 };
 /// Channels are brought into the rule's order, as Detector::predict does. Images of different size share the largest
-/// height and width, rounded up to a multiple of `size_divisibility` (if > 1); what is added, right and below, is as
-/// `pixel_mean`, or zero where that is empty. `min_size` and `max_size` do not count. Throws InvalidArgument where
-/// there is no image, or an empty one, or one of other channels, or `size_divisibility` is not in [0, 4096].
+/// height and width (or `square_size`, if > 0), rounded up to a multiple of `size_divisibility` (if > 1); what is
+/// added, right and below, is as `pixel_mean`, or zero where that is empty. `min_size` and `max_size` do not count.
+/// Throws InvalidArgument where there is no image, or an empty one, or one of other channels or larger than the square,
+/// or `size_divisibility` is not in [0, 4096], or `square_size` not in [0, 8192].
 NetInputs to_net_inputs(std::span<const ImageView> images, const InputRule& rule);
 /// Of a BGR model, padded with zero.
 NetInputs to_net_inputs(std::span<const ImageView> images, std::int64_t size_divisibility);
@@ -100,7 +102,8 @@ class Detector {
 
   /// Resizes the image as the model wants it and predicts. Channels are brought into the model's order: gray images
   /// serve models of three channels, and those of three channels gray models (luminance, as Pillow's mode L).
-  /// Throws InvalidArgument: an empty image, or one of other channels; InvalidModel: outputs that do not agree.
+  /// Throws InvalidArgument: an empty image, or one of other channels, or, once resized, larger than the model's
+  /// square; InvalidModel: outputs that do not agree.
   Prediction predict(const ImageView& image) const;
   /// One prediction for each image, as many at the same time as there are streams. *Law*: each is what the image alone
   /// gets. An error of one is thrown once those that had begun are done.

@@ -219,6 +219,7 @@ void give(const Detector& from, d2d_input* input) {
   value.size_divisibility = rule.size_divisibility;
   value.order = code_of(rule.order);
   value.takes_proposals = from.takes_proposals() ? 1 : 0;
+  value.square_size = rule.square_size;
   write(value, required(input, "input"), end_of(&d2d_input::takes_proposals), "d2d_input");
 }
 

@@ -43,7 +43,8 @@ Tensors net_inputs(const Model& model, const std::vector<cv::Mat>& images) {
   for (const cv::Mat& image : images)
     views.push_back({image.data, image.rows, image.cols, static_cast<std::int64_t>(image.step[0])});
   InputRule rule = input_rule(model);
-  rule.pixel_mean.clear();  // padded with black, as Caffe2's programs do
+  // Padded with black, as Caffe2's programs do; they had no models that take squares.
+  if (rule.square_size == 0) rule.pixel_mean.clear();
   const NetInputs made = to_net_inputs(views, rule);
   Tensors inputs{{"data", made.data}, {"im_info", made.im_info}};
   // What else the net wants, and that is not a detector's input, the session reports.

@@ -164,7 +164,7 @@ struct Detector::Impl {
     Picture picture{std::move(source),
                     std::move(planes),
                     size,
-                    padded(size, input.size_divisibility),
+                    padded(size, input),
                     wanted,
                     im_info_of(size, wanted, options.caffe2_scale)};
     Picture* const alone = &picture;

@@ -48,7 +48,7 @@ NetInputs pad_and_split(std::span<const ImageView> images, const InputRule& rule
   }
   const Size room = padded(
       {std::ranges::max(images, {}, &ImageView::height).height, std::ranges::max(images, {}, &ImageView::width).width},
-      rule.size_divisibility);
+      rule);
   const std::int64_t height = room.height, width = room.width;
   const auto count = static_cast<std::int64_t>(images.size());
   const std::int64_t plane = height * width;
@@ -80,6 +80,8 @@ NetInputs pad_and_split(std::span<const ImageView> images, const InputRule& rule
 NetInputs to_net_inputs(std::span<const ImageView> images, const InputRule& rule) {
   check(rule.size_divisibility >= 0 && rule.size_divisibility <= kMaxDivisibility,
         "to_net_inputs: size_divisibility must be from 0 to ", kMaxDivisibility, ", got ", rule.size_divisibility);
+  check(rule.square_size >= 0 && rule.square_size <= kMostSquare, "to_net_inputs: square_size must be from 0 to ",
+        kMostSquare, ", got ", rule.square_size);
   check(rule.channels > 0, "to_net_inputs: the rule must have channels, got ", rule.channels);
   const auto means = static_cast<std::int64_t>(rule.pixel_mean.size());
   check(means == 0 || means == rule.channels, "to_net_inputs: pixel_mean has ", means,

@@ -26,12 +26,11 @@ ChannelOrder order_of(const std::string& format) {
 bool is_colour(ChannelOrder order) { return order == ChannelOrder::bgr || order == ChannelOrder::rgb; }
 
 std::int64_t size_argument(const ModelInfo& info, const char* name, std::optional<std::int64_t> given,
-                           std::int64_t otherwise, std::int64_t least) {
+                           std::int64_t otherwise, std::int64_t least, std::int64_t most = 1 << 24) {
   const std::int64_t size = given ? *given : argument(info.arguments, name, otherwise);
-  constexpr std::int64_t kMost = 1 << 24;
-  const auto in_range = size >= least && size <= kMost;
-  if (given) check(in_range, name, " is ", size, ", wanted ", least, " to ", kMost);
-  check<InvalidModel>(in_range, "net argument ", name, " is ", size, ", wanted ", least, " to ", kMost);
+  const auto in_range = size >= least && size <= most;
+  if (given) check(in_range, name, " is ", size, ", wanted ", least, " to ", most);
+  check<InvalidModel>(in_range, "net argument ", name, " is ", size, ", wanted ", least, " to ", most);
   return size;
 }
 
@@ -56,7 +55,7 @@ std::int64_t channels_of(ChannelOrder order, std::int64_t otherwise) {
 }
 
 FedImage allocate_fed(const InputRule& rule, Size size, Size wanted, bool caffe2_scale) {
-  const Size room = padded(size, rule.size_divisibility);
+  const Size room = padded(size, rule);
   return {Tensor::allocate({DType::float32, {1, rule.channels, room.height, room.width}}),
           im_info_of(size, wanted, caffe2_scale), size};
 }
@@ -77,9 +76,12 @@ void fill_planes(const T* image, Size size, const InputRule& rule, Tensor& data)
 
 }  // namespace
 
-Size padded(Size size, std::int64_t size_divisibility) {
-  const std::int64_t unit = std::max<std::int64_t>(size_divisibility, 1);
-  const auto up = [&](std::int64_t n) { return (n + unit - 1) / unit * unit; };
+Size padded(Size size, const InputRule& rule) {
+  const std::int64_t square = rule.square_size, unit = std::max<std::int64_t>(rule.size_divisibility, 1);
+  check(square == 0 || std::max(size.height, size.width) <= square, "the image is ", size.height, " x ", size.width,
+        " pixels large on its way into the net, which takes at most ", square, " x ", square,
+        " (its square_size); make it smaller, or let it be resized to a max_size of ", square, " or less");
+  const auto up = [&](std::int64_t n) { return ((square > 0 ? square : n) + unit - 1) / unit * unit; };
   return {up(size.height), up(size.width)};
 }
 
@@ -139,6 +141,7 @@ InputRule input_rule_of(const ModelInfo& info, const DetectorOptions& options) {
   rule.min_size = size_argument(info, "min_size_test", options.min_size, rule.min_size, 0);
   rule.max_size = size_argument(info, "max_size_test", options.max_size, rule.max_size, 1);
   rule.size_divisibility = info.size_divisibility;
+  rule.square_size = size_argument(info, "square_size", std::nullopt, rule.square_size, 0, kMostSquare);
   return rule;
 }
 

@@ -8,8 +8,10 @@ namespace d2deploy {
 /// Throws InvalidModel where the file's arguments cannot be, Unsupported where its `input_format` is unknown.
 InputRule input_rule_of(const ModelInfo& info, const DetectorOptions& options);
 
-/// The next multiples of the divisibility; 0 and 1 keep the size.
-Size padded(Size size, std::int64_t size_divisibility);
+constexpr std::int64_t kMostSquare = 8192;  // known models have 1024 to 1536; a damaged file must not ask for gigabytes
+
+/// What an image of this size is padded to. Throws InvalidArgument where it is larger than the square.
+Size padded(Size size, const InputRule& rule);
 
 /// Throws InvalidArgument where the image is empty, or its channels do not suit the model.
 void check_image(const ImageView& image, const InputRule& rule);

@@ -46,7 +46,7 @@ def net_inputs_of(
     import numpy as np
 
     from d2deploy.images import resize_shortest_edge
-    from d2deploy.padding import net_inputs
+    from d2deploy.padding import Padding, net_inputs
     from d2deploy.runtime.shapes import sample_rois
 
     resized = resize_shortest_edge(image, rule["min_size"], rule["max_size"])
@@ -56,6 +56,6 @@ def net_inputs_of(
         resized = resized[:, :, :1]
     elif rule["channels"] != 3:  # what the channels are is the model's own affair: all of them the same
         resized = np.repeat(resized[:, :, :1], rule["channels"], axis=2)
-    inputs = net_inputs(resized.transpose(2, 0, 1), rule["pixel_mean"], rule["size_divisibility"])
+    inputs = net_inputs(resized.transpose(2, 0, 1), rule["pixel_mean"], Padding.of(rule))
     inputs["proposals"] = sample_rois(*resized.shape[:2])  # of nets that find none themselves
     return {name: inputs[name] for name in names if name in inputs}

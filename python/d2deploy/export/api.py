@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from d2deploy.config import class_names as known_names
 from d2deploy.config import number_of_things
-from d2deploy.errors import InvalidArgument
+from d2deploy.errors import InvalidArgument, Unsupported
 from d2deploy.export.detectron2 import from_detectron2, is_detectron2
 from d2deploy.export.meta_arch import Caffe2MetaArch, caffe2_meta_arch
 from d2deploy.export.net_arguments import net_arguments
@@ -152,7 +152,7 @@ class Caffe2Tracer:
         """What the written files compute, in PyTorch.
 
         Args:
-            data: (1, C, H, W) float32, raw pixels, H and W multiples of the size divisibility.
+            data: (1, C, H, W) float32, raw pixels, H and W as `meta_arch.padding` makes them.
             im_info: (1, 3) float32: height, width, scale.
             proposals: (R, 5) float32: image and box, for a model that takes them.
 
@@ -163,7 +163,8 @@ class Caffe2Tracer:
         return dict(zip(self.meta_arch.outputs, self.meta_arch(*inputs), strict=True))
 
     def _small_image(self) -> Array:
-        height = max(MIN_SIDE, 2 * self.meta_arch.size_divisibility)
+        padding = self.meta_arch.padding
+        height = padding.square_size // 2 or max(MIN_SIDE, 2 * padding.size_divisibility)
         return np.full((len(self.meta_arch.model.pixel_mean), height, height * 3 // 2), 128, np.float32)
 
     def _feed(self, image: Array) -> tuple[Tensor, ...]:
@@ -173,7 +174,7 @@ class Caffe2Tracer:
         """The net's inputs for a picture (C, H, W): `data`, `im_info` and, for a model that takes them, `proposals`,
         which are boxes of all sizes and shapes, everywhere in the picture."""
         mean = self.meta_arch.model.pixel_mean.flatten().tolist()
-        inputs: dict[str, Array] = dict(net_inputs(image, mean, self.meta_arch.size_divisibility))
+        inputs: dict[str, Array] = dict(net_inputs(image, mean, self.meta_arch.padding))
         if self.meta_arch.takes_proposals:
             inputs["proposals"] = sample_rois(*image.shape[1:])
         return inputs
@@ -188,7 +189,10 @@ class Caffe2Tracer:
     def _to_onnx(self, standard_ops: bool = False) -> onnx_ir.Model:
         arch = self.meta_arch
         sample = {name: torch.from_numpy(array) for name, array in self.feed(self._small_image()).items()}
-        return to_onnx(arch, sample, arch.outputs, arch.size_divisibility, standard_ops)
+        try:
+            return to_onnx(arch, sample, arch.outputs, arch.padding, standard_ops)
+        except Unsupported as error:
+            raise Unsupported(f"{error}{_other_way_out(arch)}") from error
 
 
 def _meta_arch(cfg: Any, model: nn.Module) -> Caffe2MetaArch:
@@ -196,6 +200,18 @@ def _meta_arch(cfg: Any, model: nn.Module) -> Caffe2MetaArch:
     # A copy on the CPU: tracing needs no GPU, and the caller's model stays as it is.
     model = (from_detectron2(cfg, model) if is_detectron2(model) else copy.deepcopy(model)).cpu()
     return caffe2_meta_arch(model, bool(cfg.EXPORT_CAFFE2.USE_HEATMAP_MAX_KEYPOINT))
+
+
+def _other_way_out(arch: Caffe2MetaArch) -> str:
+    """For a backbone of Detectron2 that could be given pictures of one size."""
+    constraints = getattr(arch.model.backbone, "padding_constraints", {})
+    if "square_size" not in constraints or arch.padding.square_size:
+        return ""
+    return (
+        ". Where sizes are the reason: this backbone can take squares of one size, to which pictures are padded; set "
+        "its square_pad to a multiple of 32 that is no less than INPUT.MAX_SIZE_TEST, in a lazy configuration "
+        "model.backbone.square_pad"
+    )
 
 
 class _OfOneTuple(nn.Module):

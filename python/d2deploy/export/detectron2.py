@@ -149,7 +149,6 @@ def _model_faults(model: Any) -> Iterator[str]:
     if faults:
         return
     yield from layer_faults(model)
-    yield from _backbone_faults(model.backbone)
     if _class(model, _META_ARCHS) == "RetinaNet":
         yield from _transform_faults("box2box_transform", model.box2box_transform)
         yield from _anchor_faults("anchor_generator", model.anchor_generator, model.head_in_features)
@@ -165,15 +164,6 @@ def _model_faults(model: Any) -> Iterator[str]:
         yield from _proposal_faults(model.proposal_generator)
     if hasattr(model, "roi_heads"):
         yield from _roi_faults(model.roi_heads)
-
-
-def _backbone_faults(backbone: Any) -> Iterator[str]:
-    square = dict(getattr(backbone, "padding_constraints", {})).get("square_size", 0)
-    if square:
-        yield (
-            f"backbone wants images padded to squares of {square} pixels, the files' readers pad to multiples of "
-            "size_divisibility; use a backbone that is content with that"
-        )
 
 
 def _proposal_faults(rpn: Any) -> Iterator[str]:

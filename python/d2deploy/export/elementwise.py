@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -142,10 +141,6 @@ def _reduce(kind: str) -> Translation:
     return lambda n: n.emit(kind, [n.source], axes=axes_of(n), keepdims=n.attribute("keepdims", 1))
 
 
-def _reduced(n: Node, axes: Sequence[int]) -> Dims:
-    return [1 if i in axes else d for i, d in enumerate(n.shape())]
-
-
 def _reduce_min(n: Node) -> None:
     maximum = _steps(n).then("Negative")
     maximum.then("ReduceMax", shape=n.output_shape(), axes=axes_of(n), keepdims=n.attribute("keepdims", 1)).end(
@@ -164,21 +159,15 @@ def _reduce_l1(n: Node) -> None:
 
 
 def _layer_norm(n: Node) -> None:
-    """(x - mean) / sqrt(mean of (x - mean)^2 + epsilon) * scale + bias, over the dimensions from `axis` on."""
-    rank = len(n.shape())
-    axes = list(range(n.attribute("axis", -1) % rank, rank))
-    small = _reduced(n, axes)
-    mean = _steps(n).then("ReduceMean", shape=small, axes=axes, keepdims=1)
-    centred = _steps(n).then("Sub", mean.blob)
-    squares = centred.then("Mul", centred.blob)
-    variance = squares.then("ReduceMean", shape=small, axes=axes, keepdims=1)
-    deviation = variance.then("Add", _constant(n, "epsilon", n.attribute("epsilon", 1e-5))).then("Sqrt")
-    inputs = n.inputs[1:]
-    result = centred.then("Div", deviation.blob)
-    if len(inputs) == 2:
-        result.then("Mul", inputs[0]).end("Add", inputs[1])
-    else:
-        result.end("Mul", *inputs)
+    """Over the dimensions from `axis` on; gamma and beta go together."""
+    scale, inputs = n.constant(1), list(n.inputs)
+    if len(inputs) == 2 and scale is not None:
+        inputs.append(n.parameter("zeros", np.zeros(scale.shape, np.float32)))
+    if len(inputs) != 3:
+        raise n.refuse("a layer normalisation by a scale that is computed cannot be written without a shift")
+    axis = n.attribute("axis", -1) % len(n.shape())
+    epsilon = float(n.attribute("epsilon", 1e-5))
+    n.emit("LayerNorm", inputs, [n.first_output()], axis=axis, epsilon=epsilon, elementwise_affine=1)
 
 
 def _softmax(n: Node) -> None:

@@ -1,4 +1,5 @@
-"""Batch normalisations that torch.onnx left standing become part of the convolutions before them."""
+"""What torch.onnx left standing: batch normalisations become part of the convolutions before them, weights that are
+transposed are kept so."""
 
 from __future__ import annotations
 
@@ -37,6 +38,24 @@ def fold_batch_norms(graph: onnx_ir.Graph) -> None:
             conv.replace_input_with(index, value)
         norm.outputs[0].replace_all_uses_with(conv.outputs[0], replace_graph_outputs=True)
         graph.remove(norm, safe=True)
+
+
+def fold_transposes(graph: onnx_ir.Graph) -> None:
+    """The weights of linear layers, which torch.onnx transposes in the graph, are kept transposed."""
+    turned: dict[tuple[str, ...], onnx_ir.Value] = {}
+    for node in list(graph):
+        value = node.inputs[0] if node.op_type == "Transpose" else None
+        if value is None or value.const_value is None or not value.is_initializer():
+            continue
+        order = node.attributes["perm"].as_ints()
+        key = (str(value.name), "transposed", *map(str, order))
+        if key not in turned:
+            array = np.ascontiguousarray(value.const_value.numpy().transpose(order))
+            name = ".".join(key)
+            turned[key] = onnx_ir.Value(name=name, const_value=onnx_ir.tensor(array, name=name))
+            graph.register_initializer(turned[key])
+        node.outputs[0].replace_all_uses_with(turned[key], replace_graph_outputs=True)
+        graph.remove(node, safe=True)
 
 
 def _norm(conv: onnx_ir.Node) -> onnx_ir.Node | None:

@@ -18,6 +18,7 @@ from d2deploy.export.operators import AliasWithName
 from d2deploy.export.roi_boxes import ANGLES, find_boxes, find_boxes_in_stages, find_boxes_on, pool
 from d2deploy.modeling import FCOS, GeneralizedRCNN, PanopticFPN, ProposalNetwork, RetinaNet, SemanticSegmentor
 from d2deploy.modeling.semantic_seg import full_size_logits
+from d2deploy.padding import Padding
 
 _OPS = torch.ops.d2deploy
 
@@ -40,9 +41,10 @@ class Caffe2MetaArch(nn.Module):
         self.outputs: list[str] = []
 
     @property
-    def size_divisibility(self) -> int:
-        """What height and width of `data` are multiples of; 0: of nothing."""
-        return int(self.model.size_divisibility)
+    def padding(self) -> Padding:
+        """What height and width of `data` become."""
+        padding: Padding = self.model.padding
+        return padding
 
     @property
     def takes_proposals(self) -> bool:

@@ -1,9 +1,9 @@
 """What a predict net says about itself besides its operators: Detectron2's arguments, and our own.
 
 Ours, which other readers ignore, tell how a picture becomes `data` and what the outputs mean: `input_format`,
-`pixel_mean`, `min_size_test`, `max_size_test`, `class_names`, `stuff_class_names`, `keypoint_oks_sigmas` for keypoint
-AP, and `cell_anchors` and `anchor_strides` of RetinaNet and FCOS as plain numbers. Padding with `pixel_mean` gives
-exactly what Detectron2 gives, since it pads after normalising.
+`pixel_mean`, `min_size_test`, `max_size_test`, `square_size` of models that take squares of one size, `class_names`,
+`stuff_class_names`, `keypoint_oks_sigmas` for keypoint AP, and `cell_anchors` and `anchor_strides` of RetinaNet and
+FCOS as plain numbers. Padding with `pixel_mean` gives exactly what Detectron2 gives, since it pads after normalising.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def net_arguments(arch: Caffe2MetaArch, cfg: Any, class_names: ClassNames) -> li
 
 
 def _detectron2(arch: Caffe2MetaArch, cfg: Any) -> Iterator[tuple[str, proto.Value]]:
-    yield "size_divisibility", arch.size_divisibility
+    yield "size_divisibility", arch.padding.size_divisibility
     yield "device", str(cfg.MODEL.DEVICE)
     yield "meta_architecture", arch.name
     model = arch.model
@@ -54,6 +54,8 @@ def _ours(arch: Caffe2MetaArch, cfg: Any, class_names: ClassNames) -> Iterator[t
     yield "pixel_mean", [float(v) for v in model.pixel_mean.flatten()]
     yield "min_size_test", int(cfg.INPUT.MIN_SIZE_TEST)
     yield "max_size_test", int(cfg.INPUT.MAX_SIZE_TEST)
+    if arch.padding.square_size:
+        yield "square_size", arch.padding.square_size
     if class_names.things:
         yield "class_names", class_names.things
     if class_names.stuff and isinstance(arch, (Caffe2PanopticFPN, Caffe2SemanticSegmentor)):

@@ -124,6 +124,20 @@ class Node:
         others = [[dims(v) for v in r.inputs if v is not self._node.outputs[0]] for r in readers]
         return all(r.op_type in _SPREADING for r in readers) and all(wanted in shapes for shapes in others)
 
+    def added_vector(self, size: int) -> str | None:
+        """The blob of a constant vector of this size that is added to the output, and to nothing else: the operator
+        that is written then makes the sum. None where there is none."""
+        uses = list(self._node.outputs[0].uses())
+        reader = uses[0].node if len(uses) == 1 and not self._node.outputs[0].is_graph_output() else None
+        if reader is None or reader.op_type != "Add":
+            return None
+        vector = reader.inputs[1 - uses[0].idx]
+        array = None if vector is None else constant_of(vector)
+        if vector is None or array is None or array.shape != (size,):
+            return None
+        self._writer.write_as(self._node, reader)
+        return self._writer.blob(vector)
+
     def refuse(self, reason: str) -> Unsupported:
         return Unsupported(f"{module_of(self._node)}: {reason}")
 
@@ -140,6 +154,7 @@ class NetWriter:
         self._maps: list[onnx_ir.Value] = []  # that are there so far
         self._translations = translations
         self._blobs: dict[onnx_ir.Value, str] = {}
+        self._written: set[onnx_ir.Node] = set()  # with another one
         self._taken: set[str] = set()
         self._parameters: dict[str, np.ndarray] = {}
         self.operators: list[Any] = []
@@ -150,7 +165,8 @@ class NetWriter:
         self._name_borders()
         self._maps = [v for v in self._graph.inputs if len(dims(v)) == 4]
         for node in self._nodes:
-            self._translations[node.op_type](Node(node, self))
+            if node not in self._written:
+                self._translations[node.op_type](Node(node, self))
             self._maps += [v for v in node.outputs if len(dims(v)) == 4 and v in self._blobs]
         return self._nets()
 
@@ -181,6 +197,14 @@ class NetWriter:
     def alias(self, value: onnx_ir.Value, source: onnx_ir.Value) -> bool:
         """Calls `value` by the blob of `source`; false where it has a blob already."""
         return self._blobs.setdefault(value, self.blob(source)) == self.blob(source)
+
+    def write_as(self, node: onnx_ir.Node, reader: onnx_ir.Node) -> None:
+        """What is written for `node` is the output of its only reader, for which nothing is written."""
+        if reader.outputs[0] not in self._blobs:  # the layer's name, as where torch.onnx joins product and sum
+            self._blobs[reader.outputs[0]] = self.unique(module_path(node) or _name(node))
+            self.shapes[self._blobs[reader.outputs[0]]] = dims(reader.outputs[0])
+        self._blobs[node.outputs[0]] = self._blobs[reader.outputs[0]]
+        self._written.add(reader)
 
     def map_of_size(self, height: int | str, width: int | str) -> str | None:
         return next((self._blobs[v] for v in self._maps if dims(v)[2:] == [height, width]), None)

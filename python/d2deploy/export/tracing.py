@@ -17,8 +17,10 @@ from torch import Tensor, nn
 
 from d2deploy.errors import InternalError, Unsupported
 from d2deploy.export import onnx_domain, standard_onnx
-from d2deploy.export.folding import fold_batch_norms
+from d2deploy.export.constants import fold_constants
+from d2deploy.export.folding import fold_batch_norms, fold_transposes
 from d2deploy.export.netdef import without_root
+from d2deploy.padding import Padding
 
 # What no image comes near keeps tracing from caring for sizes that are too small for a layer, or overflow, in pixels.
 MIN_SIDE, MAX_SIDE = 64, 65536
@@ -28,7 +30,7 @@ def to_onnx(
     module: nn.Module,
     inputs: dict[str, Tensor],
     outputs: Sequence[str],
-    size_divisibility: int,
+    padding: Padding,
     standard_ops: bool = False,
 ) -> onnx_ir.Model:
     """Traces a module without running it.
@@ -38,7 +40,7 @@ def to_onnx(
             of tensors.
         inputs: tensors of the right ranks and types; their values and their H and W do not matter.
         outputs: names of the outputs.
-        size_divisibility: what H and W are multiples of; 0 or 1: of nothing.
+        padding: what H and W of `data` become. Those of a square are the sample's for good.
         standard_ops: the detection operators are written with ONNX's standard ones, not as Caffe2's.
 
     Raises:
@@ -46,7 +48,7 @@ def to_onnx(
             lacks; the message names the submodule.
     """
     with _quiet():
-        program = _trace(module, inputs, max(size_divisibility, 1))
+        program = fold_constants(_trace(module, inputs, padding))
         if standard_ops:
             program = program.run_decompositions(standard_onnx.decompositions())
         domain = standard_onnx if standard_ops else onnx_domain
@@ -65,17 +67,22 @@ def to_onnx(
         raise InternalError("torch.onnx.export gave no model")
     _spread_lists(result.model)
     fold_batch_norms(result.model.graph)
+    fold_transposes(result.model.graph)
     RemoveUnusedNodesPass()(result.model)
     return result.model
 
 
-def _trace(module: nn.Module, inputs: dict[str, Tensor], multiple: int) -> torch.export.ExportedProgram:
+def _trace(module: nn.Module, inputs: dict[str, Tensor], padding: Padding) -> torch.export.ExportedProgram:
+    multiple = max(padding.size_divisibility, 1)
+
     def side(name: str) -> Any:
         dim = torch.export.Dim(name, min=max(2, MIN_SIDE // multiple), max=MAX_SIDE // multiple)
         return dim * multiple if multiple > 1 else dim
 
     # At least two proposals, for what `_unknown_rows` of operators.py tells.
-    sides = {"data": {2: side("height"), 3: side("width")}, "proposals": {0: torch.export.Dim("proposals", min=2)}}
+    sides: dict[str, dict[int, Any]] = {"proposals": {0: torch.export.Dim("proposals", min=2)}}
+    if not padding.square_size:
+        sides["data"] = {2: side("height"), 3: side("width")}
     shapes = {name: sides.get(name, {}) for name in inputs}
     try:
         return torch.export.export(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from d2deploy.errors import InvalidArgument
-from d2deploy.padding import padded_size
+from d2deploy.padding import Padding
 
 __all__ = ["ImageBatch", "ImageModel", "output_size"]
 
@@ -29,7 +29,8 @@ class ImageModel(nn.Module):
 
     Args:
         backbone: module that maps (N, C, H, W) to a dict of maps; `size_divisibility`, where it has one, is what H and
-            W are padded to multiples of.
+            W are padded to multiples of; `padding_constraints`, a dict as Detectron2's backbones have it, may say
+            that too, and `square_size`, the side of a square that all images are padded to.
         pixel_mean: per channel, in the order of `input_format`.
         pixel_std: per channel.
         input_format: BGR, RGB or L.
@@ -53,9 +54,13 @@ class ImageModel(nn.Module):
         return self.pixel_mean.device
 
     @property
-    def size_divisibility(self) -> int:
-        """What the height and width of a batch are multiples of; 0: of nothing."""
-        return int(getattr(self.backbone, "size_divisibility", 0))
+    def padding(self) -> Padding:
+        """What the height and width of a batch become."""
+        constraints = {
+            "size_divisibility": getattr(self.backbone, "size_divisibility", 0),
+            **getattr(self.backbone, "padding_constraints", {}),
+        }
+        return Padding(int(constraints["size_divisibility"]), int(constraints.get("square_size", 0)))
 
     def preprocess_image(self, batched_inputs: Sequence[dict[str, Any]]) -> ImageBatch:
         """The batch for inputs with "image", (C, H, W) of any type, values from 0 to 255.
@@ -63,13 +68,13 @@ class ImageModel(nn.Module):
         Law: beyond its size, an image in the batch is 0; within, it does not depend on the others.
 
         Raises:
-            InvalidArgument: there is no image, or its shape is wrong.
+            InvalidArgument: there is no image, its shape is wrong, or it is larger than the backbone's square.
         """
         self._check(batched_inputs)
         images = [(x["image"].to(self.device) - self.pixel_mean) / self.pixel_std for x in batched_inputs]
         sizes = [(int(image.shape[1]), int(image.shape[2])) for image in images]
         highest, widest = (max(lengths) for lengths in zip(*sizes))
-        height, width = padded_size(highest, widest, self.size_divisibility)
+        height, width = self.padding.size(highest, widest)
         batch = images[0].new_zeros(len(images), len(self.pixel_mean), height, width)
         for padded, image in zip(batch, images):
             padded[:, : image.shape[1], : image.shape[2]] = image

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from d2deploy.errors import InvalidArgument
-from d2deploy.padding import net_inputs
+from d2deploy.padding import Padding, net_inputs
 from d2deploy.runtime.inputs import checked, image_of, proposals_of, side_of
 from d2deploy.runtime.instances import KEYPOINT_SCORES, prediction
 from d2deploy.runtime.shapes import blob_shapes, usual_inputs
@@ -170,7 +170,7 @@ class Caffe2Model:
         feed = usual_inputs(rule)
         if inputs is not None:
             image, _ = image_of(next(iter(checked(inputs)), {}), "inputs[0]")
-            feed = dict(net_inputs(image, rule["pixel_mean"], rule["size_divisibility"]))
+            feed = dict(net_inputs(image, rule["pixel_mean"], Padding.of(rule)))
         with self._files() as files:
             model = Model(*files, threads=self._options["threads"], optimize=False)
         return blob_shapes(model, {name: feed[name] for name in model.inputs}, run=inputs is not None)

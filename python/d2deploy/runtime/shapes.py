@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from d2deploy.padding import net_inputs
+from d2deploy.padding import Padding, net_inputs
 
 if TYPE_CHECKING:
     from d2deploy._ext import Model
@@ -57,10 +57,13 @@ def usual_inputs(rule: Mapping[str, Any]) -> dict[str, Array]:
         rule: `Detector.input`.
     """
     height, width = USUAL_SIZE
-    if rule["min_size"]:
-        height = min(rule["min_size"], rule["max_size"] * 3 // 4)
-        width = round(height * 4 / 3)
+    longest = rule["max_size"]
+    if rule["square_size"]:
+        longest = min(longest, rule["square_size"])
+    if rule["min_size"] or width > longest:
+        height = min(rule["min_size"] or height, longest * 3 // 4)
+        width = min(round(height * 4 / 3), longest)
     image = np.zeros((rule["channels"], height, width), np.uint8)
     # As many proposals as Detectron2 takes by default, for models that find none themselves.
     proposals = np.resize(sample_rois(height, width), (1000, 5))
-    return {**net_inputs(image, rule["pixel_mean"], rule["size_divisibility"]), "proposals": proposals}
+    return {**net_inputs(image, rule["pixel_mean"], Padding.of(rule)), "proposals": proposals}

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from d2deploy.errors import Error, InvalidModel
-from d2deploy.padding import net_inputs
+from d2deploy.padding import Padding, net_inputs
 from d2deploy.serving.errors import NotFound, Unavailable
 from d2deploy.serving.logs import LOGGER, fields
 from d2deploy.serving.tensors import datatype_of
@@ -85,7 +85,7 @@ class ServedModel:
             own = ("device", "precision", "calibration", "low_memory", "tune")
             net = Model(*paths, threads=threads, **{key: options[key] for key in own if key in options})
             rule = detector.input
-            feed = dict(net_inputs(picture.transpose(2, 0, 1), rule["pixel_mean"], rule["size_divisibility"]))
+            feed = dict(net_inputs(picture.transpose(2, 0, 1), rule["pixel_mean"], Padding.of(rule)))
             feed["proposals"] = np.array([[0, *PROBE_BOX]], np.float32)
             raw = net.run({key: feed[key] for key in net.inputs})
         return cls(name, version, detector, net, found, raw)

@@ -126,6 +126,7 @@ _SUMS: dict[str, Oracle] = {
     "GroupNorm": maps.group_norm,
     "GroupNormRelu": maps.group_norm_relu,
     "InstanceNorm": maps.instance_norm,
+    "LayerNorm": maps.layer_norm,
     "FCTransposed": dense.fc_transposed,
     "MatMul": dense.mat_mul,
     "OwnClassConv": windows.own_class_conv,

@@ -55,6 +55,20 @@ def instance_norm(args: Arguments, inputs: list[Array]) -> list[Array]:
     return [float32(y), float32(mean), float32(inv_std)]
 
 
+def layer_norm(args: Arguments, inputs: list[Array]) -> list[Array]:
+    """The numbers from dimension `axis` on normalised together, then scaled and shifted (Ba et al., 2016)."""
+    x, axis = inputs[0], args.integer("axis", 1)
+    axis += x.ndim if axis < 0 else 0
+    count = int(np.prod(x.shape[:axis]))
+    y, mean, inv_std = _normalized(x.reshape(1, *x.shape), count, args.number("epsilon", 1e-5))
+    y = y.reshape(x.shape)
+    if args.flag("elementwise_affine", False):
+        gamma, beta = (v.astype(np.float64).reshape(x.shape[axis:]) for v in inputs[1:])
+        y = y * gamma + beta
+    moments = (*x.shape[:axis], 1)
+    return [float32(y), float32(mean.reshape(moments)), float32(1 / inv_std.reshape(moments))]
+
+
 def spatial_bn(args: Arguments, inputs: list[Array]) -> list[Array]:
     """Batch normalisation at inference: (x - mean) / sqrt(var + epsilon) scale + bias, with stored statistics."""
     _require_nchw(args)

@@ -1,7 +1,7 @@
 #pragma once
 #include <cmath>
 
-#include "kernels/simt/host_device.h"
+#include "kernels/gelu_simd.h"
 #include "operators/operator.h"
 
 namespace d2deploy {
@@ -17,9 +17,9 @@ struct Gelu {
   static constexpr Signature signature{"Gelu", "X: real any", "Y: real any like X", LayoutRule::follow, in_place};
   static Types infer(const Params&, const Inputs& in) { return {in.types[0]}; }
   SIMT_HOST_DEVICE static float of(const Params& p, float x) {
-    constexpr float kRootOfHalf = 0.70710678F, kRootOfTwoByPi = 0.79788456F;
+    constexpr float kRootOfTwoByPi = 0.79788456F;
     if (p.fast_gelu) return 0.5F * x * (1 + std::tanh(kRootOfTwoByPi * (x + 0.044715F * x * x * x)));
-    return 0.5F * x * std::erfc(-x * kRootOfHalf);
+    return gelu(x);
   }
 };
 
