@@ -1,8 +1,8 @@
 // Jobs of callers in many threads, done several at a time.
 #pragma once
 #include <algorithm>
+#include <atomic>
 #include <bit>
-#include <condition_variable>
 #include <deque>
 #include <exception>
 #include <functional>
@@ -32,34 +32,14 @@ class Batcher {
   /// was given throw.
   void run(Job& job, const Work& work) {
     Entry own{&job};
-    std::vector<Entry*> taken;
-    std::vector<Job*> jobs;
-    taken.reserve(most_);
-    jobs.reserve(most_);
-    std::unique_lock lock(mutex_);
-    waiting_.push_back(&own);
-    changed_.wait(lock, [&] { return own.done || (free_ > 0 && waiting_.front() == &own); });
-    if (!own.done) {
-      take(taken);
-      --free_;
-      changed_.notify_all();  // another may be in front now
-      lock.unlock();
-      std::exception_ptr error;
-      try {
-        for (const Entry* entry : taken) jobs.push_back(entry->job);
-        const Turn turn(this, [](Batcher* batcher) { batcher->end_turn(); });
-        work(jobs, turn);
-      } catch (...) {
-        error = std::current_exception();
-      }
-      lock.lock();
-      for (Entry* entry : taken) {
-        entry->error = error;
-        entry->done = true;
-      }
-      changed_.notify_all();
+    own.led.reserve(most_);
+    {
+      const std::scoped_lock lock(mutex_);
+      waiting_.push_back(&own);
+      begin_next();
     }
-    lock.unlock();
+    own.woken.wait(0);
+    if (!own.led.empty()) lead(own, work);
     if (own.error) std::rethrow_exception(own.error);
   }
 
@@ -70,33 +50,61 @@ class Batcher {
   }
 
  private:
+  // A caller. It waits with an atomic: a condition variable would need a newer libstdc++ than wheels may.
   struct Entry {
     Job* job;
-    bool done = false;
+    std::vector<Entry*> led = {};  // itself and who goes with it; of the others none
     std::exception_ptr error = nullptr;
+    std::atomic<int> woken = 0;
+
+    void wake() {
+      woken = 1;
+      woken.notify_one();
+    }
   };
 
-  // Moves the first that waits, and who goes with it, to `taken`.
-  void take(std::vector<Entry*>& taken) {
-    const Job& first = *waiting_.front()->job;
-    const auto goes = [&](const Entry* entry) { return entry->job->goes_with(first); };
-    const auto count = static_cast<std::size_t>(std::ranges::count_if(waiting_, goes));
-    const std::size_t wanted = std::bit_floor(std::min(count, most_));
-    std::erase_if(waiting_, [&](Entry* entry) {
-      const bool goes_now = taken.size() < wanted && goes(entry);
-      if (goes_now) taken.push_back(entry);
-      return goes_now;
-    });
+  void lead(Entry& own, const Work& work) {
+    std::exception_ptr error;
+    try {
+      const Turn turn(this, [](Batcher* batcher) { batcher->end_turn(); });
+      std::vector<Job*> jobs;
+      for (const Entry* entry : own.led) jobs.push_back(entry->job);
+      work(jobs, turn);
+    } catch (...) {
+      error = std::current_exception();
+    }
+    own.error = error;
+    for (Entry* entry : own.led)
+      if (entry != &own) {
+        entry->error = error;
+        entry->wake();  // the last that may be done with it: its caller returns
+      }
+  }
+
+  // While there are turns, the first that waits leads those who go with it. Under the lock.
+  void begin_next() {
+    while (free_ > 0 && !waiting_.empty()) {
+      Entry& first = *waiting_.front();
+      const auto goes = [&](const Entry* entry) { return entry->job->goes_with(*first.job); };
+      const auto count = static_cast<std::size_t>(std::ranges::count_if(waiting_, goes));
+      const std::size_t wanted = std::bit_floor(std::min(count, most_));
+      std::erase_if(waiting_, [&](Entry* entry) {
+        const bool goes_now = first.led.size() < wanted && goes(entry);
+        if (goes_now) first.led.push_back(entry);
+        return goes_now;
+      });
+      --free_;
+      first.wake();
+    }
   }
 
   void end_turn() {
     const std::scoped_lock lock(mutex_);
     ++free_;
-    changed_.notify_all();
+    begin_next();
   }
 
   std::mutex mutex_;
-  std::condition_variable changed_;
   std::deque<Entry*> waiting_;  // in the order in which they came
   std::size_t free_;            // turns
   std::size_t most_;
