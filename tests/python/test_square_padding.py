@@ -118,7 +118,7 @@ def test_the_commands(folder: Path, tmp_path: Path, command: Command) -> None:
     assert TOO_LARGE in err
     assert command("verify", folder)[0] == 0
     nets = [f"--predict_net={folder / 'model.pb'}", f"--init_net={folder / 'model_init.pb'}"]
-    program = [find_program("caffe2_mask_rcnn"), *nets, f"--output_dir={tmp_path}", f"--dump_dir={tmp_path}"]
+    program = [str(find_program("caffe2_mask_rcnn")), *nets, f"--output_dir={tmp_path}", f"--dump_dir={tmp_path}"]
     subprocess.run([*program, f"--input={tmp_path / 'fits.png'}"], check=True, capture_output=True)
     wanted = runtime.load(folder, 1).run(net_inputs(image(96, 128), [103.53, 116.28, 123.675], Padding(32, SQUARE)))
     np.testing.assert_allclose(np.load(tmp_path / "score_nms.npy"), wanted["score_nms"], atol=1e-4)
