@@ -14,7 +14,7 @@ HEADER = (ROOT / "cpp/include/d2deploy/c.h").read_text()
 LIST = (ROOT / "cpp/src/capi/abi.txt").read_text()
 LAYOUT = "".join(line + "\n" for line in LIST.splitlines() if not line.startswith("function"))
 # What the program prints and the list has not: sizes of structs that may grow.
-SIZES = "struct d2d_options 144\nstruct d2d_facts 48\nstruct d2d_input 56\n"
+SIZES = "struct d2d_options 144\nstruct d2d_facts 48\nstruct d2d_input 64\n"
 
 VERSION = "D2D_API int32_t d2d_abi_version(void);"
 

@@ -123,6 +123,8 @@ class Attention(nn.Module):
 class ShiftedWindows(nn.Module):
     """Windows of a map that is moved around its border, whose cells see those alone that were their neighbours."""
 
+    places: Tensor
+
     def __init__(self, side: int, shift: int) -> None:
         super().__init__()
         self.side, self.shift = side, shift

@@ -22,9 +22,11 @@ from d2deploy.padding import Padding, net_inputs
 
 if TYPE_CHECKING:
     from d2deploy import runtime
+    from d2deploy.serving.models import ServedModel
 else:
     pytest.importorskip("d2deploy._ext", reason="not built: cmake --preset dev && cmake --build --preset dev")
     from d2deploy import runtime
+    from d2deploy.serving.models import ServedModel
 
 SQUARE = 128
 TOO_LARGE = f"takes at most {SQUARE} x {SQUARE} (its square_size); make it smaller, or let it be resized to a max_size"
@@ -118,13 +120,20 @@ def test_the_commands(folder: Path, tmp_path: Path, command: Command) -> None:
     assert TOO_LARGE in err
     assert command("verify", folder)[0] == 0
     nets = [f"--predict_net={folder / 'model.pb'}", f"--init_net={folder / 'model_init.pb'}"]
-    program = [find_program("caffe2_mask_rcnn"), *nets, f"--output_dir={tmp_path}", f"--dump_dir={tmp_path}"]
+    program = [str(find_program("caffe2_mask_rcnn")), *nets, f"--output_dir={tmp_path}", f"--dump_dir={tmp_path}"]
     subprocess.run([*program, f"--input={tmp_path / 'fits.png'}"], check=True, capture_output=True)
     wanted = runtime.load(folder, 1).run(net_inputs(image(96, 128), [103.53, 116.28, 123.675], Padding(32, SQUARE)))
     np.testing.assert_allclose(np.load(tmp_path / "score_nms.npy"), wanted["score_nms"], atol=1e-4)
     done = subprocess.run([*program, f"--input={tmp_path / 'large.png'}"], check=False, capture_output=True, text=True)
     assert done.returncode == 1
     assert f"the image is 200 x 128 pixels large on its way into the net, which {TOO_LARGE}" in done.stderr
+
+
+def test_a_server_tries_the_model(folder: Path) -> None:
+    """With a picture that fits, as a picture and as tensors of the net."""
+    model = ServedModel.load("square", "1", folder, {"threads": 1}, True)
+    assert "scores" in model.found
+    assert {"bbox_nms", "score_nms", "class_nms"} <= set(model.raw)
 
 
 def test_the_square_is_no_size_for_tracing(tracer: Caffe2Tracer) -> None:

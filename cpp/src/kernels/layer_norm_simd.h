@@ -32,13 +32,15 @@ inline void normalise_rows(const LayerNormTask& task, std::int64_t begin, std::i
     const double mean = sum_of_powers<1>(x, n, 0) / static_cast<double>(n);
     const double variance = sum_of_powers<2>(x, n, mean) / static_cast<double>(n);
     const double deviation = __builtin_sqrt(variance + static_cast<double>(task.epsilon));
+    // The mean in two parts: where it is far from 0, its rounding would be many of the differences' units.
     const auto shift = static_cast<float>(mean), scale = static_cast<float>(1 / deviation);
+    const auto rest = static_cast<float>(mean - static_cast<double>(shift));
     if (task.gamma == nullptr) {
 #pragma GCC ivdep
-      for (std::int64_t i = 0; i < n; ++i) y[i] = (x[i] - shift) * scale;
+      for (std::int64_t i = 0; i < n; ++i) y[i] = (x[i] - shift - rest) * scale;
     } else {
 #pragma GCC ivdep
-      for (std::int64_t i = 0; i < n; ++i) y[i] = (x[i] - shift) * scale * task.gamma[i] + task.beta[i];
+      for (std::int64_t i = 0; i < n; ++i) y[i] = (x[i] - shift - rest) * scale * task.gamma[i] + task.beta[i];
     }
     if (task.mean != nullptr) task.mean[r] = shift;
     if (task.deviation != nullptr) task.deviation[r] = static_cast<float>(deviation);

@@ -287,6 +287,14 @@ def dims(value: onnx_ir.Value | None) -> Dims:
     return [d if isinstance(d, int) else str(d) for d in value.shape]
 
 
+def product(sizes: Dims) -> int | str:
+    """How many cells there are, as one dimension; of the sizes one at most is not a number."""
+    known, other = 1, ""
+    for size in sizes:
+        known, other = (known * size, other) if isinstance(size, int) else (known, size)
+    return f"({other})*{known}" if other else known
+
+
 def _scopes(node: onnx_ir.Node) -> tuple[list[str], list[str]]:
     """Paths and classes of the modules around a node, outermost first; the last entries are the operator's own."""
     paths = ast.literal_eval(node.metadata_props.get("pkg.torch.onnx.name_scopes", "[]"))

@@ -77,7 +77,8 @@ class ServedModel:
         paths = [folder / file for file in FILES]
         detector = Detector(*paths, **options)
         boxes = np.array([PROBE_BOX], np.float32) if detector.takes_proposals else None
-        picture = np.zeros((*PROBE_SHAPE[:2], detector.input["channels"]), np.uint8)
+        width = min(PROBE_SHAPE[1], detector.input["square_size"] or PROBE_SHAPE[1])
+        picture = np.zeros((PROBE_SHAPE[0], width, detector.input["channels"]), np.uint8)
         found = detector.predict(picture, "as is", boxes)
         net, raw = None, {}
         if tensors:

@@ -39,8 +39,9 @@ SIMT_KERNEL normalise(Job job) {
     }
     const double deviation = sqrt(warp_sum(squares) / static_cast<double>(n) + job.epsilon);
     const auto shift = static_cast<float>(mean), scale = static_cast<float>(1 / deviation);
+    const auto rest = static_cast<float>(mean - static_cast<double>(shift));
     for (std::int64_t i = lane; i < n; i += kWarp) {
-      const float normal = (x[i] - shift) * scale;
+      const float normal = (x[i] - shift - rest) * scale;
       y[i] = job.gamma == nullptr ? normal : normal * job.gamma[i] + job.beta[i];
     }
     if (lane == 0 && job.mean != nullptr) job.mean[row] = shift;
