@@ -16,7 +16,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 from torch import Tensor, nn
 
 from d2deploy.errors import InternalError, Unsupported
-from d2deploy.export import onnx_domain, standard_onnx
+from d2deploy.export import onnx_domain, standard_onnx, whole
 from d2deploy.export.folding import fold_batch_norms
 from d2deploy.export.netdef import without_root
 
@@ -49,6 +49,8 @@ def to_onnx(
         program = _trace(module, inputs, max(size_divisibility, 1))
         if standard_ops:
             program = program.run_decompositions(standard_onnx.decompositions())
+        else:
+            whole.keep_whole(program)
         domain = standard_onnx if standard_ops else onnx_domain
         try:
             result = torch.onnx.export(
@@ -57,7 +59,7 @@ def to_onnx(
                 optimize=True,
                 verbose=False,
                 output_names=outputs,
-                custom_translation_table=domain.translations(),
+                custom_translation_table={**domain.translations(), **({} if standard_ops else whole.translations())},
             )
         except torch.onnx.errors.OnnxExporterError as error:
             raise Unsupported(_conversion_message(program, error)) from error
