@@ -164,13 +164,13 @@ def _run(args: argparse.Namespace) -> int:
     agrees = args.no_verify or _verify(args, cfg, tracer)
     if args.calibrate_images:
         calibrate(args.output, [args.calibrate_images], args.output / CALIBRATION, threads=args.threads)
-    if args.run_eval:
+    if model is not None:
         evaluate_both(args, cfg, model, datasets)
     return 0 if agrees else DISAGREE
 
 
 def _convert(args: argparse.Namespace, hooks: Sequence[Hook]) -> tuple[Any, nn.Module | None, Caffe2Tracer, Any]:
-    """Writes the files. Gives the configuration, the model, where it is still needed, the tracer and the data sets."""
+    """Writes the files. Gives the configuration, the model where it is evaluated, the tracer and the data sets."""
     with needs("converting a model", "export"):
         import torch
 
@@ -183,11 +183,11 @@ def _convert(args: argparse.Namespace, hooks: Sequence[Hook]) -> tuple[Any, nn.M
     check_pictures(args, cfg)
     datasets = datasets_of(args, cfg) if args.run_eval else {}  # what is wrong with them is told before the long work
     with step("Building the model and loading its weights"), shown_warnings():
-        model: nn.Module | None = build()
+        model = build()
     with step("Converting"):
         tracer = Caffe2Tracer(cfg, model, class_names=class_names)
-        if not args.run_eval:
-            model = None  # the tracer has a copy
+        evaluated = model if args.run_eval else None
+        del model  # the tracer has a copy
         converted = tracer.export_caffe2()
     with step(f"Writing {args.output}"):
         converted.save_protobuf(args.output)
@@ -200,7 +200,7 @@ def _convert(args: argparse.Namespace, hooks: Sequence[Hook]) -> tuple[Any, nn.M
     except Unsupported as error:  # the picture is not worth losing the model for
         warn(str(error))
     tracer.forget()
-    return cfg, model, tracer, datasets
+    return cfg, evaluated, tracer, datasets
 
 
 def _check(args: argparse.Namespace) -> None:

@@ -34,7 +34,7 @@ def keep_whole(program: torch.export.ExportedProgram) -> None:
         if node.target is _ATEN.flatten.using_ints and _rank(node) == _rank(node.args[0]):  # it changes nothing
             node.replace_all_uses_with(node.args[0])
             program.graph.erase_node(node)
-    program.run_decompositions = lambda table=None: program  # type: ignore[method-assign]
+    program.run_decompositions = lambda table=None: program
 
 
 def _is_plain(node: torch.fx.Node) -> bool:
