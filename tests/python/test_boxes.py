@@ -57,6 +57,16 @@ def test_rotated_decoding_equals_the_oracle_and_angles_are_normalised() -> None:
         np.testing.assert_allclose(turns, np.round(turns), atol=1e-5)
 
 
+@pytest.mark.parametrize("columns", [4, 5])
+def test_deltas_of_half_precision_are_decoded_in_single(columns: int) -> None:
+    kind, boxes = (Box2BoxTransform, random_boxes(5)) if columns == 4 else (Box2BoxTransformRotated, random_rotated(5))
+    transform = kind([10.0, 10.0, 5.0, 5.0, 1.0][:columns])
+    deltas = torch.randn(5, 2 * columns, generator=torch.Generator().manual_seed(1)).half()
+    decoded = transform.apply_deltas(deltas, boxes.double())
+    assert decoded.dtype == torch.float32
+    assert torch.equal(decoded, transform.apply_deltas(deltas.float(), boxes))
+
+
 def test_clipping_equals_the_oracle() -> None:
     boxes = random_boxes(30) * 2
     np.testing.assert_allclose(clip(boxes, (50, 70)), upright.clip(boxes.numpy(), 50, 70, 0), atol=1e-5)

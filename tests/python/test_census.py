@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import pytest
+import torch
+from torch import Tensor, nn
 
 import census
 from census import Verdict
@@ -51,8 +54,67 @@ def test_verdicts_without_converting(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_page() -> None:
     verdicts = {"x/a.yaml": Verdict("agrees", "bbox_nms 1e-05"), "b.yaml": Verdict("refused", "this | that")}
-    page = census.page(verdicts, "abc", 3)
-    assert "from the 2 YAML files of Detectron2's `configs` (commit abc)" in page
+    page = census.page(verdicts, "abc", {})
+    assert "`scripts/in_venv scripts/census.py detectron2/configs --commit abc --output docs/coverage.md`" in page
+    assert "one of the 2 YAML files of Detectron2's `configs` (commit abc)" in page
     assert "Verdicts: 1 agrees, 1 refused." in page
-    assert "lazy ones, 3 files" in page
-    assert page.endswith("| `x/a.yaml` | agrees | bbox_nms 1e-05 |\n| `b.yaml` | refused | this / that |\n")
+    assert "| `x/a.yaml` | agrees | bbox_nms 1e-05 |\n| `b.yaml` | refused | this / that |\n\n## Lazy" in page
+    assert "`scripts/census.py --lazy` looks at them" in page
+    page = census.page(verdicts, "", {"c.py": Verdict("breaks", "KeyError: 'model'")})
+    assert "configs --lazy --output" in page
+    table = "| Configuration | | |\n|---|---|---|\n| `c.py` | breaks | KeyError: 'model' |\n"
+    assert page.endswith(f"fewer boxes; all else is as above.\n\nVerdicts: 1 breaks.\n\n{table}")
+
+
+def test_lazy_models_become_small() -> None:
+    heads = {"num_classes": 80, "box_head": {"conv_dims": [], "fc_dims": [1024]}, "box_predictor": {}}
+    model = {
+        "backbone": {"out_channels": 256},
+        "proposal_generator": {"pre_nms_topk": (2000, 1000), "post_nms_topk": (1000, 1000)},
+        "roi_heads": {**heads, "mask_head": {"conv_dims": [256] * 5}},
+        "sem_seg_head": {"num_classes": 54, "conv_dims": 128},
+    }
+    census.make_small(model)
+    assert model == {
+        "backbone": {"out_channels": 256},
+        "proposal_generator": {"pre_nms_topk": (60, 60), "post_nms_topk": (30, 30)},
+        "roi_heads": {
+            "num_classes": 3,
+            "box_head": {"conv_dims": [], "fc_dims": [1024]},
+            "box_predictor": {"test_topk_per_image": 8},
+            "mask_head": {"conv_dims": [64] * 5},
+        },
+        "sem_seg_head": {"num_classes": 4, "conv_dims": 64},
+    }
+    cascade = {"num_classes": 80, "roi_heads": {"box_predictor": [{}, {}]}}
+    census.make_small(cascade)
+    assert cascade == {"num_classes": 3, "roi_heads": {"box_predictor": [{}, {}]}}
+
+
+def test_last_layers_are_scaled_once() -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cls_score, self.predictor = nn.Linear(4, 3), nn.Linear(3, 2)
+
+        def forward(self, inputs: list[dict[str, Tensor]]) -> Tensor:
+            scores: Tensor = self.cls_score(inputs[0]["image"])
+            return scores
+
+    model, image = Model(), torch.rand(50, 4) * 1000
+    untouched = model.predictor.weight.clone()
+    census.spread(model, image)
+    assert model([{"image": image}]).std().item() == pytest.approx(1.5, rel=1e-4)
+    model.predictor(torch.rand(5, 3))
+    assert torch.equal(model.predictor.weight, untouched)
+
+
+def test_lazy_files_need_detectron2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "new_baselines").mkdir()
+    (tmp_path / "new_baselines" / "a.py").touch()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("sys.argv", ["census.py", str(tmp_path), "--lazy"])
+    assert census.main() == 2
+    assert "--lazy: needs Detectron2, which is not installed" in capsys.readouterr().err

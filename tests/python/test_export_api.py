@@ -56,6 +56,24 @@ def test_the_init_net_makes_every_parameter(one: Exported) -> None:
     np.testing.assert_array_equal(proto.floats_of(stored["values"]).reshape(weight.shape), weight)
 
 
+def test_what_was_traced_is_traced_again(one: Exported) -> None:
+    tracer = Caffe2Tracer(one.cfg, one.model)
+    converted = tracer.export_caffe2()
+    tracer.forget()
+    tracer.forget()
+    again = tracer.export_caffe2()
+    for found in (converted, again):
+        assert found.predict_net == one.nets.predict_net
+        assert found.init_net == one.nets.init_net
+
+
+def test_weights_that_were_changed_are_saved(one: Exported, tmp_path: Path) -> None:
+    converted = Caffe2Tracer(one.cfg, one.model).export_caffe2()
+    converted.init_net.name = "changed"
+    converted.save_protobuf(tmp_path)
+    assert files.read_net(tmp_path / "model_init.pb").name == "changed"
+
+
 def test_folders_that_cannot_be_used(one: Exported, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InvalidArgument, match=r"file/folder: cannot be written: .*; choose another folder"):

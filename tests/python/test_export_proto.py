@@ -14,7 +14,10 @@ import pytest
 from conftest import ROOT
 from google.protobuf import descriptor_pb2
 
+from d2deploy.errors import Unsupported
+from d2deploy.nets.files import write_net
 from d2deploy.nets.proto import MESSAGES, Argument, NetDef, OperatorDef, argument, floats_of
+from d2deploy.nets.weights import InitNet
 
 PROTO = ROOT / "cpp" / "proto" / "caffe2.proto"
 
@@ -110,3 +113,27 @@ def test_nets_have_their_fields_in_order() -> None:
         tags.append(data[at] >> 3)
         at += 2 + data[at + 1]  # all fields are short strings or messages
     assert tags == [1, 2, 5, 6, 7, 8]
+
+
+def test_an_init_net_is_what_its_message_is(tmp_path: Path) -> None:
+    parameters: dict[str, Any] = {
+        "scalar": np.array(2.5, np.float64),
+        "map": np.arange(60_000, dtype=np.float32).reshape(3, 2, 10_000),
+        "none": np.zeros((0, 4), np.float32),
+        "small": np.array([-1, 2**31 - 1], np.int32),
+        "large": np.array([[-(2**60)]], np.int64),
+    }
+    kinds = ["GivenTensorFill"] * 3 + ["GivenTensorIntFill", "GivenTensorInt64Fill"]
+    wanted = NetDef(name="d2deploy_init", external_output=list(parameters))
+    for kind, (blob, array) in zip(kinds, parameters.items(), strict=True):
+        values = array.astype(np.float32) if array.dtype == np.float64 else array
+        operator = wanted.op.add(type=kind, output=[blob])
+        operator.arg.extend([argument("values", values), argument("shape", list(array.shape))])
+    net = InitNet(parameters)
+    assert net.message() == wanted
+    assert net.shapes() == {blob: list(array.shape) for blob, array in parameters.items()}
+    write_net(net, tmp_path / "net.pb")
+    assert (tmp_path / "net.pb").read_bytes() == wanted.SerializeToString()
+    assert net.size() == wanted.ByteSize()
+    with pytest.raises(Unsupported, match="parameter 'w' is bool, must be of floats or integers"):
+        InitNet({"w": np.array([True])})

@@ -78,7 +78,8 @@ def test_an_overlap_at_the_threshold_suppresses_rotated_boxes_alone() -> None:
     boxes = torch.tensor([[0.0, 0.0, 10.0, 10.0], [0.0, 0.0, 5.0, 10.0]])
     assert nms(boxes, torch.tensor([0.9, 0.8]), 0.5).tolist() == [0, 1]
     same = torch.tensor([[5.0, 5.0, 10.0, 10.0, 0.0], [2.5, 5.0, 5.0, 10.0, 0.0]])
-    assert nms(same, torch.tensor([0.9, 0.8]), 0.4999).tolist() == [0]
+    assert nms(same, torch.tensor([0.9, 0.8]), 0.5).tolist() == [0]
+    assert nms(same, torch.tensor([0.9, 0.8]), 0.5001).tolist() == [0, 1]
 
 
 def test_groups_do_not_see_each_other() -> None:

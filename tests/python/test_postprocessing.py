@@ -145,6 +145,15 @@ def test_panoptic_by_hand() -> None:
     assert panoptic(instances_score_thresh=0.85)[0][0] == [1, 1, 0, 0]
 
 
+def test_things_at_the_thresholds_stay() -> None:
+    whole = [1, 1, 2, 2]
+    assert panoptic(overlap_thresh=1 / 3)[0][0] == whole  # one of three pixels is taken
+    assert panoptic(overlap_thresh=np.nextafter(1 / 3, 0))[0][0] == [1, 1, 0, 0]
+    at = float(np.float32(0.8))
+    assert panoptic(instances_score_thresh=at)[0][0] == whole
+    assert panoptic(instances_score_thresh=np.nextafter(at, 1))[0][0] == [1, 1, 0, 0]
+
+
 def test_outputs_of_convolutions_in_the_order_of_anchors() -> None:
     x = torch.arange(2 * 6 * 2 * 3).view(2, 6, 2, 3)
     rows = per_anchor(x, 2)  # 3 anchors of 2 numbers
@@ -211,3 +220,23 @@ def test_retinanet_by_hand() -> None:
     assert found.scores.tolist() == pytest.approx([1 / (1 + math.exp(-v)) for v in (2.0, 1.0, -1.0)])
     assert found.pred_classes.tolist() == [0, 1, 0]
     assert found.pred_boxes.tensor.tolist() == [[0, 0, 4, 4], [8, 0, 12, 4], [8, 0, 12, 4]]
+
+
+@pytest.mark.parametrize("centerness", [None, [torch.zeros(1, 1, 2)]])
+def test_dense_scores_must_be_above_the_threshold(centerness: list[torch.Tensor] | None) -> None:
+    # The logit 0 is the score 0.5, and so is the root of 0.5 * 0.5.
+    logits = [torch.tensor([[[0.0, 1e-6]]])]
+    anchors = [torch.tensor([[0.0, 0.0, 4.0, 4.0], [4.0, 0.0, 8.0, 4.0]])]
+    found = decode_retinanet(
+        logits,
+        [torch.zeros(4, 1, 2)],
+        anchors,
+        (4, 8),
+        box2box_transform=Box2BoxTransform((1.0, 1.0, 1.0, 1.0)),
+        score_thresh=0.5,
+        topk_candidates=9,
+        nms_thresh=0.5,
+        max_detections=9,
+        centerness=centerness,
+    )
+    assert found.pred_boxes.tensor.tolist() == [[4, 0, 8, 4]]

@@ -196,6 +196,10 @@ def test_channels_are_brought_into_the_models_order(folder: Path, picture: Array
     as_colour = np.repeat(gray[:, :, None], 3, axis=2)
     one, three = fields(predictor(gray, "L")), fields(predictor(as_colour))
     assert all(np.array_equal(one[name], value) for name, value in three.items())
+    plain = fields(predictor(gray))  # of two dimensions it is gray, whatever is said of its channels
+    assert all(np.array_equal(plain[name], value) for name, value in three.items())
+    with pytest.raises(InvalidArgument, match=r"image must be \(H, W\) or \(H, W, C\), got 1 dimensions"):
+        predictor(np.zeros(8, np.uint8))
     with pytest.raises(InvalidArgument, match="the image has 4 channels"):
         predictor(np.zeros((8, 8, 4), np.uint8))
     with pytest.raises(InvalidArgument, match="image is float32, wanted an array of uint8"):

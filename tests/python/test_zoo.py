@@ -50,6 +50,18 @@ def test_c4_and_dc5() -> None:
     assert (dc5.MODEL.RESNETS.RES5_DILATION, dc5.MODEL.RPN.IN_FEATURES) == (2, ["res5"])
 
 
+def test_proposals_before_and_after_suppression() -> None:
+    """As Detectron2's base configurations say for inference, and those of proposals alone."""
+    alone = {"rpn_R_50_C4_1x": (12000, 2000), "rpn_R_50_FPN_1x": (1000, 2000)}
+    for name in zoo_configs():
+        cfg, last = load_config(name), name.rpartition("/")[2].removesuffix(".yaml")
+        if cfg.MODEL.META_ARCHITECTURE in ("FCOS", "RetinaNet", "SemanticSegmentor") or cfg.MODEL.LOAD_PROPOSALS:
+            continue
+        usual = (1000, 1000) if "fpn" in last.lower() else (6000, 1000)
+        counts = (cfg.MODEL.RPN.PRE_NMS_TOPK_TEST, cfg.MODEL.RPN.POST_NMS_TOPK_TEST)
+        assert counts == alone.get(last, usual), name
+
+
 def test_retinanet() -> None:
     cfg = load_config("COCO-Detection/retinanet_R_101_FPN_3x")
     assert cfg.MODEL.META_ARCHITECTURE == "RetinaNet"

@@ -19,16 +19,17 @@ from d2deploy.cli.shared import (
 from d2deploy.errors import InvalidArgument
 
 DESCRIPTION = """\
-Evaluates a model on a data set in COCO's format, or in its panoptic one: average precision of boxes, masks and
-keypoints, panoptic quality, in percent. Annotations are checked before anything is predicted; what is put right in
-them, and how the model's classes differ, is shown as warnings.
+Evaluates a model on a data set in COCO's format, or in its panoptic one, or on label maps: average precision of boxes,
+masks and keypoints, panoptic quality, mean IoU and accuracy of semantic maps, in percent. Annotations are checked
+before anything is predicted; what is put right in them, and how the model's classes differ, is shown as warnings.
 
 Needs the packages of d2deploy[eval].
 """
 EXAMPLES = """\
   %(prog)s model --dataset-json annotations/instances_val2017.json --image-root val2017
   %(prog)s model --dataset-json val.json --image-root val --tasks bbox segm --json ap.json
-  %(prog)s model --dataset-json annotations/panoptic_val2017.json --image-root val2017"""
+  %(prog)s model --dataset-json annotations/panoptic_val2017.json --image-root val2017
+  %(prog)s model --sem-seg-root annotations_detectron2/validation --image-root images/validation"""
 
 
 def add_to(commands: Commands) -> None:
@@ -39,16 +40,29 @@ def add_to(commands: Commands) -> None:
         "--dataset-json",
         metavar="FILE",
         type=Path,
-        required=True,
         help="annotations in COCO's format, or in its panoptic one with the PNG files\nin a folder of the same name "
         "beside it",
+    )
+    add(
+        "--sem-seg-root",
+        metavar="DIR",
+        type=Path,
+        help="the folder of label maps, for semantic and panoptic models: for each image a PNG\nfile of its name, "
+        "whose pixels are classes; alone, or for the images of\n--dataset-json",
+    )
+    add(
+        "--ignore-label",
+        metavar="N",
+        type=int,
+        default=255,
+        help="what pixels of label maps have that do not count (255)",
     )
     add("--image-root", metavar="DIR", type=Path, required=True, help="the folder of the images")
     add(
         "--tasks",
         metavar="TASK",
         nargs="+",
-        help="some of bbox, segm, keypoints, panoptic (default: all that the model and the\nannotations have)",
+        help="some of bbox, segm, keypoints, panoptic, sem_seg (default: all that the model and\nthe annotations have)",
     )
     add(
         "--proposals",
@@ -83,7 +97,14 @@ def add_to(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     with needs("evaluating", "eval"):
-        from d2deploy.evaluation import evaluate, format_table, load_dataset, missing_numbers, write_metrics
+        from d2deploy.evaluation import (
+            SemanticDataset,
+            evaluate,
+            format_table,
+            load_dataset,
+            missing_numbers,
+            write_metrics,
+        )
         from d2deploy.evaluation.proposals import ProposalFile, with_proposals
         from d2deploy.images import ImageReader
     if args.json and (args.json.is_dir() or not args.json.parent.is_dir()):
@@ -94,18 +115,25 @@ def run(args: argparse.Namespace) -> int:
             wanted = "finds no proposals itself: give --proposals" if not args.proposals else "takes no --proposals"
             raise InvalidArgument(f"{args.model}: the model {wanted}")
         proposals = ProposalFile(args.proposals, args.proposal_topk) if args.proposals else None
-        dataset = load_dataset(args.dataset_json, args.image_root)
+        given = load_dataset(args.dataset_json, args.image_root) if args.dataset_json else None
+        maps = None
+        if args.sem_seg_root:
+            images = given.images if given else None
+            maps = SemanticDataset(args.sem_seg_root, args.image_root, images, ignore_label=args.ignore_label)
+        if (dataset := given or maps) is None:
+            raise InvalidArgument("nothing to compare with: give --dataset-json FILE, --sem-seg-root DIR, or both")
         things, stuff = class_counts(args.model)
         rule = model.detector.input
         metrics = evaluate(
             dataset,
             with_proposals(lambda inputs: model([inputs])[0], proposals),
             ImageReader(rule["min_size"], rule["max_size"], rule["input_format"]),
+            semantic=maps,
             tasks=[task for tasks in args.tasks for task in tasks.split(",")] if args.tasks else None,
             classes=model.class_names or things,
             stuff_classes=model.stuff_class_names or stuff,
             keypoint_sigmas=args.keypoint_sigmas or model.info.get("keypoint_oks_sigmas", ()),
-            progress=args.dataset_json.stem,
+            progress=(args.dataset_json or args.sem_seg_root).stem,
         )
     print("\n".join([format_table({"percent": metrics}), *missing_numbers(metrics)]))
     if args.json:

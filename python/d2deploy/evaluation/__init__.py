@@ -1,4 +1,4 @@
-"""How good predictions are: data sets in COCO's formats, any predictor run over their images, AP, panoptic quality."""
+"""How good predictions are: data sets, any predictor run over their images, AP, panoptic quality, semantic maps."""
 
 from .ap import average_precision
 from .coco import CocoDataset
@@ -8,6 +8,7 @@ from .metrics import Metrics, format_table, missing_numbers, write_metrics
 from .panoptic import PanopticDataset
 from .quality import PanopticQuality
 from .results import to_results
+from .semantic import SemanticDataset, SemanticQuality
 
 __all__ = [
     "TASKS",
@@ -16,6 +17,8 @@ __all__ = [
     "PanopticDataset",
     "PanopticQuality",
     "Predictor",
+    "SemanticDataset",
+    "SemanticQuality",
     "average_precision",
     "evaluate",
     "format_table",

@@ -73,6 +73,11 @@ class CocoDataset:
     def __iter__(self) -> Iterator[Record]:
         return iter(self.images)
 
+    @property
+    def source(self) -> Path:
+        """What messages name."""
+        return self.json_file
+
     def image(self, image_id: Any) -> Record | None:
         """The image of that id, None where there is none."""
         known = type(image_id) in (int, str) and image_id in self.numbers

@@ -1,4 +1,4 @@
-"""A predictor over a data set: AP, and panoptic quality where there are panoptic annotations."""
+"""A predictor over a data set: AP, panoptic quality and semantic segmentation, as far as it is annotated."""
 
 from __future__ import annotations
 
@@ -21,69 +21,78 @@ from .panoptic import PanopticDataset
 from .quality import PanopticQuality
 from .records import check_size
 from .results import Result, to_array, to_results
+from .semantic import SemanticDataset, SemanticQuality, check_highest
 
 __all__ = ["TASKS", "Predictor", "evaluate"]
 
 # Of one image: what a Detectron2 model takes and gives, a dict with `image`, `height`, `width` -> one with `instances`.
 Predictor = Callable[[dict[str, Any]], Mapping[str, Any]]
 
-PANOPTIC = "panoptic"
-TASKS = (*FIELDS, PANOPTIC)
+PANOPTIC, SEMANTIC = "panoptic", "sem_seg"
+TASKS = (*FIELDS, PANOPTIC, SEMANTIC)
 # What a model must give for a task.
 FIELD = {"bbox": "pred_boxes", "segm": "pred_masks", "keypoints": "pred_keypoints"}
 
 
 def evaluate(
-    dataset: CocoDataset | PanopticDataset,
+    dataset: CocoDataset | PanopticDataset | SemanticDataset,
     predictor: Predictor,
     reader: ImageReader,
     *,
     tasks: Sequence[str] | None = None,
     panoptic: PanopticDataset | None = None,
+    semantic: SemanticDataset | None = None,
     classes: Classes = None,
     stuff_classes: Classes = None,
     keypoint_sigmas: Sequence[float] = (),
     max_detections: int = 100,
     progress: str | None = None,
 ) -> Metrics:
-    """AP of a predictor on a data set in percent, and its panoptic quality.
+    """AP of a predictor on a data set in percent, its panoptic quality, and how well its semantic maps agree.
 
     Args:
         dataset: the data set.
         predictor: called for each image, with what `reader` makes of it (`image` uint8 (3, H', W') resized, `height`
             and `width` of the file) and its `file_name` and `image_id`; gives a dict with `instances`, in pixels of the
-            file, and for panoptic quality with `panoptic_seg`.
+            file, for panoptic quality with `panoptic_seg`, for semantic maps with `sem_seg`.
         reader: as the model wants its images.
-        tasks: among "bbox", "segm", "keypoints", "panoptic"; by default all that model and annotations have. What the
-            model has and the annotations lack is left out, and that is shown.
+        tasks: among "bbox", "segm", "keypoints", "panoptic", "sem_seg"; by default all that model and annotations have.
+            What the model has and the annotations lack is left out, and that is shown.
         panoptic: the same images with panoptic annotations, where `dataset` is not such a data set itself.
+        semantic: the same images with label maps, likewise; without it, those that panoptic annotations amount to.
         classes: the model's names of classes, or their number, as far as known: what differs is shown.
         stuff_classes: the same for the classes of semantic maps, of which 0 stands for all things.
         keypoint_sigmas, max_detections: as in `average_precision`.
         progress: the name of a progress bar on stderr; None: no bar.
 
     Returns:
-        Task -> metric -> percent, as `average_precision` and `PanopticQuality`.
+        Task -> metric -> percent, as `average_precision`, `PanopticQuality` and `SemanticQuality`.
 
     Raises:
-        InvalidArgument: as `average_precision`, `PanopticQuality` and `read_image`; tasks that the annotations cannot
-            tell, or the model does not predict; an image that has another size than its annotations.
+        InvalidArgument: as `average_precision`, `PanopticQuality`, `SemanticQuality` and `read_image`; tasks that the
+            annotations cannot tell, or the model does not predict; an image that has another size than its annotations.
         Unsupported: a predictor that gives no instances.
     """
     objects = dataset if isinstance(dataset, CocoDataset) else None
     segments = dataset if isinstance(dataset, PanopticDataset) else panoptic
-    _check_tasks(tasks, objects, segments)
+    areas = dataset if isinstance(dataset, SemanticDataset) else semantic or segments
+    _check_tasks(tasks, objects, segments, areas)
     _check_keypoints(tasks, objects, keypoint_sigmas)
-    run = _Run(objects, segments, tasks)
+    run = _Run(objects, segments, areas, tasks)
     run.check_classes(classes, stuff_classes)
     for image in tqdm(dataset, desc=progress, disable=progress is None, unit="image"):
         inputs = reader(image["file_name"])
-        check_size(image, [(inputs["height"], inputs["width"])], dataset.json_file)
+        check_size(image, [(inputs["height"], inputs["width"])], dataset.source)
         run.add(image, predictor({**inputs, "file_name": image["file_name"], "image_id": image["image_id"]}))
     return run.metrics(keypoint_sigmas, max_detections)
 
 
-def _check_tasks(tasks: Sequence[str] | None, objects: CocoDataset | None, segments: PanopticDataset | None) -> None:
+def _check_tasks(
+    tasks: Sequence[str] | None,
+    objects: CocoDataset | None,
+    segments: PanopticDataset | None,
+    areas: PanopticDataset | SemanticDataset | None,
+) -> None:
     """What is asked for must be known, and be annotated: better known before minutes of predicting."""
     if tasks is not None and (isinstance(tasks, str) or not tasks):
         raise InvalidArgument(f"tasks are {tasks!r}, wanted a list of some of {', '.join(TASKS)}")
@@ -94,7 +103,9 @@ def _check_tasks(tasks: Sequence[str] | None, objects: CocoDataset | None, segme
             raise InvalidArgument(
                 "task 'panoptic' needs annotations in COCO's panoptic format; give them as `panoptic`"
             )
-        if task != PANOPTIC and objects is None:
+        if task == SEMANTIC and areas is None:
+            raise InvalidArgument("task 'sem_seg' needs label maps, or annotations in COCO's panoptic format")
+        if task in FIELDS and objects is None:
             raise InvalidArgument(
                 f"task {task!r} needs annotations of objects in COCO's format, the data set has segments alone"
             )
@@ -124,16 +135,23 @@ class _Run:
 
     objects: CocoDataset | None
     segments: PanopticDataset | None
+    areas: PanopticDataset | SemanticDataset | None
     tasks: Sequence[str] | None
     most_classes: int | None = None  # what is predicted of others is left out
     results: list[Result] = field(default_factory=list)
     quality: PanopticQuality | None = None
+    of_pixels: SemanticQuality | None = None
+    stuff: Classes = None  # the model's classes of semantic maps
     started: bool = False
 
     def check_classes(self, classes: Classes, stuff: Classes) -> None:
         if self.objects:
             self.most_classes = check_classes(classes, self.objects.class_names, self.objects.json_file)
-        if not self.segments or not self._wanted(PANOPTIC):
+        self.stuff = stuff
+        if isinstance(self.areas, SemanticDataset) and self._wanted(SEMANTIC) and (count := count_of(stuff)):
+            check_highest(self.areas.classes, count, str(self.areas.source))
+        of_segments = self._wanted(PANOPTIC) or (self.areas is self.segments and self._wanted(SEMANTIC))
+        if not self.segments or not of_segments:
             return
         names, file = self.segments.names, self.segments.json_file
         parts = (
@@ -152,19 +170,21 @@ class _Run:
             self._start(answer)
         if self.objects and any(map(self._wanted, FIELDS)):
             self.results += to_results(self._counting(answer["instances"]), image)
-        if self.quality:
-            if "panoptic_seg" not in answer:
-                raise Unsupported(f"image {image['image_id']}: the model gives no panoptic_seg, as it did before")
-            self.quality.add(image, answer["panoptic_seg"])
+        for counting, name in ((self.quality, "panoptic_seg"), (self.of_pixels, "sem_seg")):
+            if counting and name not in answer:
+                raise Unsupported(f"image {image['image_id']}: the model gives no {name}, as it did before")
+            if counting:
+                counting.add(image, answer[name])
 
     def _start(self, answer: Mapping[str, Any]) -> None:
         """The first answer tells what the model gives."""
         self.started = True
         given = ", ".join(answer) or "nothing"
+        self._start_semantic(answer, given)
         if self.segments and self._wanted(PANOPTIC):
             if "panoptic_seg" in answer:
                 self.quality = PanopticQuality(self.segments)
-            elif self.tasks or not self.objects:
+            elif self.tasks or not (self.objects or self.of_pixels):
                 raise Unsupported(f"the model gives {given}, but no panoptic_seg, so it has no panoptic quality")
             else:
                 say(f"panoptic quality is left out: the model gives {given}, but no panoptic_seg")
@@ -175,6 +195,20 @@ class _Run:
         for task in self.tasks or ():
             if task in FIELD and not answer["instances"].has(FIELD[task]):
                 raise InvalidArgument(f"the model gives no {FIELD[task]}, which {task} AP needs; ask for other tasks")
+
+    def _start_semantic(self, answer: Mapping[str, Any], given: str) -> None:
+        if not self.areas or not self._wanted(SEMANTIC):
+            return
+        if "sem_seg" in answer:
+            classes = self.stuff or len(answer["sem_seg"])
+            names = self.areas.semantic_names if isinstance(self.areas, PanopticDataset) else classes
+            self.of_pixels = SemanticQuality(self.areas, names)
+        elif self.tasks or not (self.objects or self.segments):
+            raise Unsupported(
+                f"the model gives {given}, but no sem_seg, so there is nothing to compare label maps with"
+            )
+        elif self.areas is not self.segments:
+            say(f"the label maps are left out: the model gives {given}, but no sem_seg")
 
     def _counting(self, instances: Any) -> Any:
         """The instances of classes that count."""
@@ -195,6 +229,8 @@ class _Run:
             )
         if self.quality:
             found[PANOPTIC] = self.quality.metrics()
+        if self.of_pixels:
+            found[SEMANTIC] = self.of_pixels.metrics()
         return found
 
 

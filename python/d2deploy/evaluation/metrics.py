@@ -11,8 +11,8 @@ from d2deploy.errors import InvalidArgument
 
 __all__ = ["Metrics", "format_table", "missing_numbers", "write_metrics"]
 
-# Task ("bbox", "segm", "keypoints", "panoptic") -> metric ("AP", "AP50", "PQ", ..., "AP-<class>") -> percent, NaN where
-# there is none.
+# Task ("bbox", "segm", "keypoints", "panoptic", "sem_seg") -> metric ("AP", "AP50", "PQ", "mIoU", ..., "AP-<class>")
+# -> percent, NaN where there is none.
 Metrics = dict[str, dict[str, float]]
 
 
@@ -34,7 +34,10 @@ def write_metrics(path: str | Path, metrics: Metrics) -> None:
 
 def missing_numbers(metrics: Metrics) -> list[str]:
     """A sentence for each task on its metrics without a number, and why they have none."""
-    reasons = {"panoptic": "no segment of the kind is annotated or found"}
+    reasons = {
+        "panoptic": "no segment of the kind is annotated or found",
+        "sem_seg": "no pixel of the class is annotated",
+    }
     told = []
     for task, row in metrics.items():
         names = [name for name, value in row.items() if not math.isfinite(value)]

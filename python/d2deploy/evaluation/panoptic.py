@@ -103,6 +103,29 @@ class PanopticDataset:
         ids = read_map(path, (image["height"], image["width"]), where)
         return ids, segments
 
+    @property
+    def source(self) -> Path:
+        """What messages name."""
+        return self.json_file
+
+    @property
+    def semantic_names(self) -> list[str]:
+        """The classes of semantic maps: 0 stands for all things, then comes the stuff."""
+        return ["things", *(self.names[key] for key in self.stuff_ids)]
+
+    def labels(self, image: Record) -> Ids:
+        """The class of each pixel (H, W) as Detectron2 makes semantic maps of panoptic ones, -1 for none.
+
+        Raises:
+            InvalidArgument: as `truth`.
+        """
+        ids, segments = self.truth(image)
+        classes = {key: 1 + number for number, key in enumerate(self.stuff_ids)}
+        there, which = np.unique(ids, return_inverse=True)
+        of_segment = [classes.get(segments[key]["category_id"], 0) if key in segments else -1 for key in there.tolist()]
+        found: Ids = np.array(of_segment, np.int64)[which].reshape(ids.shape)
+        return found
+
     def _read_annotations(self, items: list[Any], findings: Findings) -> None:
         images = {image["image_id"]: image for image in self.images}
         for i, item in enumerate(items):

@@ -136,7 +136,7 @@ class Caffe2Tracer:
         if self.class_names:
             names = names._replace(things=self.class_names)
         nets.predict.arg.extend(net_arguments(self.meta_arch, self.cfg, names))
-        return Caffe2Model(nets.predict, nets.init, shapes=readable_shapes(nets.shapes))
+        return Caffe2Model(nets.predict, nets.weights, shapes=readable_shapes(nets.shapes))
 
     def export_torchscript(self) -> torch.jit.ScriptModule:
         """The same graph in TorchScript; it runs where `d2deploy.export` has been imported."""
@@ -185,6 +185,12 @@ class Caffe2Tracer:
         if self._traced is None:
             self._traced = self._to_onnx()
         return self._traced
+
+    def forget(self) -> None:
+        """Lets go of what was traced, and of its own weights; it is traced anew where it is needed again."""
+        for value in self._traced.graph.initializers.values() if self._traced else ():
+            value.const_value = None  # the graph itself waits for the garbage collector
+        self._traced = None
 
     def _to_onnx(self, standard_ops: bool = False) -> onnx_ir.Model:
         arch = self.meta_arch

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import onnx_ir
 from d2deploy.errors import InternalError, Unsupported
 from d2deploy.nets import proto
 from d2deploy.nets.proto import Value
+from d2deploy.nets.weights import InitNet
 
 ROOT = "model."  # where the traced module keeps the detector; not part of the names in a file
 
@@ -28,8 +30,13 @@ class Nets:
     """The two nets of a model, and the shapes of all blobs of the predict net."""
 
     predict: Any
-    init: Any
+    weights: InitNet
     shapes: dict[str, Dims]
+
+    @cached_property
+    def init(self) -> Any:
+        """The net that makes the weights, as a message."""
+        return self.weights.message()
 
 
 class Node:
@@ -245,10 +252,7 @@ class NetWriter:
         predict.device_option.device_type, predict.device_option.device_id = 0, 0
         predict.external_input.extend([*inputs, *self._parameters])
         predict.external_output.extend(outputs)
-        init = proto.NetDef(name="d2deploy_init", external_output=list(self._parameters))
-        for blob, array in self._parameters.items():
-            init.op.append(_fill(blob, array))
-        return Nets(predict, init, self.shapes)
+        return Nets(predict, InitNet(self._parameters), self.shapes)
 
 
 def _needed(graph: onnx_ir.Graph) -> list[onnx_ir.Node]:
@@ -261,20 +265,6 @@ def _needed(graph: onnx_ir.Graph) -> list[onnx_ir.Node]:
         shape_input = _SHAPE_INPUTS.get(node.op_type)
         wanted |= {v for i, v in enumerate(node.inputs) if v is not None and i != shape_input}
     return needed[::-1]
-
-
-def _fill(blob: str, array: np.ndarray) -> Any:
-    """The operator that makes a parameter. Caffe2 has fills for few types; other floats become float32."""
-    if array.dtype.kind == "f":
-        kind, array = "GivenTensorFill", array.astype(np.float32)
-    elif array.dtype.kind == "i":
-        kind = "GivenTensorIntFill" if array.dtype == np.int32 else "GivenTensorInt64Fill"
-    else:
-        raise Unsupported(f"parameter '{blob}' is {array.dtype}, must be of floats or integers")
-    message = proto.OperatorDef(type=kind, output=[blob])
-    message.arg.append(proto.argument("values", array))
-    message.arg.append(proto.argument("shape", list(array.shape)))
-    return message
 
 
 def constant_of(value: onnx_ir.Value) -> np.ndarray | None:

@@ -16,7 +16,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 from torch import Tensor, nn
 
 from d2deploy.errors import InternalError, Unsupported
-from d2deploy.export import onnx_domain, standard_onnx
+from d2deploy.export import onnx_domain, standard_onnx, whole
 from d2deploy.export.constants import fold_constants
 from d2deploy.export.folding import fold_batch_norms, fold_transposes
 from d2deploy.export.netdef import without_root
@@ -48,9 +48,11 @@ def to_onnx(
             lacks; the message names the submodule.
     """
     with _quiet():
-        program = fold_constants(_trace(module, inputs, padding))
+        program = _trace(module, inputs, padding)
         if standard_ops:
-            program = program.run_decompositions(standard_onnx.decompositions())
+            program = fold_constants(program).run_decompositions(standard_onnx.decompositions())
+        elif not whole.keep_whole(program):
+            program = fold_constants(program)
         domain = standard_onnx if standard_ops else onnx_domain
         try:
             result = torch.onnx.export(
@@ -59,7 +61,7 @@ def to_onnx(
                 optimize=True,
                 verbose=False,
                 output_names=outputs,
-                custom_translation_table=domain.translations(),
+                custom_translation_table={**domain.translations(), **({} if standard_ops else whole.translations())},
             )
         except torch.onnx.errors.OnnxExporterError as error:
             raise Unsupported(_conversion_message(program, error)) from error

@@ -111,7 +111,9 @@ def verify(tracer: Caffe2Tracer, directory: str | Path, image: Array, threads: i
         name: tensor.cpu().numpy()
         for name, tensor in tracer.run(*(torch.from_numpy(array) for array in inputs.values())).items()
     }
-    return compare(wanted, runtime.load(directory, threads).run(inputs))
+    # Copies: the outputs themselves keep all memory of the net.
+    found = {name: array.copy() for name, array in runtime.load(directory, threads).run(inputs).items()}
+    return compare(wanted, found)
 
 
 def compare(wanted: dict[str, Array], found: dict[str, Array]) -> Report:

@@ -11,7 +11,7 @@ from torch.nn import functional
 __all__ = ["roi_align"]
 
 # So many sampling points are worked on at a time: bounds the memory to some hundred MB.
-MAX_POINTS = 1 << 20
+MAX_POINTS = 1 << 18
 
 
 def roi_align(

@@ -10,8 +10,9 @@ from google.protobuf.message import DecodeError
 
 from d2deploy.errors import InvalidArgument, InvalidModel, Unsupported
 from d2deploy.nets import proto
+from d2deploy.nets.weights import InitNet
 
-__all__ = ["constant_shapes", "read_net", "write_nets"]
+__all__ = ["constant_shapes", "read_net", "write_net", "write_nets"]
 
 # A protobuf message cannot be larger; a weight takes five bytes.
 MAX_BYTES = 2**31 - 1
@@ -43,14 +44,14 @@ def write_nets(predict_net: Any, init_net: Any, folder: Path) -> None:
 
     Args:
         predict_net: a NetDef.
-        init_net: a NetDef.
+        init_net: a NetDef, or an InitNet.
         folder: made where it is missing.
 
     Raises:
         Unsupported: the weights are more than a protobuf file can hold.
         InvalidArgument: the folder cannot be written.
     """
-    size = max(predict_net.ByteSize(), init_net.ByteSize())
+    size = max(net.size() if isinstance(net, InitNet) else net.ByteSize() for net in (predict_net, init_net))
     if size > MAX_BYTES:
         raise Unsupported(
             f"the model takes {size} bytes, a protobuf file holds {MAX_BYTES} at most (about 429 million weights); "
@@ -58,15 +59,23 @@ def write_nets(predict_net: Any, init_net: Any, folder: Path) -> None:
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "model.pb").write_bytes(predict_net.SerializeToString())
-        (folder / "model_init.pb").write_bytes(init_net.SerializeToString())
+        write_net(predict_net, folder / "model.pb")
+        write_net(init_net, folder / "model_init.pb")
         (folder / "model.pbtxt").write_text(text_format.MessageToString(predict_net))
     except OSError as error:
         raise InvalidArgument(f"{folder}: cannot be written: {error.strerror}; choose another folder") from error
 
 
+def write_net(net: Any, path: Path) -> None:
+    """Writes a NetDef, or an InitNet."""
+    with path.open("wb") as file:
+        file.writelines(net.parts() if isinstance(net, InitNet) else [net.SerializeToString()])
+
+
 def constant_shapes(init_net: Any) -> dict[str, list[int | str]]:
     """The shapes of the tensors that an init net makes, by blob."""
+    if isinstance(init_net, InitNet):
+        return init_net.shapes()
     return {
         blob: list(argument.ints)
         for operator in init_net.op

@@ -103,11 +103,21 @@ def _fill_from_array(result: Any, array: np.ndarray) -> None:
     if array.dtype != np.float32:
         result.ints.extend(array.astype(np.int64).ravel().tolist())
         return
-    # Lists are not packed in Caffe2's format: each float has its tag, here written for all of them at once.
+    result.MergeFromString(_floats(array))
+
+
+def _floats(array: np.ndarray) -> bytes:
+    """The field `floats`. Lists are not packed in Caffe2's format: each has its tag, here written for all at once."""
     wire = np.empty(array.size, dtype=[("tag", "u1"), ("value", "<f4")])
     wire["tag"] = (5 << 3) | 5  # field 5, four bytes
     wire["value"] = array.ravel()
-    result.MergeFromString(wire.tobytes())
+    return wire.tobytes()
+
+
+def floats_argument(name: str, array: np.ndarray) -> bytes:
+    """`argument(name, array)` of float32, as bytes, without the message."""
+    header: bytes = Argument(name=name).SerializeToString()
+    return header + _floats(array)
 
 
 def floats_of(arg: Any) -> np.ndarray:

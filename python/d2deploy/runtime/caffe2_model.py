@@ -31,7 +31,7 @@ class Caffe2Model:
 
     Args:
         predict_net: path of `model.pb`, or the net as a message of protobuf, a NetDef.
-        init_net: path of `model_init.pb`, or the net likewise.
+        init_net: path of `model_init.pb`, or the net likewise, or an InitNet.
         device: what it runs on: "cpu", or an NVIDIA GPU: "cuda", "cuda:1".
         precision: "float32", or a smaller type for most of the work. CPU: "int8", which needs a calibration, or
             "bfloat16" where the CPU has AVX512-BF16 or AMX; elsewhere float32 runs, after a warning. GPU: "tf32",
@@ -128,6 +128,12 @@ class Caffe2Model:
         """The weights: a message likewise."""
         return _message(self._given[1])
 
+    @property
+    def _init_net(self) -> Any:
+        """The weights in the form that they are in: as a message, where someone may have changed it."""
+        given = self._given[1]
+        return self.init_net if _is_path(given) or "init_net" in vars(self) else given
+
     def save_protobuf(self, output_dir: str | Path) -> None:
         """Writes `model.pb`, `model_init.pb` and `model.pbtxt`, the predict net as text. Needs protobuf.
 
@@ -140,7 +146,7 @@ class Caffe2Model:
         """
         from d2deploy.nets.files import write_nets
 
-        write_nets(self.predict_net, self.init_net, Path(output_dir))
+        write_nets(self.predict_net, self._init_net, Path(output_dir))
 
     def save_graph(self, output_file: str | Path, inputs: Sequence[Mapping[str, Any]] | None = None) -> None:
         """Draws the predict net, with the shapes of the blobs. Needs protobuf, graphviz, and its program `dot`.
@@ -158,7 +164,7 @@ class Caffe2Model:
         from d2deploy.nets.drawing import draw
         from d2deploy.nets.files import constant_shapes
 
-        draw(self.predict_net, {**constant_shapes(self.init_net), **self.shapes(inputs)}, Path(output_file))
+        draw(self.predict_net, {**constant_shapes(self._init_net), **self.shapes(inputs)}, Path(output_file))
 
     def shapes(self, inputs: Sequence[Mapping[str, Any]] | None = None) -> dict[str, list[int | str]]:
         """The shapes of the predict net's blobs, as `save_graph` has them: blob -> dimensions."""
@@ -179,11 +185,13 @@ class Caffe2Model:
     def _files(self) -> Iterator[tuple[Path, Path]]:
         """Paths of both nets, for as long as they are read; messages are written for it."""
         with TemporaryDirectory(prefix="d2deploy-") as folder:
-            paths = []
+            paths: list[Path] = []
             for net, name in zip(self._given, ("model.pb", "model_init.pb")):
                 path = Path(net) if _is_path(net) else Path(folder) / name
                 if not _is_path(net):
-                    path.write_bytes(net.SerializeToString())
+                    from d2deploy.nets.files import write_net
+
+                    write_net(net, path)
                 paths.append(path)
             yield paths[0], paths[1]
 
@@ -235,6 +243,8 @@ def _is_path(net: Any) -> bool:
 
 
 def _message(net: Any) -> Any:
+    if hasattr(net, "message"):  # an InitNet
+        return net.message()
     if not _is_path(net):
         return net
     from d2deploy.nets.files import read_net
