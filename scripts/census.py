@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Converts every configuration of Detectron2's model zoo, small and with random weights, and tells what became of it.
 
-  scripts/in_venv scripts/census.py detectron2/configs --commit 02b5c4e --output docs/coverage.md
+  scripts/in_venv scripts/census.py detectron2/configs --project detectron2/projects/PointRend/configs \\
+    --commit 02b5c4e --output docs/coverage.md
   scripts/in_venv scripts/census.py detectron2/configs --only cascade
 
 Each configuration is loaded from its YAML file; the model is built with random weights, converted, run in the C++
@@ -39,7 +40,8 @@ SMALL: list[Any] = [
     *("MODEL.DEVICE", "cpu", "MODEL.PIXEL_STD", [60.0, 60.0, 60.0]),
     *("MODEL.RESNETS.STEM_OUT_CHANNELS", 32, "MODEL.RESNETS.RES2_OUT_CHANNELS", 64, "MODEL.FPN.OUT_CHANNELS", 32),
     *("MODEL.ROI_HEADS.NUM_CLASSES", 3, "MODEL.ROI_BOX_HEAD.FC_DIM", 48, "MODEL.ROI_BOX_HEAD.CONV_DIM", 32),
-    *("MODEL.ROI_MASK_HEAD.CONV_DIM", 32, "MODEL.ROI_KEYPOINT_HEAD.CONV_DIMS", [16, 16]),
+    *("MODEL.ROI_MASK_HEAD.CONV_DIM", 32, "MODEL.ROI_MASK_HEAD.FC_DIM", 48, "MODEL.POINT_HEAD.FC_DIM", 32),
+    *("MODEL.ROI_KEYPOINT_HEAD.CONV_DIMS", [16, 16]),
     *("MODEL.RETINANET.NUM_CLASSES", 3, "MODEL.SEM_SEG_HEAD.CONVS_DIM", 32, "MODEL.SEM_SEG_HEAD.NUM_CLASSES", 4),
     *("MODEL.RPN.PRE_NMS_TOPK_TEST", 60, "MODEL.RPN.POST_NMS_TOPK_TEST", 30, "TEST.DETECTIONS_PER_IMAGE", 8),
 ]
@@ -88,7 +90,9 @@ def census(folder: Path, files: list[Path]) -> dict[str, Verdict]:
 def _verdict(file: Path, done: dict[str, Verdict]) -> Verdict:
     try:
         cfg = load_config(str(file))
-        cfg = load_config(str(file), [*SMALL, "MODEL.RESNETS.WIDTH_PER_GROUP", WIDTH // cfg.MODEL.RESNETS.NUM_GROUPS])
+        classes = 4 if cfg.MODEL.META_ARCHITECTURE == "SemanticSegmentor" else 3
+        own = ["MODEL.RESNETS.WIDTH_PER_GROUP", WIDTH // cfg.MODEL.RESNETS.NUM_GROUPS]
+        cfg = load_config(str(file), [*SMALL, *own, "MODEL.POINT_HEAD.NUM_CLASSES", classes])
         key = _architecture(cfg)
         if key not in done:
             done[key] = _converted(cfg)
@@ -160,38 +164,78 @@ Configurations in Python (lazy ones, {lazy} files) are read by Detectron2 alone:
 """
 
 
+PROJECT = """
+## {name}
+
+From the {count} YAML files of Detectron2's `projects/{name}/configs`. {summary}
+
+| Configuration | | |
+|---|---|---|
+"""
+
+
 def page(verdicts: dict[str, Verdict], commit: str, lazy: int) -> str:
-    counts = Counter(verdict.kind for verdict in verdicts.values())
-    summary = ", ".join(f"{count} {kind}" for kind, count in counts.most_common())
     head = HEAD.format(
         count=len(verdicts),
         commit=f" (commit {commit})" if commit else "",
         width=SIZE[1],
         height=SIZE[0],
-        summary=textwrap.fill(f"Verdicts: {summary}.", 120),
+        summary=textwrap.fill(_summary(verdicts), 120),
         lazy=lazy,
     )
-    return head + "".join(f"| `{name}` | {v.kind} | {v.text.replace('|', '/')} |\n" for name, v in verdicts.items())
+    return head + _rows(verdicts)
+
+
+def section(name: str, verdicts: dict[str, Verdict]) -> str:
+    """What the page says of a project of Detectron2's."""
+    return PROJECT.format(name=name, count=len(verdicts), summary=_summary(verdicts)) + _rows(verdicts)
+
+
+def _summary(verdicts: dict[str, Verdict]) -> str:
+    counts = Counter(verdict.kind for verdict in verdicts.values())
+    return f"Verdicts: {', '.join(f'{count} {kind}' for kind, count in counts.most_common())}."
+
+
+def _rows(verdicts: dict[str, Verdict]) -> str:
+    return "".join(f"| `{name}` | {v.kind} | {v.text.replace('|', '/')} |\n" for name, v in verdicts.items())
+
+
+def _files(folder: Path, only: str) -> list[Path]:
+    return sorted(file for file in folder.rglob("*.yaml") if only in str(file))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="Detectron2's folder `configs`")
+    parser.add_argument(
+        "--project",
+        metavar="FOLDER",
+        type=Path,
+        action="append",
+        default=[],
+        help="the folder `configs` of one of Detectron2's projects: a section of its own",
+    )
     parser.add_argument("--commit", default="", help="of Detectron2, for the page")
     parser.add_argument("--only", metavar="TEXT", default="", help="files whose path has it")
     parser.add_argument("--output", metavar="FILE", type=Path, help="write the page there")
     args = parser.parse_args()
-    files = sorted(file for file in args.folder.rglob("*.yaml") if args.only in str(file))
-    if not files:
-        print(f"error: {args.folder}: no YAML file{f' with {args.only!r}' if args.only else ''}", file=sys.stderr)
+    folders = {folder: _files(folder, args.only) for folder in (args.folder, *args.project)}
+    if empty := next((folder for folder, files in folders.items() if not files and not args.only), None):
+        print(f"error: {empty}: no YAML file", file=sys.stderr)
+        return 2
+    if not any(folders.values()):
+        print(f"error: {args.folder}: no YAML file with {args.only!r}", file=sys.stderr)
         return 2
     torch.set_num_threads(1)
     for depth in resnet.BLOCKS:  # all blocks of a stage are alike, and each takes time to trace
         resnet.BLOCKS[depth] = (1, 1, 1, 1)
-    verdicts = census(args.folder, files)
+    found = {folder: census(folder, files) for folder, files in folders.items()}
     if args.output:
-        args.output.write_text(page(verdicts, args.commit, len(list(args.folder.rglob("*.py")))), encoding="utf-8")
-    return int(any(verdict.kind in ("disagrees", "breaks") for verdict in verdicts.values()))
+        text = page(found[args.folder], args.commit, len(list(args.folder.rglob("*.py"))))
+        text += "".join(section(folder.resolve().parent.name, found[folder]) for folder in args.project)
+        args.output.write_text(text, encoding="utf-8")
+    verdicts = [verdict for own in found.values() for verdict in own.values()]
+    return int(any(verdict.kind in ("disagrees", "breaks") for verdict in verdicts))
 
 
 if __name__ == "__main__":

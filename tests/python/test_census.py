@@ -56,3 +56,10 @@ def test_page() -> None:
     assert "Verdicts: 1 agrees, 1 refused." in page
     assert "lazy ones, 3 files" in page
     assert page.endswith("| `x/a.yaml` | agrees | bbox_nms 1e-05 |\n| `b.yaml` | refused | this / that |\n")
+
+
+def test_section_of_a_project() -> None:
+    text = census.section("PointRend", {"a.yaml": Verdict("agrees", "x 1e-05"), "b.yaml": Verdict("refused", "why")})
+    assert "## PointRend" in text
+    assert "From the 2 YAML files of Detectron2's `projects/PointRend/configs`. Verdicts: 1 agrees, 1 refused." in text
+    assert text.endswith("| `a.yaml` | agrees | x 1e-05 |\n| `b.yaml` | refused | why |\n")

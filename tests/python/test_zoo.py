@@ -11,7 +11,7 @@ from d2deploy.errors import InvalidArgument, Unsupported
 
 def test_every_configuration_loads_and_differs_from_the_defaults() -> None:
     names = zoo_configs()
-    assert len(names) == len(set(names)) == 60
+    assert len(names) == len(set(names)) == 68
     assert names == sorted(names)
     known = set(keys_of(get_cfg()))
     for name in names:
@@ -112,8 +112,8 @@ def test_weights() -> None:
         try:
             addresses.append(zoo_weights(name))
         except InvalidArgument as error:
-            assert "no trained weights" in str(error)  # noqa: PT017  # eight of the zoo have none
-    assert len(set(addresses)) == len(addresses) == 52
+            assert "no trained weights" in str(error)  # noqa: PT017  # ten of the zoo have none
+    assert len(set(addresses)) == len(addresses) == 58
     with pytest.raises(InvalidArgument, match="the zoo has no configuration x/y"):
         zoo_weights("x/y.yaml")
 

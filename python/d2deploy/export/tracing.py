@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from d2deploy.errors import InternalError, Unsupported
 from d2deploy.export import onnx_domain, standard_onnx
-from d2deploy.export.folding import fold_batch_norms
+from d2deploy.export.folding import fold_batch_norms, fold_unsqueezed
 from d2deploy.export.netdef import without_root
 
 # What no image comes near keeps tracing from caring for sizes that are too small for a layer, or overflow, in pixels.
@@ -64,6 +64,7 @@ def to_onnx(
     if result is None:
         raise InternalError("torch.onnx.export gave no model")
     _spread_lists(result.model)
+    fold_unsqueezed(result.model.graph)
     fold_batch_norms(result.model.graph)
     RemoveUnusedNodesPass()(result.model)
     return result.model
