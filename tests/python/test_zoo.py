@@ -76,6 +76,11 @@ def test_other_tasks_and_data_sets() -> None:
     deformable = load_config("Misc/mask_rcnn_R_50_FPN_3x_dconv_c3-c5").MODEL
     assert deformable.RESNETS.DEFORM_ON_PER_STAGE == [False, True, True, True]
     assert (deformable.RESNETS.DEFORM_MODULATED, deformable.MASK_ON) == (False, True)
+    points = load_config("PointRend/InstanceSegmentation/pointrend_rcnn_R_50_FPN_1x_cityscapes").MODEL
+    assert (points.ROI_MASK_HEAD.NAME, points.ROI_MASK_HEAD.POOLER_TYPE) == ("PointRendMaskHead", "")
+    assert (points.POINT_HEAD.NUM_CLASSES, points.POINT_HEAD.SUBDIVISION_STEPS) == (8, 5)
+    stuff = load_config("PointRend/SemanticSegmentation/pointrend_semantic_R_101_FPN_1x_cityscapes").MODEL
+    assert (stuff.SEM_SEG_HEAD.NAME, stuff.POINT_HEAD.SUBDIVISION_NUM_POINTS) == ("PointRendSemSegHead", 8192)
     old = load_config("Detectron1-Comparisons/mask_rcnn_R_50_FPN_noaug_1x")
     assert old.MODEL.ROI_MASK_HEAD.POOLER_TYPE == "ROIAlign"
 
