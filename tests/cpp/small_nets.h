@@ -58,8 +58,8 @@ pt_own = PointSample(pt_coarse, grid) {width=2}
 pt_seen = Concat(pt_pooled, pt_own) {axis=1}
 pt_logits = Conv(pt_seen, wpoint, bpoint) {kernels=[1,1]}
 pt_first = OwnClass(pt_logits, class)
-pt_large = Interpolate(pt_first) {height_scale=2.0 width_scale=2.0}
-pt_places, pt_points = UncertainPoints(pt_large) {count=5}
+pt_large = Interpolate(pt_first) {height_scale=4.0 width_scale=4.0}
+pt_places, pt_points = UncertainPoints(pt_large) {count=15}
 pt_fine = PointSample(p2, pt_points, box) {spatial_scale=0.5}
 pt_own2 = PointSample(pt_coarse, pt_points)
 pt_seen2 = Concat(pt_fine, pt_own2) {axis=1}
@@ -74,7 +74,7 @@ sem_fine = PointSample(p2, sem_points)
 sem_own = PointSample(sem_coarse, sem_points)
 sem_seen = Concat(sem_fine, sem_own) {axis=1}
 sem_values = Conv(sem_seen, wpoint, bpoint) {kernels=[1,1]}
-sem = PutPoints(sem_large, sem_places, sem_values)
+refined = PutPoints(sem_large, sem_places, sem_values)
 )";
 }
 
@@ -130,7 +130,7 @@ inline std::vector<SmallNet> small_nets() {
           {"Lvis", detector(1203, mask_head(1203), "mask"), {"per_image"}, 1203},
           {"Keypoint", detector(1, keypoint_head(), "kps keypoints"), {"per_image"}},
           {"Panoptic", detector(2, mask_head(2) + semantic_head(), "mask sem"), {"per_image", "sem"}, 2},
-          {"PointRend", detector(2, point_heads(), "mask sem"), {"per_image", "sem"}},
+          {"PointRend", detector(2, point_heads(), "mask refined"), {"per_image", "refined"}, 1},
           {"C4Mask", c4("score box class per_image mask\n"), {"per_image"}, 4},
           {"RetinaNet", retinanet(), {"box_cls_0", "box_cls_1", "box_delta_0", "box_delta_1"}}};
 }

@@ -22,7 +22,7 @@ onnxruntime = pytest.importorskip("onnxruntime", reason="not installed: pip inst
 Export = Callable[[str], Exported]
 NAMES = [
     *("mask_fpn", "mask_resnext_agnostic", "cascade_fpn", "mask_c4", "keypoint_max", "panoptic_fpn"),
-    *("retinanet", "rpn_fpn", "rpn_c4", "pointrend", "pointrend_variant", "pointrend_semantic"),
+    *("retinanet", "rpn_fpn", "rpn_c4", "pointrend", "pointrend_semantic"),
 ]
 
 
