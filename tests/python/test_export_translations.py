@@ -118,6 +118,8 @@ CASES: dict[str, list[Case]] = {
     "Dropout": [Case("z = Relu(data)\nu = Dropout(z)\ny = Neg(u)", "Relu Negative")],
     "Elu": [operator("Elu<alpha=0.5>(data)", "Elu"), operator("Elu(data)", "Elu")],
     "Erf": [operator("Erf(data)", "Erf")],
+    "Sin": [operator("Sin(data)", "Sin")],
+    "Cos": [operator("Cos(data)", "Cos")],
     "Exp": [operator("Exp(data)", "Exp")],
     "Expand": [
         Case("z = Expand(w, shape)\ny = Mul(data, z)", "Mul", {"w": numbers(4, 1, 1), "shape": ints(2, 4, 6, 8)})
@@ -390,7 +392,11 @@ REFUSED: list[tuple[str, dict[str, Array], str]] = [
     ("y = Pad(data, pads)", {"pads": ints(0, 1, 0, 0, 0, 0, 0, 0)}, "padding other than of height and width"),
     ('y = Pad<mode="wrap">(data, pads)', {"pads": ints(0, 0, 1, 0, 0, 0, 0, 0)}, "by constant, edge or reflection"),
     ("z = Cast<to=7>(data)\ny = Cast<to=1>(z)", {}, "casts to other types than float32"),
-    ("z = Sin(data)\nu = Tan(z)\ny = Sin(u)", {}, "the files have no operators for Sin in the model; Tan in the model"),
+    (
+        "z = Asin(data)\nu = Tan(z)\ny = Asin(u)",
+        {},
+        "the files have no operators for Asin in the model; Tan in the model",
+    ),
 ]
 
 
