@@ -234,6 +234,9 @@ CASES: dict[str, list[Case]] = {
             operator(BILINEAR, "Interpolate", scales=np.array([1, 1, h, w], np.float32))
             for h, w in [(0.5, 0.5), (1.5, 1.5), (2, 3)]
         ),
+        Case(
+            f"y = {BILINEAR}", "Interpolate", {"scales": np.array([1, 1, 2, 2], np.float32)}, (2, 1, 6, 8)
+        ),  # a channel
         operator(RESIZE.format("linear", "align_corners"), "Interpolate", scales=np.array([1, 1, 2, 2], np.float32)),
         operator(BY_SIZE.format("linear", "half_pixel"), "Interpolate", sizes=ints(2, 4, 9, 7)),
         operator(BY_SIZE.format("nearest", "asymmetric"), "Interpolate", sizes=ints(2, 4, 9, 7)),
