@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Converts every configuration of Detectron2's model zoo, small and with random weights, and tells what became of it.
 
-  scripts/in_venv scripts/census.py detectron2/configs --lazy --commit 02b5c4e --output docs/coverage.md
+  scripts/in_venv scripts/census.py detectron2/configs --lazy --project detectron2/projects/PointRend/configs \\
+    --commit 02b5c4e --output docs/coverage.md
   scripts/in_venv scripts/census.py detectron2/configs --only cascade
 
 Each configuration is loaded from its YAML file; the model is built with random weights, converted, run in the C++
@@ -41,7 +42,8 @@ SMALL: list[Any] = [
     *("MODEL.DEVICE", "cpu", "MODEL.PIXEL_STD", [60.0, 60.0, 60.0]),
     *("MODEL.RESNETS.STEM_OUT_CHANNELS", 32, "MODEL.RESNETS.RES2_OUT_CHANNELS", 64, "MODEL.FPN.OUT_CHANNELS", 32),
     *("MODEL.ROI_HEADS.NUM_CLASSES", 3, "MODEL.ROI_BOX_HEAD.FC_DIM", 48, "MODEL.ROI_BOX_HEAD.CONV_DIM", 32),
-    *("MODEL.ROI_MASK_HEAD.CONV_DIM", 32, "MODEL.ROI_KEYPOINT_HEAD.CONV_DIMS", [16, 16]),
+    *("MODEL.ROI_MASK_HEAD.CONV_DIM", 32, "MODEL.ROI_MASK_HEAD.FC_DIM", 48, "MODEL.POINT_HEAD.FC_DIM", 32),
+    *("MODEL.ROI_KEYPOINT_HEAD.CONV_DIMS", [16, 16]),
     *("MODEL.RETINANET.NUM_CLASSES", 3, "MODEL.SEM_SEG_HEAD.CONVS_DIM", 32, "MODEL.SEM_SEG_HEAD.NUM_CLASSES", 4),
     *("MODEL.RPN.PRE_NMS_TOPK_TEST", 60, "MODEL.RPN.POST_NMS_TOPK_TEST", 30, "TEST.DETECTIONS_PER_IMAGE", 8),
 ]
@@ -111,7 +113,9 @@ def census(folder: Path, files: list[Path], judge: Judge | None = None) -> dict[
 def _verdict(file: Path, done: dict[str, Verdict]) -> Verdict:
     try:
         cfg = load_config(str(file))
-        cfg = load_config(str(file), [*SMALL, "MODEL.RESNETS.WIDTH_PER_GROUP", WIDTH // cfg.MODEL.RESNETS.NUM_GROUPS])
+        classes = 4 if cfg.MODEL.META_ARCHITECTURE == "SemanticSegmentor" else 3
+        own = ["MODEL.RESNETS.WIDTH_PER_GROUP", WIDTH // cfg.MODEL.RESNETS.NUM_GROUPS]
+        cfg = load_config(str(file), [*SMALL, *own, "MODEL.POINT_HEAD.NUM_CLASSES", classes])
         key = _architecture(cfg)
         if key not in done:
             done[key] = _converted(cfg)
@@ -240,7 +244,7 @@ unit of the map; or why the configuration is refused.
 | Configuration | | |
 |---|---|---|
 {table}
-## Lazy configurations
+{projects}## Lazy configurations
 
 {lazy}"""
 LAZY_HEAD = """\
@@ -258,10 +262,31 @@ build their models, and `scripts/census.py --lazy` looks at them.
 """
 
 
-def page(verdicts: dict[str, Verdict], commit: str, lazy: dict[str, Verdict]) -> str:
+PROJECT = """\
+## {name}
+
+From the {count} YAML files of Detectron2's `projects/{name}/configs`.
+
+{summary}
+
+| Configuration | | |
+|---|---|---|
+{table}
+"""
+
+
+def page(
+    verdicts: dict[str, Verdict],
+    commit: str,
+    lazy: dict[str, Verdict],
+    projects: Mapping[str, dict[str, Verdict]] | None = None,
+) -> str:
+    """The page of what was found; of projects of Detectron2 by their names."""
+    projects = projects or {}
     words = [
         "scripts/in_venv scripts/census.py detectron2/configs",
         *(["--lazy"] if lazy else []),
+        *(f"--project detectron2/projects/{name}/configs" for name in projects),
         *([f"--commit {commit}"] if commit else []),
         "--output docs/coverage.md",
     ]
@@ -273,6 +298,10 @@ def page(verdicts: dict[str, Verdict], commit: str, lazy: dict[str, Verdict]) ->
         height=SIZE[0],
         summary=_summary(verdicts),
         table=_table(verdicts),
+        projects="".join(
+            PROJECT.format(name=name, count=len(own), summary=_summary(own), table=_table(own))
+            for name, own in projects.items()
+        ),
         lazy=LAZY_HEAD.format(count=len(lazy), summary=_summary(lazy), table=_table(lazy)) if lazy else NO_LAZY,
     )
 
@@ -287,20 +316,35 @@ def _table(verdicts: dict[str, Verdict]) -> str:
     return "".join(f"| `{name}` | {v.kind} | {v.text.replace('|', '/')} |\n" for name, v in verdicts.items())
 
 
+def _files(folder: Path, only: str) -> list[Path]:
+    return sorted(file for file in folder.rglob("*.yaml") if only in str(file))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="Detectron2's folder `configs`")
     parser.add_argument("--lazy", action="store_true", help="configurations in Python, too; needs Detectron2")
+    parser.add_argument(
+        "--project",
+        metavar="FOLDER",
+        type=Path,
+        action="append",
+        default=[],
+        help="the folder `configs` of one of Detectron2's projects: a section of its own",
+    )
     parser.add_argument("--commit", default="", help="of Detectron2, for the page")
     parser.add_argument("--only", metavar="TEXT", default="", help="files whose path has it")
     parser.add_argument("--output", metavar="FILE", type=Path, help="write the page there")
     args = parser.parse_args()
-    files = sorted(file for file in args.folder.rglob("*.yaml") if args.only in str(file))
+    folders = {folder: _files(folder, args.only) for folder in (args.folder, *args.project)}
+    if empty := next((folder for folder, files in folders.items() if not files and not args.only), None):
+        print(f"error: {empty}: no YAML file", file=sys.stderr)
+        return 2
     lazy = sorted(
         file for pattern in LAZY for file in args.folder.glob(pattern) if args.lazy and args.only in str(file)
     )
-    if not files and not lazy:
-        print(f"error: {args.folder}: no YAML file{f' with {args.only!r}' if args.only else ''}", file=sys.stderr)
+    if not any(folders.values()) and not lazy:
+        print(f"error: {args.folder}: no YAML file with {args.only!r}", file=sys.stderr)
         return 2
     if args.lazy and not importlib.util.find_spec("detectron2"):
         print("error: --lazy: needs Detectron2, which is not installed; leave it out", file=sys.stderr)
@@ -308,10 +352,12 @@ def main() -> int:
     torch.set_num_threads(1)
     for depth in resnet.BLOCKS:  # all blocks of a stage are alike, and each takes time to trace
         resnet.BLOCKS[depth] = (1, 1, 1, 1)
-    verdicts, of_lazy = census(args.folder, files), census(args.folder, lazy, _lazy_verdict)
+    found = {folder: census(folder, files) for folder, files in folders.items()}
+    of_lazy = census(args.folder, lazy, _lazy_verdict)
     if args.output:
-        args.output.write_text(page(verdicts, args.commit, of_lazy), encoding="utf-8")
-    every = [*verdicts.values(), *of_lazy.values()]
+        projects = {folder.resolve().parent.name: found[folder] for folder in args.project}
+        args.output.write_text(page(found[args.folder], args.commit, of_lazy, projects), encoding="utf-8")
+    every = [verdict for own in (*found.values(), of_lazy) for verdict in own.values()]
     return int(any(verdict.kind in ("disagrees", "breaks") for verdict in every))
 
 

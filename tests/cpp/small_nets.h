@@ -47,6 +47,37 @@ sem = Add(sem_resized, sem_up)
 )";
 }
 
+// A mask per detection, and a class per pixel, whose least certain points are predicted anew.
+inline std::string point_heads() {
+  return weights("wcoarse", "2x4x1x1", 8) + weights("bcoarse", "2", 2) + weights("wpoint", "2x6x1x1", 12) +
+         weights("bpoint", "2", 2) + R"(
+const grid float32 1x4x2 = 0.25 0.25 0.75 0.25 0.25 0.75 0.75 0.75
+pt_pooled = PointSample(p2, grid, box) {spatial_scale=0.5 width=2}
+pt_coarse = Conv(pt_pooled, wcoarse, bcoarse) {kernels=[1,1]}
+pt_own = PointSample(pt_coarse, grid) {width=2}
+pt_seen = Concat(pt_pooled, pt_own) {axis=1}
+pt_logits = Conv(pt_seen, wpoint, bpoint) {kernels=[1,1]}
+pt_first = OwnClass(pt_logits, class)
+pt_large = Interpolate(pt_first) {height_scale=4.0 width_scale=4.0}
+pt_places, pt_points = UncertainPoints(pt_large) {count=15}
+pt_fine = PointSample(p2, pt_points, box) {spatial_scale=0.5}
+pt_own2 = PointSample(pt_coarse, pt_points)
+pt_seen2 = Concat(pt_fine, pt_own2) {axis=1}
+pt_logits2 = Conv(pt_seen2, wpoint, bpoint) {kernels=[1,1]}
+pt_values = OwnClass(pt_logits2, class)
+pt_refined = PutPoints(pt_large, pt_places, pt_values)
+mask = Sigmoid(pt_refined)
+sem_coarse = Conv(p2, wcoarse, bcoarse) {kernels=[1,1]}
+sem_large = Interpolate(sem_coarse) {height_scale=2.0 width_scale=2.0}
+sem_places, sem_points = UncertainPoints(sem_large) {count=50}
+sem_fine = PointSample(p2, sem_points)
+sem_own = PointSample(sem_coarse, sem_points)
+sem_seen = Concat(sem_fine, sem_own) {axis=1}
+sem_values = Conv(sem_seen, wpoint, bpoint) {kernels=[1,1]}
+refined = PutPoints(sem_large, sem_places, sem_values)
+)";
+}
+
 // One level, a head of convolutions, and masks through the same convolutions.
 inline std::string c4(const char* outputs) {
   return small_backbone() + weights("ws", "3x4x1x1", 12) + weights("bs", "3", 3) + weights("wd", "12x4x1x1", 48) +
@@ -99,6 +130,7 @@ inline std::vector<SmallNet> small_nets() {
           {"Lvis", detector(1203, mask_head(1203), "mask"), {"per_image"}, 1203},
           {"Keypoint", detector(1, keypoint_head(), "kps keypoints"), {"per_image"}},
           {"Panoptic", detector(2, mask_head(2) + semantic_head(), "mask sem"), {"per_image", "sem"}, 2},
+          {"PointRend", detector(2, point_heads(), "mask refined"), {"per_image", "refined"}, 1},
           {"C4Mask", c4("score box class per_image mask\n"), {"per_image"}, 4},
           {"RetinaNet", retinanet(), {"box_cls_0", "box_cls_1", "box_delta_0", "box_delta_1"}}};
 }

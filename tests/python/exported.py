@@ -55,6 +55,18 @@ MODELS: dict[str, tuple[str, list[Any]]] = {
     "keypoint_fpn": ("keypoint_fpn", []),
     "keypoint_max": ("keypoint_fpn", ["EXPORT_CAFFE2.USE_HEATMAP_MAX_KEYPOINT", True]),
     "panoptic_fpn": ("panoptic_fpn", []),
+    "pointrend": ("pointrend", []),
+    # Few points, several maps, one mask of all classes, and the coarse prediction in the first layer alone.
+    "pointrend_variant": (
+        "pointrend",
+        [
+            *("MODEL.POINT_HEAD.CLS_AGNOSTIC_MASK", True, "MODEL.POINT_HEAD.COARSE_PRED_EACH_LAYER", False),
+            *("MODEL.POINT_HEAD.SUBDIVISION_NUM_POINTS", 60, "MODEL.POINT_HEAD.SUBDIVISION_STEPS", 3),
+            *("MODEL.POINT_HEAD.IN_FEATURES", ["p2", "p3"], "MODEL.ROI_MASK_HEAD.IN_FEATURES", ["p2", "p4"]),
+        ],
+    ),
+    "pointrend_implicit": ("pointrend_implicit", []),
+    "pointrend_semantic": ("pointrend_semantic", []),
     "retinanet": ("retinanet", ["MODEL.ANCHOR_GENERATOR.OFFSET", 0.5]),
     "retinanet_bn": ("retinanet_bn", ["MODEL.RESNETS.DEPTH", 18]),
     "fcos": ("fcos", []),

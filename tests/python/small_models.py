@@ -20,6 +20,8 @@ torch.set_num_threads(1)
 
 MASK_FPN = "COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x.yaml"
 RETINANET = "COCO-Detection/retinanet_R_50_FPN_3x.yaml"
+IMPLICIT_POINT_REND = "PointRend/InstanceSegmentation/implicit_pointrend_R_50_FPN_1x_coco.yaml"
+POINT_REND = "PointRend/InstanceSegmentation/pointrend_rcnn_R_50_FPN_1x_coco.yaml"
 DC5 = "COCO-Detection/faster_rcnn_R_50_DC5_3x.yaml"
 ROTATED: list[Any] = [
     *("MODEL.PROPOSAL_GENERATOR.NAME", "RRPN", "MODEL.ANCHOR_GENERATOR.NAME", "RotatedAnchorGenerator"),
@@ -55,6 +57,12 @@ ARCHITECTURES: dict[str, tuple[str, list[Any]]] = {
     "retinanet_gn": (RETINANET, ["MODEL.RETINANET.NORM", "GN", "MODEL.FPN.OUT_CHANNELS", 64]),
     "fcos": ("COCO-Detection/fcos_R_50_FPN_1x.yaml", ["MODEL.FPN.OUT_CHANNELS", 64]),
     "rpn_fpn": ("COCO-Detection/rpn_R_50_FPN_1x.yaml", []),
+    "pointrend": (POINT_REND, ["MODEL.POINT_HEAD.NUM_CLASSES", 3, "MODEL.ROI_HEADS.SCORE_THRESH_TEST", 0.001]),
+    "pointrend_implicit": (IMPLICIT_POINT_REND, ["MODEL.POINT_HEAD.NUM_CLASSES", 3]),
+    "pointrend_semantic": (
+        "PointRend/SemanticSegmentation/pointrend_semantic_R_101_FPN_1x_cityscapes.yaml",
+        ["MODEL.POINT_HEAD.NUM_CLASSES", 4, "MODEL.POINT_HEAD.SUBDIVISION_NUM_POINTS", 500],
+    ),
     "rotated_dc5": (DC5, ROTATED),
 }
 SMALL: list[Any] = [
@@ -64,6 +72,7 @@ SMALL: list[Any] = [
     *("MODEL.ROI_BOX_HEAD.FC_DIM", 48, "MODEL.ROI_BOX_HEAD.CONV_DIM", 32, "MODEL.ROI_MASK_HEAD.CONV_DIM", 32),
     *("MODEL.ROI_KEYPOINT_HEAD.CONV_DIMS", [16, 16], "MODEL.ROI_KEYPOINT_HEAD.NUM_KEYPOINTS", 3),
     *("MODEL.RETINANET.NUM_CLASSES", 3, "MODEL.SEM_SEG_HEAD.CONVS_DIM", 32, "MODEL.SEM_SEG_HEAD.NUM_CLASSES", 4),
+    *("MODEL.ROI_MASK_HEAD.FC_DIM", 48, "MODEL.POINT_HEAD.FC_DIM", 32),
     *("MODEL.RPN.PRE_NMS_TOPK_TEST", 60, "MODEL.RPN.POST_NMS_TOPK_TEST", 30, "TEST.DETECTIONS_PER_IMAGE", 8),
 ]
 STAGES = (1, 1, 1, 1)  # blocks of res2 to res5, of `one_block_per_stage`

@@ -118,3 +118,11 @@ def test_lazy_files_need_detectron2(
     monkeypatch.setattr("sys.argv", ["census.py", str(tmp_path), "--lazy"])
     assert census.main() == 2
     assert "--lazy: needs Detectron2, which is not installed" in capsys.readouterr().err
+
+
+def test_sections_of_projects() -> None:
+    found = {"a.yaml": Verdict("agrees", "x 1e-05"), "b.yaml": Verdict("refused", "why")}
+    page = census.page({"c.yaml": Verdict("agrees", "x 2e-05")}, "", {}, {"PointRend": found})
+    assert "configs --project detectron2/projects/PointRend/configs --output" in page
+    assert "## PointRend\n\nFrom the 2 YAML files of Detectron2's `projects/PointRend/configs`.\n\nVerdicts: 1" in page
+    assert "| `a.yaml` | agrees | x 1e-05 |\n| `b.yaml` | refused | why |\n\n## Lazy" in page

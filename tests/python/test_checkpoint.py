@@ -165,6 +165,23 @@ def test_names_that_models_of_today_do_not_have(folder: Path) -> None:
     assert torch.equal(model.state_dict()["backbone.0.weight"], tensors["backbone.0.weight"])
 
 
+def test_older_names_of_point_rend(folder: Path) -> None:
+    heads = {
+        "coarse_head": nn.ModuleDict({"fc1": nn.Linear(2, 3)}),
+        "point_head": nn.ModuleDict({"fc1": nn.Linear(3, 2)}),
+    }
+    model = nn.ModuleDict({"roi_heads": nn.ModuleDict({"mask_head": nn.ModuleDict(heads)})})
+    old = {
+        f"roi_heads.{name}.{part}": torch.rand(shape)
+        for name, sizes in (("mask_coarse_head.coarse_mask_fc1", (3, 2)), ("mask_point_head.fc1", (2, 3)))
+        for part, shape in (("weight", sizes), ("bias", sizes[:1]))
+    }
+    load_weights(model, saved(folder, old))
+    found = model.state_dict()
+    for name, was in (("coarse_head", "mask_coarse_head.coarse_mask_fc1"), ("point_head", "mask_point_head.fc1")):
+        assert torch.equal(found[f"roi_heads.mask_head.{name}.fc1.weight"], old[f"roi_heads.{was}.weight"])
+
+
 def test_frozen_norms_of_old_checkpoints_have_no_statistics(folder: Path) -> None:
     tensors = weights_of(Model())
     del tensors["backbone.1.running_mean"], tensors["backbone.1.running_var"]

@@ -249,14 +249,21 @@ def test_other_numbers_of_channels(
     np.testing.assert_allclose(found["instances"].pred_boxes.tensor, boxes, atol=1e-2)
 
 
+@pytest.mark.parametrize("hook", ["add_config", "add_pointrend_config"])
 def test_a_hook_that_fails_is_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    hook: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / "bad_hook_of_mine.py").write_text("def add_config(cfg):\n    cfg.MODEL.NO_SUCH.KEY = 1\n")
-    args = ["--config-file", str(CONFIG), "--output", str(tmp_path / "out"), "--import", "bad_hook_of_mine"]
+    (tmp_path / f"bad_{hook}.py").write_text(f"def {hook}(cfg):\n    cfg.MODEL.NO_SUCH.KEY = 1\n")
+    args = ["--config-file", str(CONFIG), "--output", str(tmp_path / "out"), "--import", f"bad_{hook}"]
     assert convert.main(args) == 1
-    assert "--import bad_hook_of_mine: add_config: AttributeError: no key NO_SUCH" in capsys.readouterr().err
+    assert f"--import bad_{hook}: {hook}: AttributeError: no key NO_SUCH" in capsys.readouterr().err
+
+
+def test_of_several_hooks_none_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "two_hooks.py").write_text("add_one_config = add_two_config = len\n")
+    assert convert._import("two_hooks") is None
 
 
 @pytest.mark.skipif(find_spec("detectron2") is not None, reason="Detectron2 is installed here")

@@ -12,7 +12,7 @@ from small_models import proposals_of
 
 from d2deploy.errors import InvalidArgument
 from d2deploy.export import Caffe2Model
-from d2deploy.export.verify import OBJECTS, verify
+from d2deploy.export.verify import OBJECTS, OF_REFINED_CELLS, verify
 from d2deploy.structures import Instances
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ OUTPUTS = {
     "faster_fpn_ln": BOXES,
     "fast_fpn": BOXES,
     "semantic_fpn": ["sem_seg"],
+    "pointrend_semantic": ["sem_seg"],
     "rotated_dc5": BOXES,
     "keypoint_fpn": [*BOXES, "kps_score"],
     "keypoint_max": [*BOXES, "keypoints_out"],
@@ -47,13 +48,16 @@ OUTPUTS = {
     "rpn_fpn": PROPOSALS,
     "rpn_c4": PROPOSALS,
     **dict.fromkeys(("mask_fpn", "mask_fpn_dconv", "mask_fpn_gn", "mask_resnext_agnostic", "cascade_fpn"), MASKS),
-    **dict.fromkeys(("mask_c4", "mask_dc5"), MASKS),
+    **dict.fromkeys(("mask_c4", "mask_dc5", "pointrend", "pointrend_variant", "pointrend_implicit"), MASKS),
 }
 EMPTY: dict[str, dict[str, tuple[int, ...]]] = {
     "mask_fpn": {"mask_fcn_probs": (0, 3, 28, 28)},
     "mask_resnext_agnostic": {"mask_fcn_probs": (0, 1, 28, 28)},
     "cascade_fpn": {"mask_fcn_probs": (0, 3, 28, 28)},
     "mask_c4": {"mask_fcn_probs": (0, 3, 14, 14)},
+    "pointrend": {"mask_fcn_probs": (0, 1, 224, 224)},
+    "pointrend_implicit": {"mask_fcn_probs": (0, 1, 224, 224)},
+    "pointrend_variant": {"mask_fcn_probs": (0, 1, 56, 56)},
     "keypoint_fpn": {"kps_score": (0, 3, 56, 56)},
     "keypoint_max": {"keypoints_out": (0, 4, 3)},
     "panoptic_fpn": {"mask_fcn_probs": (0, 3, 28, 28), "sem_seg": (1, 4, 96, 128)},
@@ -111,6 +115,8 @@ def test_predictions_of_the_files_are_those_of_the_model(exported: Export, name:
         assert (value.shape, value.dtype) == (a[key].shape, a[key].dtype), key
         if key in ("pred_masks", "panoptic_seg"):
             assert (value != a[key]).mean() < 1e-3
+        elif key in one.tracer.meta_arch.refined:
+            assert (np.abs(value - a[key]) > 1e-3).mean() < OF_REFINED_CELLS
         elif key == "pred_keypoints" and name == "keypoint_max":
             # Of random maps, the highest cell is not where bicubic resizing finds its peak; but it lies in the box.
             low, high = a["pred_boxes"][:, None, :2], a["pred_boxes"][:, None, 2:]

@@ -185,6 +185,36 @@ def deform(images: int, masked: bool, **changes: Any) -> Draw:
     return draw
 
 
+def sample(rows: int, images: int, columns: int = 0, width: int = 1) -> Draw:
+    def draw(random: np.random.Generator) -> tuple[Inputs, dict[str, Any]]:
+        rois = [boxes(random, rows, 30)] if columns else []
+        rois = [with_images(rois[0], images)] if columns == 5 else rois
+        inputs = [random.normal(size=(images, 3, 12, 14)), random.uniform(-0.1, 1.1, (rows, 6, 2)), *rois]
+        return [[tensor(x) for x in inputs]], {"spatial_scale": 0.5, "width": width}
+
+    return draw
+
+
+def uncertain(shape: tuple[int, ...], count: int) -> Draw:
+    return lambda random: ([tensor(random.integers(-9, 9, shape) / 2)], {"count": count})
+
+
+def put(rows: int) -> Draw:
+    def draw(random: np.random.Generator) -> tuple[Inputs, dict[str, Any]]:
+        places = np.argsort(random.random((rows, 20)), axis=1)[:, :7].astype(np.int32)
+        x, values = random.normal(size=(rows, 3, 4, 5)), random.normal(size=(rows, 3, 7, 1))
+        return [tensor(x), torch.from_numpy(places), tensor(values)], {}
+
+    return draw
+
+
+def own_class(rows: int) -> Draw:
+    return lambda random: (
+        [tensor(random.normal(size=(rows, 4, 2, 3))), tensor(random.integers(0, 4, rows))],
+        {},
+    )
+
+
 CASES: dict[str, list[Draw]] = {
     "GenerateProposals": [
         proposals(1),
@@ -231,6 +261,15 @@ CASES: dict[str, list[Draw]] = {
         limit(0, 2),
         limit(0, 1, dim=5),
     ],
+    "PointSample": [sample(2, 2), sample(5, 2, 5), sample(5, 1, 4, width=3), sample(0, 2, 5), sample(0, 0)],
+    "UncertainPoints": [
+        uncertain((3, 1, 8, 9), 20),
+        uncertain((2, 4, 6, 5), 7),
+        uncertain((2, 1, 2, 2), 9),
+        uncertain((0, 1, 4, 4), 3),
+    ],
+    "PutPoints": [put(3), put(0)],
+    "OwnClass": [own_class(6), own_class(0)],
     "HeatmapMaxKeypoint": [keypoints(9, True), keypoints(9, False), keypoints(0, True)],
     "AliasWithName": [lambda random: ([tensor(random.normal(size=(2, 3)))], {"name": "rpn_rois"})],
 }

@@ -22,7 +22,7 @@ onnxruntime = pytest.importorskip("onnxruntime", reason="not installed: pip inst
 Export = Callable[[str], Exported]
 NAMES = [
     *("mask_fpn", "mask_resnext_agnostic", "cascade_fpn", "mask_c4", "keypoint_max", "panoptic_fpn"),
-    *("retinanet", "rpn_fpn", "rpn_c4"),
+    *("retinanet", "rpn_fpn", "rpn_c4", "pointrend", "pointrend_semantic"),
 ]
 
 
@@ -59,7 +59,7 @@ def test_onnx_runtime_agrees_with_pytorch_and_our_files(
     for size in ((150, 220), (97, 64)):
         inputs = one.inputs(image(*size))
         found = run(model, inputs)
-        report = compare(in_pytorch(one, inputs), found)
+        report = compare(in_pytorch(one, inputs), found, one.tracer.meta_arch.refined)
         assert report.agrees, f"PyTorch\n{report}"
         assert report.detections != 0
         assert (report := by_our_runtime(one, inputs, found)).agrees, f"our runtime\n{report}"
@@ -70,7 +70,10 @@ def by_our_runtime(one: Exported, inputs: dict[str, Array], found: dict[str, Arr
     from d2deploy import runtime
 
     outputs = runtime.load(one.folder, threads=1).run(inputs)
-    return compare({name: outputs[name] for name in found}, found)  # a RetinaNet's file gives im_info back, too
+    refined = one.tracer.meta_arch.refined
+    return compare(
+        {name: outputs[name] for name in found}, found, refined
+    )  # a RetinaNet's file gives im_info back, too
 
 
 @pytest.mark.parametrize("name", ["mask_fpn", "keypoint_max", "rpn_fpn"])

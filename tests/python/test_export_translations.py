@@ -118,6 +118,8 @@ CASES: dict[str, list[Case]] = {
     "Dropout": [Case("z = Relu(data)\nu = Dropout(z)\ny = Neg(u)", "Relu Negative")],
     "Elu": [operator("Elu<alpha=0.5>(data)", "Elu"), operator("Elu(data)", "Elu")],
     "Erf": [operator("Erf(data)", "Erf")],
+    "Sin": [operator("Sin(data)", "Sin")],
+    "Cos": [operator("Cos(data)", "Cos")],
     "Exp": [operator("Exp(data)", "Exp")],
     "Expand": [
         Case("z = Expand(w, shape)\ny = Mul(data, z)", "Mul", {"w": numbers(4, 1, 1), "shape": ints(2, 4, 6, 8)})
@@ -232,6 +234,9 @@ CASES: dict[str, list[Case]] = {
             operator(BILINEAR, "Interpolate", scales=np.array([1, 1, h, w], np.float32))
             for h, w in [(0.5, 0.5), (1.5, 1.5), (2, 3)]
         ),
+        Case(
+            f"y = {BILINEAR}", "Interpolate", {"scales": np.array([1, 1, 2, 2], np.float32)}, (2, 1, 6, 8)
+        ),  # a channel
         operator(RESIZE.format("linear", "align_corners"), "Interpolate", scales=np.array([1, 1, 2, 2], np.float32)),
         operator(BY_SIZE.format("linear", "half_pixel"), "Interpolate", sizes=ints(2, 4, 9, 7)),
         operator(BY_SIZE.format("nearest", "asymmetric"), "Interpolate", sizes=ints(2, 4, 9, 7)),
@@ -390,7 +395,11 @@ REFUSED: list[tuple[str, dict[str, Array], str]] = [
     ("y = Pad(data, pads)", {"pads": ints(0, 1, 0, 0, 0, 0, 0, 0)}, "padding other than of height and width"),
     ('y = Pad<mode="wrap">(data, pads)', {"pads": ints(0, 0, 1, 0, 0, 0, 0, 0)}, "by constant, edge or reflection"),
     ("z = Cast<to=7>(data)\ny = Cast<to=1>(z)", {}, "casts to other types than float32"),
-    ("z = Sin(data)\nu = Tan(z)\ny = Sin(u)", {}, "the files have no operators for Sin in the model; Tan in the model"),
+    (
+        "z = Asin(data)\nu = Tan(z)\ny = Asin(u)",
+        {},
+        "the files have no operators for Asin in the model; Tan in the model",
+    ),
 ]
 
 

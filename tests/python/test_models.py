@@ -44,7 +44,7 @@ def test_predictions_are_well_formed_and_a_batch_gives_what_each_image_gets_alon
     for one, both in zip(alone, model(inputs)):
         assert_same(one, both)
     for output, size in zip(alone, [(120, 200), (96, 128)]):
-        if architecture == "semantic_fpn":
+        if architecture in ("semantic_fpn", "pointrend_semantic"):
             assert set(output) == {"sem_seg"}
             assert output["sem_seg"].shape == (4, *size)
             continue
@@ -68,7 +68,7 @@ def test_predictions_are_well_formed_and_a_batch_gives_what_each_image_gets_alon
 
 
 @pytest.mark.parametrize(
-    "architecture", ["mask_fpn", "keypoint_fpn", "mask_c4", "panoptic_fpn", "retinanet", "rotated_dc5"]
+    "architecture", ["mask_fpn", "keypoint_fpn", "mask_c4", "panoptic_fpn", "retinanet", "rotated_dc5", "pointrend"]
 )
 def test_an_image_without_detections(architecture: str) -> None:
     keys = ("MODEL.ROI_HEADS.SCORE_THRESH_TEST", 1.0, "MODEL.RETINANET.SCORE_THRESH_TEST", 1.0)
@@ -259,7 +259,7 @@ def test_registries_know_what_they_have() -> None:
 
 def test_everything_unsupported_is_named_at_once() -> None:
     keys: list[Any] = ["MODEL.ROI_HEADS.NAME", "TridentStandardROIHeads"]
-    keys += ["MODEL.ROI_MASK_HEAD.NAME", "PointRendMaskHead"]
+    keys += ["MODEL.ROI_MASK_HEAD.NAME", "CoarseMaskHead"]
     keys += ["MODEL.BACKBONE.NAME", "build_vit_backbone"]
     with pytest.raises(Unsupported) as caught:
         build_model(small_config("mask_fpn", *keys))
@@ -270,7 +270,7 @@ def test_everything_unsupported_is_named_at_once() -> None:
     ]
 
 
-MASK = "mask_fpn"
+MASK, POINTS, IMPLICIT, SEMANTIC_POINTS = "mask_fpn", "pointrend", "pointrend_implicit", "pointrend_semantic"
 REFUSED: list[tuple[str, str, Any, type[Exception], str]] = [
     (MASK, "ROI_BOX_HEAD.POOLER_TYPE", "ROIPool", Unsupported, "MODEL.ROI_BOX_HEAD.POOLER_TYPE is ROIPool"),
     (MASK, "ROI_MASK_HEAD.POOLER_TYPE", "", InvalidArgument, "MODEL.ROI_MASK_HEAD.POOLER_TYPE is empty"),
@@ -279,13 +279,42 @@ REFUSED: list[tuple[str, str, Any, type[Exception], str]] = [
         "ROI_HEADS.NAME",
         "Mine",
         InvalidArgument,
-        "known: CascadeROIHeads, RROIHeads, Res5ROIHeads, StandardROIHeads",
+        "known: CascadeROIHeads, PointRendROIHeads, RROIHeads, Res5ROIHeads, StandardROIHeads",
     ),
     (MASK, "RPN.CONV_DIMS", [0], InvalidArgument, r"CONV_DIMS: each must be positive or -1, .* got \[0\]"),
     (MASK, "RPN.IN_FEATURES", ["p9"], InvalidArgument, "MODEL.RPN.IN_FEATURES: p9; the backbone gives: p2"),
     (MASK, "ROI_HEADS.IN_FEATURES", [], InvalidArgument, "MODEL.ROI_HEADS.IN_FEATURES: empty"),
     (MASK, "ROI_BOX_HEAD.NUM_FC", 0, InvalidArgument, "NUM_CONV and NUM_FC are both 0"),
     (MASK, "ROI_BOX_HEAD.BBOX_REG_WEIGHTS", [1.0], InvalidArgument, r"needs 4 numbers, got \[1.0\]"),
+    (POINTS, "ROI_MASK_HEAD.POOLER_TYPE", "ROIAlignV2", InvalidArgument, "PointRendMaskHead reads the maps itself"),
+    (POINTS, "ROI_MASK_HEAD.POINT_HEAD_ON", False, InvalidArgument, "POINT_HEAD_ON is False, which is for training"),
+    (POINTS, "ROI_MASK_HEAD.IN_FEATURES", ["p6"], InvalidArgument, "ROI_MASK_HEAD.IN_FEATURES: p6; the backbone gives"),
+    (POINTS, "POINT_HEAD.IN_FEATURES", [], InvalidArgument, "MODEL.POINT_HEAD.IN_FEATURES: empty"),
+    (
+        POINTS,
+        "POINT_HEAD.NUM_CLASSES",
+        80,
+        InvalidArgument,
+        "POINT_HEAD.NUM_CLASSES is 80, MODEL.ROI_HEADS.NUM_CLASSES 3",
+    ),
+    (POINTS, "POINT_HEAD.NAME", "ImplicitPointHead", InvalidArgument, "PointRendMaskHead needs StandardPointHead"),
+    (POINTS, "ROI_MASK_HEAD.NAME", "ImplicitPointRendMaskHead", InvalidArgument, "needs ImplicitPointHead"),
+    (IMPLICIT, "POINT_HEAD.SUBDIVISION_NUM_POINTS", 50, InvalidArgument, "it must be a square number"),
+    (
+        POINTS,
+        "POINT_HEAD.NAME",
+        "Mine",
+        InvalidArgument,
+        "POINT_HEAD.NAME is Mine, which is not known; known: Implicit",
+    ),
+    (
+        SEMANTIC_POINTS,
+        "POINT_HEAD.SUBDIVISION_STEPS",
+        3,
+        InvalidArgument,
+        "makes a map 8 times as large; .*STRIDE is 4",
+    ),
+    (SEMANTIC_POINTS, "POINT_HEAD.NUM_CLASSES", 5, InvalidArgument, "is 5, MODEL.SEM_SEG_HEAD.NUM_CLASSES 4; both"),
     ("rpn_fpn", "PROPOSAL_GENERATOR.NAME", "PrecomputedProposals", Unsupported, "without RoI heads have nothing to do"),
     (MASK, "PROPOSAL_GENERATOR.NAME", "RRPN", InvalidArgument, "RRPN: needs anchors of 5 numbers"),
     (MASK, "PIXEL_STD", [1.0], InvalidArgument, "PIXEL_MEAN has 3 numbers, MODEL.PIXEL_STD 1"),

@@ -11,7 +11,7 @@ from d2deploy.errors import InvalidArgument, Unsupported
 
 def test_every_configuration_loads_and_differs_from_the_defaults() -> None:
     names = zoo_configs()
-    assert len(names) == len(set(names)) == 60
+    assert len(names) == len(set(names)) == 68
     assert names == sorted(names)
     known = set(keys_of(get_cfg()))
     for name in names:
@@ -88,6 +88,11 @@ def test_other_tasks_and_data_sets() -> None:
     deformable = load_config("Misc/mask_rcnn_R_50_FPN_3x_dconv_c3-c5").MODEL
     assert deformable.RESNETS.DEFORM_ON_PER_STAGE == [False, True, True, True]
     assert (deformable.RESNETS.DEFORM_MODULATED, deformable.MASK_ON) == (False, True)
+    points = load_config("PointRend/InstanceSegmentation/pointrend_rcnn_R_50_FPN_1x_cityscapes").MODEL
+    assert (points.ROI_MASK_HEAD.NAME, points.ROI_MASK_HEAD.POOLER_TYPE) == ("PointRendMaskHead", "")
+    assert (points.POINT_HEAD.NUM_CLASSES, points.POINT_HEAD.SUBDIVISION_STEPS) == (8, 5)
+    stuff = load_config("PointRend/SemanticSegmentation/pointrend_semantic_R_101_FPN_1x_cityscapes").MODEL
+    assert (stuff.SEM_SEG_HEAD.NAME, stuff.POINT_HEAD.SUBDIVISION_NUM_POINTS) == ("PointRendSemSegHead", 8192)
     old = load_config("Detectron1-Comparisons/mask_rcnn_R_50_FPN_noaug_1x")
     assert old.MODEL.ROI_MASK_HEAD.POOLER_TYPE == "ROIAlign"
 
@@ -124,8 +129,8 @@ def test_weights() -> None:
         try:
             addresses.append(zoo_weights(name))
         except InvalidArgument as error:
-            assert "no trained weights" in str(error)  # noqa: PT017  # eight of the zoo have none
-    assert len(set(addresses)) == len(addresses) == 52
+            assert "no trained weights" in str(error)  # noqa: PT017  # ten of the zoo have none
+    assert len(set(addresses)) == len(addresses) == 58
     with pytest.raises(InvalidArgument, match="the zoo has no configuration x/y"):
         zoo_weights("x/y.yaml")
 

@@ -6,7 +6,10 @@ namespace d2deploy {
 
 std::vector<bool> may_reduce(const Operator& op, const std::vector<Port>& ports, std::size_t count) {
   std::vector<bool> may;
-  for (const Port* port : ports_of(ports, count)) may.push_back(port->real || (op.is(view) && may.empty()));
+  for (const Port* port : ports_of(ports, count)) {
+    const bool handed_on = op.is(view) && may.empty(), joined = op.type == "Concat" && (port->repeated || may.empty());
+    may.push_back(port->real || handed_on || joined);
+  }
   return may;
 }
 

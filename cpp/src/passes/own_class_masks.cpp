@@ -5,8 +5,7 @@
 #include <set>
 
 #include "operators/box_with_nms_limit/box_with_nms_limit.h"
-#include "operators/conv/conv.h"
-#include "passes/pass.h"
+#include "passes/one_cell_filters.h"
 
 namespace d2deploy {
 
@@ -34,19 +33,6 @@ const Node* find_last_layer(const Graph& graph, const Uses& uses) {
   const Node* sigmoid = maker_of_output(graph, uses, kMasks, "Sigmoid");
   if (sigmoid == nullptr || !uses.readers(kMasks).empty()) return nullptr;
   return sole_producer(graph, uses, sigmoid->inputs[0], "Conv");
-}
-
-// Of a convolution with a bias and constant filters that see one cell after the other, how many filters it has; of any
-// other one 0.
-std::int64_t one_cell_filters(const Graph& graph, const Node& conv) {
-  if (conv.inputs.size() != 3) return 0;
-  const auto weights = graph.constants.find(conv.inputs[1]);
-  if (weights == graph.constants.end() || weights->second.shape().size(2, 4) != 1) return 0;
-  const auto params = params_of<Conv>(conv);
-  const Window at = resolve("Conv", params, 1, 1);
-  const bool plain = params.group == 1 && at.stride_h == 1 && at.stride_w == 1 && at.pad_t == 0 && at.pad_l == 0 &&
-                     at.pad_b == 0 && at.pad_r == 0;
-  return plain ? weights->second.dim(0) : 0;
 }
 
 // The classes that the detections may be of lie in [0, this); kUnknown where that is not known.

@@ -64,6 +64,7 @@ int separate_images(Graph& graph, const Log& log);
 int fuse_pyramid_proposals(Graph& graph, const Log& log);
 int fuse_pyramid_roi_align(Graph& graph, const Log& log);
 int flatten_into_fc(Graph& graph, const Log& log);
+int fuse_own_class(Graph& graph, const Log& log);
 /// The one that changes what the net computes: `mask_fcn_probs` (R, classes, M, M) becomes (R, 1, M, M), the mask of
 /// the class in `class_nms` of each row. Leaves a net alone where it is not certain that every row has one.
 int own_class_masks(Graph& graph, const Log& log);

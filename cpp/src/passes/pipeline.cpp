@@ -25,6 +25,7 @@ std::vector<Pass> optimize_passes(DType real, bool own_class_masks, std::shared_
       {"fuse-pyramid-proposals", fuse_pyramid_proposals},
       {"fuse-pyramid-roi-align", fuse_pyramid_roi_align},
       {"flatten-into-fc", flatten_into_fc},
+      {"fuse-own-class", fuse_own_class},
   };
   if (own_class_masks) all.push_back({"own-class-masks", d2deploy::own_class_masks});
   std::ranges::move(fusion_passes(), std::back_inserter(all));

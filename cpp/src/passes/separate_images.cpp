@@ -11,7 +11,9 @@ namespace {
 
 constexpr std::size_t kBoxes = 1, kSplits = 3;
 
-bool pools_boxes(const Node& node) { return node.type == "RoIAlign" || node.type == "DistributeFpnProposals"; }
+bool pools_boxes(const Node& node) {
+  return node.type == "RoIAlign" || node.type == "DistributeFpnProposals" || node.type == "PointSample";
+}
 
 // Makes the node's batch_splits an output of the net. Outputs are positional: those up to there are added.
 // Returns whether it was none before.

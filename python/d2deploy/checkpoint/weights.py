@@ -36,7 +36,7 @@ def load_weights(model: nn.Module, address: str | Path) -> None:
     """
     wanted = {n: value for n, value in model.state_dict(keep_vars=True).items() if not _is_ignored(n)}
     tensors = {n: value for n, value in load_checkpoint(address).items() if not _is_ignored(n)}
-    found = _without_prefix(tensors, set(wanted), str(address))
+    found = _with_new_names(_without_prefix(tensors, set(wanted), str(address)), wanted)
     found.update(_statistics_of_old_checkpoints(model, found))
     missing = [name for name in wanted if name not in found]
     unexpected = [name for name in found if name not in wanted]
@@ -78,6 +78,18 @@ def _prefixes(name: str, wanted: set[str]) -> Iterator[str]:
     for cut in range(1, min(4, len(parts))):
         if ".".join(parts[cut:]) in wanted:
             yield ".".join(parts[:cut]) + "."
+
+
+def _with_new_names(tensors: dict[str, torch.Tensor], wanted: Iterable[str]) -> dict[str, torch.Tensor]:
+    """The weights, those of PointRend's older checkpoints under the names that the model has.
+
+    Source: detectron2/projects/PointRend/point_rend, mask_head.py and roi_heads.py, versions before 2.
+    """
+    known, result = set(wanted), {}
+    for name, value in tensors.items():
+        new = re.sub(r"\bmask_(point|coarse)_head\.", r"mask_head.\1_head.", name).replace(".coarse_mask_fc", ".fc")
+        result[new if new in known else name] = value
+    return result
 
 
 def _statistics_of_old_checkpoints(

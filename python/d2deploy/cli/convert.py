@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -146,7 +147,8 @@ def _configure(parser: Parser) -> None:
         metavar="MODULE",
         action="append",
         default=[],
-        help="a module that registers parts; its function add_config(cfg), where it has\none, adds configuration keys",
+        help="a module that registers parts; its function add_config(cfg), or\nadd_..._config(cfg), where it has one, "
+        "adds configuration keys",
     )
     add("overrides", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="changes to the configuration")
 
@@ -244,10 +246,13 @@ Hook = Callable[[Any], object]
 
 
 def _import(module: str) -> Hook | None:
-    """Imports a module, for what it registers, and gives its function `add_config`."""
+    """Imports a module, for what it registers, and gives its function `add_config`, or its one `add_..._config`, as
+    Detectron2's projects have it."""
     sys.path.insert(0, "")
     try:
-        hook: Hook | None = getattr(import_module(module), "add_config", None)
+        found = vars(import_module(module))
+        named = [value for name, value in found.items() if re.fullmatch(r"add_\w+_config", name)]
+        hook: Hook | None = found.get("add_config", named[0] if len(named) == 1 else None)
     except Exception as error:  # whatever the user's code raises
         raise InvalidArgument(f"--import {module}: {type(error).__name__}: {error}") from error
     return None if hook is None else partial(_add_keys, module, hook)
@@ -257,7 +262,8 @@ def _add_keys(module: str, hook: Hook, cfg: Any) -> None:
     try:
         hook(cfg)
     except Exception as error:
-        raise InvalidArgument(f"--import {module}: add_config: {type(error).__name__}: {error}") from error
+        name = getattr(hook, "__name__", "add_config")
+        raise InvalidArgument(f"--import {module}: {name}: {type(error).__name__}: {error}") from error
 
 
 def _configuration(args: argparse.Namespace, hooks: Sequence[Hook]) -> tuple[Any, Callable[[], nn.Module]]:

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from d2deploy.runtime import Detector
 
 # Operators in files that the original Caffe2 lacks, or that it has for less than what is exported.
-EXTENSIONS = ("AdaptiveAveragePool", "AdaptiveMaxPool", "DeformConv", "Interpolate")
+EXTENSIONS = (
+    *("AdaptiveAveragePool", "AdaptiveMaxPool", "DeformConv", "Interpolate"),
+    *("OwnClass", "PointSample", "PutPoints", "UncertainPoints"),
+)
 MOST_SHOWN = 12  # of a long list
 DESCRIPTION = """\
 Shows what a model is: inputs, outputs, operators, parameters, FLOPs, classes. Says too which operators the

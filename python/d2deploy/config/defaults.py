@@ -1,7 +1,8 @@
 """Every key that a configuration may hold, with the value it has when nothing says otherwise.
 
-Keys, types and values are those of Detectron2's configuration, version 2, so that its YAML files mean the same here.
-Keys that only training reads are there because files set them. EXPORT_CAFFE2 alone is the exporter's own.
+Keys, types and values are those of Detectron2's configuration, version 2, and of its project PointRend, so that their
+YAML files mean the same here. Keys that only training reads are there because files set them. EXPORT_CAFFE2 alone is
+the exporter's own.
 """
 
 from __future__ import annotations
@@ -102,6 +103,28 @@ _ROI_MASK_HEAD: dict[str, Any] = {
     "CONV_DIM": 256,
     "NORM": "",
     "CLS_AGNOSTIC_MASK": False,
+    # PointRend's.
+    "IN_FEATURES": ("p2",),
+    "FC_DIM": 1024,
+    "NUM_FC": 2,
+    "OUTPUT_SIDE_RESOLUTION": 7,
+    "POINT_HEAD_ON": False,
+}
+
+_POINT_HEAD: dict[str, Any] = {
+    "NAME": "StandardPointHead",
+    "NUM_CLASSES": 80,
+    "IN_FEATURES": ("p2",),
+    "TRAIN_NUM_POINTS": 196,
+    "OVERSAMPLE_RATIO": 3,
+    "IMPORTANCE_SAMPLE_RATIO": 0.75,
+    "SUBDIVISION_STEPS": 5,
+    "SUBDIVISION_NUM_POINTS": 784,
+    "FC_DIM": 256,
+    "NUM_FC": 3,
+    "CLS_AGNOSTIC_MASK": False,
+    "COARSE_PRED_EACH_LAYER": True,
+    "COARSE_SEM_SEG_HEAD_NAME": "SemSegFPNHead",
 }
 
 _ROI_KEYPOINT_HEAD: dict[str, Any] = {
@@ -173,6 +196,12 @@ _MODEL: dict[str, Any] = {
     "ROI_BOX_CASCADE_HEAD": _ROI_BOX_CASCADE_HEAD,
     "ROI_MASK_HEAD": _ROI_MASK_HEAD,
     "ROI_KEYPOINT_HEAD": _ROI_KEYPOINT_HEAD,
+    "POINT_HEAD": _POINT_HEAD,
+    "IMPLICIT_POINTREND": {
+        "IMAGE_FEATURE_ENABLED": True,
+        "POS_ENC_ENABLED": True,
+        "PARAMS_L2_REGULARIZER": 0.00001,
+    },
     "SEM_SEG_HEAD": _SEM_SEG_HEAD,
     "PANOPTIC_FPN": _PANOPTIC_FPN,
     "RETINANET": _RETINANET,
@@ -186,7 +215,8 @@ _INPUT: dict[str, Any] = {
     "MIN_SIZE_TRAIN_SAMPLING": "choice",
     "MAX_SIZE_TRAIN": 1333,
     "RANDOM_FLIP": "horizontal",
-    "CROP": {"ENABLED": False, "TYPE": "relative_range", "SIZE": [0.9, 0.9]},
+    "CROP": {"ENABLED": False, "TYPE": "relative_range", "SIZE": [0.9, 0.9], "SINGLE_CATEGORY_MAX_AREA": 1.0},
+    "COLOR_AUG_SSD": False,
     "MASK_FORMAT": "polygon",
 }
 

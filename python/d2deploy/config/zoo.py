@@ -1,6 +1,6 @@
 """Detectron2's model zoo: its configurations as sums of a few parts, and the addresses of their trained weights.
 
-Source of the facts: detectron2/configs and detectron2/model_zoo/model_zoo.py.
+Source of the facts: detectron2/configs, detectron2/model_zoo/model_zoo.py, and detectron2/projects/PointRend.
 """
 
 from __future__ import annotations
@@ -239,6 +239,70 @@ _PARTS: dict[str, dict[str, Any]] = {
         "MODEL.ROI_KEYPOINT_HEAD.POOLER_TYPE": "ROIAlign",
     },
     "noaug": {"INPUT.MIN_SIZE_TRAIN": (800,)},
+    # Detectron2's project PointRend.
+    "pointrend": {
+        "MODEL.MASK_ON": True,
+        "MODEL.ROI_BOX_HEAD.TRAIN_ON_PRED_BOXES": True,
+        "MODEL.ROI_MASK_HEAD.NAME": "PointRendMaskHead",
+        "MODEL.ROI_MASK_HEAD.POOLER_TYPE": "",
+        "MODEL.ROI_MASK_HEAD.POINT_HEAD_ON": True,
+        "INPUT.MASK_FORMAT": "bitmask",
+    },
+    "pointrend-implicit": {
+        "MODEL.MASK_ON": True,
+        "MODEL.ROI_MASK_HEAD.NAME": "ImplicitPointRendMaskHead",
+        "MODEL.ROI_MASK_HEAD.POOLER_TYPE": "",
+        "MODEL.POINT_HEAD.NAME": "ImplicitPointHead",
+        "MODEL.POINT_HEAD.SUBDIVISION_STEPS": 3,
+        "INPUT.MASK_FORMAT": "bitmask",
+    },
+    "pointrend-cityscapes": {
+        "MODEL.ROI_HEADS.NUM_CLASSES": 8,
+        "MODEL.POINT_HEAD.NUM_CLASSES": 8,
+        "INPUT.MIN_SIZE_TRAIN": tuple(range(800, 1025, 32)),
+        "INPUT.MIN_SIZE_TEST": 1024,
+        "INPUT.MAX_SIZE_TRAIN": 2048,
+        "INPUT.MAX_SIZE_TEST": 2048,
+        "DATASETS.TRAIN": ("cityscapes_fine_instance_seg_train",),
+        "DATASETS.TEST": ("cityscapes_fine_instance_seg_val",),
+        "SOLVER.BASE_LR": 0.01,
+        "SOLVER.STEPS": (18000,),
+        "SOLVER.MAX_ITER": 24000,
+        "SOLVER.IMS_PER_BATCH": 8,
+    },
+    "pointrend-stuff": {
+        "MODEL.META_ARCHITECTURE": "SemanticSegmentor",
+        "MODEL.BACKBONE.FREEZE_AT": 0,
+        "MODEL.SEM_SEG_HEAD.NAME": "PointRendSemSegHead",
+        "MODEL.POINT_HEAD.NUM_CLASSES": 54,
+        "MODEL.POINT_HEAD.TRAIN_NUM_POINTS": 1024,
+        "MODEL.POINT_HEAD.SUBDIVISION_STEPS": 2,
+        "MODEL.POINT_HEAD.SUBDIVISION_NUM_POINTS": 8192,
+        "MODEL.POINT_HEAD.COARSE_PRED_EACH_LAYER": False,
+        "DATASETS.TRAIN": ("coco_2017_train_panoptic_stuffonly",),
+        "DATASETS.TEST": ("coco_2017_val_panoptic_stuffonly",),
+    },
+    "pointrend-streets": {
+        "MODEL.SEM_SEG_HEAD.NUM_CLASSES": 19,
+        "MODEL.POINT_HEAD.NUM_CLASSES": 19,
+        "MODEL.POINT_HEAD.TRAIN_NUM_POINTS": 2048,
+        "INPUT.MIN_SIZE_TRAIN": tuple(range(512, 2049, 256)),
+        "INPUT.MIN_SIZE_TEST": 1024,
+        "INPUT.MAX_SIZE_TRAIN": 4096,
+        "INPUT.MAX_SIZE_TEST": 2048,
+        "INPUT.CROP.ENABLED": True,
+        "INPUT.CROP.TYPE": "absolute",
+        "INPUT.CROP.SIZE": (512, 1024),
+        "INPUT.CROP.SINGLE_CATEGORY_MAX_AREA": 0.75,
+        "INPUT.COLOR_AUG_SSD": True,
+        "DATASETS.TRAIN": ("cityscapes_fine_sem_seg_train",),
+        "DATASETS.TEST": ("cityscapes_fine_sem_seg_val",),
+        "DATALOADER.NUM_WORKERS": 10,
+        "SOLVER.BASE_LR": 0.01,
+        "SOLVER.STEPS": (40000, 55000),
+        "SOLVER.MAX_ITER": 65000,
+        "SOLVER.IMS_PER_BATCH": 32,
+    },
 }
 
 # Per folder: name, parts, and the trained weights below the folder of that name ("-": none were published).
@@ -313,6 +377,16 @@ Detectron1-Comparisons
   faster_rcnn_R_50_FPN_noaug_1x     fpn,r50,detectron1,noaug                     137781054/model_final_7ab50c
   mask_rcnn_R_50_FPN_noaug_1x       fpn,r50,detectron1,detectron1-mask,noaug     137781281/model_final_62ca52
   keypoint_rcnn_R_50_FPN_1x         fpn,keypoint,r50,detectron1,detectron1-keypoint  137781195/model_final_cce136
+PointRend/InstanceSegmentation
+  pointrend_rcnn_R_50_FPN_1x_coco   fpn,pointrend,r50        164254221/model_final_736f5a
+  pointrend_rcnn_R_50_FPN_3x_coco   fpn,pointrend,r50,3x     164955410/model_final_edd263
+  pointrend_rcnn_R_101_FPN_3x_coco  fpn,pointrend,r101,3x    28119983/model_final_3f4d2a
+  pointrend_rcnn_X_101_32x8d_FPN_3x_coco fpn,pointrend,x101,3x 28119989/model_final_ba17b9
+  pointrend_rcnn_R_50_FPN_1x_cityscapes fpn,pointrend,r50,pointrend-cityscapes 164255101/model_final_115bfb
+  implicit_pointrend_R_50_FPN_1x_coco fpn,pointrend-implicit,r50 -
+  implicit_pointrend_R_50_FPN_3x_coco fpn,pointrend-implicit,r50,3x -
+PointRend/SemanticSegmentation
+  pointrend_semantic_R_101_FPN_1x_cityscapes fpn,r101,pointrend-stuff,pointrend-streets 202576688/model_final_cf6ac1
 """
 
 # Files that others name as their _BASE_.
@@ -323,6 +397,9 @@ _BASES = {
     "Base-RetinaNet": ["retinanet"],
     "Base-Keypoint-RCNN-FPN": ["fpn", "keypoint"],
     "Base-Panoptic-FPN": ["fpn", "panoptic"],
+    "Base-PointRend-RCNN-FPN": ["fpn", "pointrend"],
+    "Base-Implicit-PointRend": ["fpn", "pointrend-implicit"],
+    "Base-PointRend-Semantic-FPN": ["fpn", "pointrend-stuff"],
 }
 
 LAZY = (

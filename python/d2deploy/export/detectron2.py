@@ -21,13 +21,18 @@ from d2deploy.modeling import (
     RRPN,
     CascadeROIHeads,
     GeneralizedRCNN,
+    ImplicitPointHead,
+    ImplicitPointRendMaskHead,
     PanopticFPN,
+    PointRendMaskHead,
+    PointRendSemSegHead,
     ProposalNetwork,
     Res5ROIHeads,
     RetinaNet,
     ROIPooler,
     RROIHeads,
     SemanticSegmentor,
+    StandardPointHead,
     StandardROIHeads,
 )
 from d2deploy.modeling.anchors import AnchorGenerator, shifted_anchors
@@ -67,8 +72,13 @@ _ROI_HEADS = {
 }
 _PREDICTORS = {"FastRCNNOutputLayers": _PREDICTOR, "RotatedFastRCNNOutputLayers": _PREDICTOR}
 _MASK_HEADS = {"BaseMaskRCNNHead": ("forward",)}
+_POINT_MASKS = ("forward", "_roi_pooler", "_point_pooler", "_get_point_logits", "_subdivision_inference")
+_POINT_REND = {"ImplicitPointRendMaskHead": _POINT_MASKS, "PointRendMaskHead": _POINT_MASKS}
+_POINT_HEADS = {"StandardPointHead": ("forward",)}
+_IMPLICIT_POINT_HEADS = {"ImplicitPointHead": ("forward", "_dynamic_mlp", "_parse_params")}
 _KEYPOINT_HEADS = {"BaseKeypointRCNNHead": ("forward",)}
 _SEM_SEG_HEADS = {"SemSegFPNHead": ("forward",)}
+_POINT_REND_SEM_SEG = {"PointRendSemSegHead": ("forward",)}
 _POOLERS = {"ROIPooler": ("forward",)}
 _LEVEL_POOLERS = {"ROIAlign": ("forward",), "ROIAlignRotated": ("forward",)}
 _LINEAR_TRANSFORMS = {"Box2BoxTransformLinear": ("apply_deltas",)}
@@ -81,7 +91,7 @@ _ROI_ALIGN = "use ROIAlignV2, ROIAlign or ROIAlignRotated as POOLER_TYPE"
 
 def is_detectron2(model: nn.Module) -> bool:
     """Whether the model's class, or one that it is derived from, is Detectron2's."""
-    return any(_root(kind) == "detectron2" for kind in type(model).__mro__)
+    return any(_is_theirs(kind) for kind in type(model).__mro__)
 
 
 def from_detectron2(cfg: Any, model: nn.Module) -> ImageModel:
@@ -122,13 +132,14 @@ def _refuse(faults: Iterator[str]) -> None:
         raise Unsupported(f"this Detectron2 model cannot be converted:{text}")
 
 
-def _root(kind: type) -> str:
-    return kind.__module__.partition(".")[0]
+def _is_theirs(kind: type) -> bool:
+    """Whether a class is Detectron2's, or of its project PointRend."""
+    return kind.__module__.partition(".")[0] in ("detectron2", "point_rend")
 
 
 def _class(part: object, known: Methods) -> str:
     """Which of Detectron2's classes the part is of, or derived from; empty for none."""
-    return next((k.__name__ for k in type(part).__mro__ if _root(k) == "detectron2" and k.__name__ in known), "")
+    return next((k.__name__ for k in type(part).__mro__ if _is_theirs(k) and k.__name__ in known), "")
 
 
 def _part_faults(path: str, part: object, known: Methods) -> Iterator[str]:
@@ -137,7 +148,7 @@ def _part_faults(path: str, part: object, known: Methods) -> Iterator[str]:
     if not name:
         yield f"{path} is a {own}; can be: {', '.join(known)}, and classes derived from them"
         return
-    base: type = next(k for k in type(part).__mro__ if k.__name__ == name and _root(k) == "detectron2")
+    base: type = next(k for k in type(part).__mro__ if k.__name__ == name and _is_theirs(k))
     changed = [m for m in known[name] if m in vars(part) or getattr(type(part), m) is not getattr(base, m)]
     if changed:
         reason = ROI_HEADS.unsupported.get(own, f"only {name}'s own code for it can be converted")
@@ -186,13 +197,29 @@ def _roi_faults(heads: Any) -> Iterator[str]:
             yield from _predictor_faults(f"{path}.{stage}", predictor)
     else:
         yield from _predictor_faults(path, heads.box_predictor)
-    if heads.mask_on:
+    if heads.mask_on and _class(heads.mask_head, _POINT_REND):
+        yield from _point_rend_faults(heads.mask_head)
+    elif heads.mask_on:
         yield from _part_faults("roi_heads.mask_head", heads.mask_head, _MASK_HEADS)
         if not shared:
             yield from _pooler_faults("roi_heads.mask_pooler", heads)
     if not shared and heads.keypoint_on:
         yield from _part_faults("roi_heads.keypoint_head", heads.keypoint_head, _KEYPOINT_HEADS)
         yield from _pooler_faults("roi_heads.keypoint_pooler", heads)
+
+
+def _point_rend_faults(head: Any) -> Iterator[str]:
+    path = "roi_heads.mask_head"
+    yield from (faults := list(_part_faults(path, head, _POINT_REND)))
+    if not faults and not head.mask_point_on:
+        yield f"{path}.mask_point_on is False, which is for training alone; set MODEL.ROI_MASK_HEAD.POINT_HEAD_ON"
+    elif not faults:
+        known = _IMPLICIT_POINT_HEADS if _is_implicit(head) else _POINT_HEADS
+        yield from _part_faults(f"{path}.point_head", head.point_head, known)
+
+
+def _is_implicit(head: Any) -> bool:
+    return _class(head, _POINT_REND) == "ImplicitPointRendMaskHead"
 
 
 def _predictor_faults(path: str, predictor: Any) -> Iterator[str]:
@@ -289,8 +316,51 @@ def _panoptic_fpn(model: Any, image_parts: dict[str, Any]) -> ImageModel:
     )
 
 
-def _sem_seg_head(head: nn.Module) -> nn.Module:
-    return FullSizeHead(head) if list(_part_faults("", head, _SEM_SEG_HEADS)) else head
+def _sem_seg_head(head: Any) -> nn.Module:
+    if not list(_part_faults("", head, _SEM_SEG_HEADS)):
+        return head  # type: ignore[no-any-return]
+    if list(_part_faults("", head, _POINT_REND_SEM_SEG)) or list(_part_faults("", head.point_head, _POINT_HEADS)):
+        return FullSizeHead(head)
+    return PointRendSemSegHead(
+        coarse_sem_seg_head=_sem_seg_head(head.coarse_sem_seg_head),
+        in_features=head.in_features,
+        point_head=_point_head(head.point_head),
+        steps=head.subdivision_steps,
+        num_points=head.subdivision_num_points,
+    )
+
+
+def _point_head(head: Any) -> StandardPointHead:
+    return StandardPointHead(head.fc_layers, head.predictor, coarse_pred_each_layer=head.coarse_pred_each_layer)
+
+
+def _implicit_point_head(head: Any) -> ImplicitPointHead:
+    result = ImplicitPointHead(
+        head.in_channels - (2 * ImplicitPointHead.DIRECTIONS if head.positional_encoding_enabled else 0),
+        num_classes=head.num_classes,
+        channels=head.channels,
+        num_layers=head.num_layers,
+        image_feature_enabled=head.image_feature_enabled,
+        positional_encoding_enabled=head.positional_encoding_enabled,
+    )
+    if head.positional_encoding_enabled:
+        result.positional_encoding_gaussian_matrix = head.positional_encoding_gaussian_matrix
+    return result
+
+
+def _point_rend_mask_head(head: Any) -> PointRendMaskHead:
+    kind = ImplicitPointRendMaskHead if _is_implicit(head) else PointRendMaskHead
+    return kind(
+        strides={name: round(1 / scale) for name, scale in head._feature_scales.items()},
+        coarse_in_features=head.roi_pooler_in_features,
+        coarse_size=head.roi_pooler_size,
+        coarse_head=getattr(head, kind.coarse_name),
+        point_in_features=head.mask_point_in_features,
+        point_head=_implicit_point_head(head.point_head) if _is_implicit(head) else _point_head(head.point_head),
+        init_size=head.mask_point_subdivision_init_resolution,
+        steps=head.mask_point_subdivision_steps,
+        num_points=head.mask_point_subdivision_num_points,
+    )
 
 
 def _semantic_segmentor(model: Any, image_parts: dict[str, Any]) -> ImageModel:
@@ -381,9 +451,10 @@ def _roi_heads(heads: Any) -> nn.Module:
     parts: dict[str, Any] = {}
     for task, on in (("box", True), ("mask", heads.mask_on), ("keypoint", heads.keypoint_on)):
         if on:
+            head, reads_maps = getattr(heads, f"{task}_head"), _class(getattr(heads, f"{task}_head"), _POINT_REND)
             parts[f"{task}_in_features"] = getattr(heads, f"{task}_in_features")
-            parts[f"{task}_pooler"] = _pooler(getattr(heads, f"{task}_pooler"))
-            parts[f"{task}_head"] = getattr(heads, f"{task}_head")
+            parts[f"{task}_pooler"] = None if reads_maps else _pooler(getattr(heads, f"{task}_pooler"))
+            parts[f"{task}_head"] = _point_rend_mask_head(head) if reads_maps else head
     kinds: dict[str, type[StandardROIHeads]] = {"RROIHeads": RROIHeads, "CascadeROIHeads": CascadeROIHeads}
     return kinds.get(name, StandardROIHeads)(num_classes=heads.num_classes, box_predictor=heads.box_predictor, **parts)
 

@@ -1,5 +1,5 @@
-"""What torch.onnx left standing: batch normalisations become part of the convolutions before them, weights that are
-transposed are kept so."""
+"""What torch.onnx left standing: batch normalisations become part of the convolutions before them; weights that are
+transposed, or given more dimensions, become constants of that form."""
 
 from __future__ import annotations
 
@@ -56,6 +56,35 @@ def fold_transposes(graph: onnx_ir.Graph) -> None:
             graph.register_initializer(turned[key])
         node.outputs[0].replace_all_uses_with(turned[key], replace_graph_outputs=True)
         graph.remove(node, safe=True)
+
+
+def fold_unsqueezed(graph: onnx_ir.Graph) -> None:
+    """Weight -> Unsqueeze, as where a one-dimensional layer runs on maps, becomes the weight with more dimensions.
+
+    It takes the place and the name of the old one, where nothing else reads that.
+    """
+    folded: dict[onnx_ir.Value, onnx_ir.Value] = {}
+    for node in list(graph):
+        weight, axes = (*node.inputs, None, None)[:2]
+        if node.op_type != "Unsqueeze" or weight is None or weight.const_value is None or axes is None:
+            continue
+        if axes.const_value is None or (weight not in folded and _readers(weight) != {"Unsqueeze"}):
+            continue
+        if weight not in folded:
+            array = weight.const_value.numpy()
+            for axis in sorted(int(a) % (array.ndim + axes.const_value.size) for a in axes.const_value.numpy()):
+                array = np.expand_dims(array, axis)
+            graph.initializers.pop(str(weight.name), None)
+            folded[weight] = onnx_ir.Value(
+                name=weight.name, const_value=onnx_ir.tensor(np.ascontiguousarray(array), name=weight.name)
+            )
+            graph.register_initializer(folded[weight])
+        node.outputs[0].replace_all_uses_with(folded[weight], replace_graph_outputs=True)
+        graph.remove(node, safe=True)
+
+
+def _readers(value: onnx_ir.Value) -> set[str]:
+    return {use.node.op_type for use in value.uses()}
 
 
 def _norm(conv: onnx_ir.Node) -> onnx_ir.Node | None:

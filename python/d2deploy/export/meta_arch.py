@@ -16,7 +16,16 @@ from torch import Tensor, nn
 from d2deploy.errors import Unsupported
 from d2deploy.export.operators import AliasWithName
 from d2deploy.export.roi_boxes import ANGLES, find_boxes, find_boxes_in_stages, find_boxes_on, pool
-from d2deploy.modeling import FCOS, GeneralizedRCNN, PanopticFPN, ProposalNetwork, RetinaNet, SemanticSegmentor
+from d2deploy.modeling import (
+    FCOS,
+    GeneralizedRCNN,
+    PanopticFPN,
+    PointRendMaskHead,
+    PointRendSemSegHead,
+    ProposalNetwork,
+    RetinaNet,
+    SemanticSegmentor,
+)
 from d2deploy.modeling.semantic_seg import full_size_logits
 from d2deploy.padding import Padding
 
@@ -39,6 +48,7 @@ class Caffe2MetaArch(nn.Module):
             raise Unsupported("\n".join(faults))
         self.model: Any = model
         self.outputs: list[str] = []
+        self.refined: list[str] = []  # outputs of which some points, chosen by what is computed, are predicted anew
 
     @property
     def padding(self) -> Padding:
@@ -106,6 +116,7 @@ class Caffe2GeneralizedRCNN(Caffe2MetaArch):
         self.outputs = ["bbox_nms", "score_nms", "class_nms"]
         if self.mask_on:
             self.outputs.append("mask_fcn_probs")
+            self.refined += ["mask_fcn_probs"] if isinstance(heads.mask_head, PointRendMaskHead) else []
         if self.keypoint_on:
             self.outputs.append("keypoints_out" if use_heatmap_max_keypoint else "kps_score")
 
@@ -127,7 +138,9 @@ class Caffe2GeneralizedRCNN(Caffe2MetaArch):
         find = find_boxes_in_stages if isinstance(heads.box_predictor, nn.ModuleList) else find_boxes
         boxes, scores, classes = find(heads, maps, rois, im_info)
         found = [boxes, scores, classes]
-        if self.mask_on:
+        if self.mask_on and heads.mask_pooler is None:
+            found.append(heads.mask_head.masks(features, boxes, classes).sigmoid())
+        elif self.mask_on:
             crops = pool([features[f] for f in heads.mask_in_features], boxes, heads.mask_pooler)
             found.append(heads.mask_head.layers(crops).sigmoid())
         if self.keypoint_on:
@@ -158,6 +171,7 @@ class Caffe2PanopticFPN(Caffe2GeneralizedRCNN):
     def __init__(self, model: nn.Module) -> None:
         super().__init__(model)
         self.outputs.append("sem_seg")
+        self.refined += ["sem_seg"] if isinstance(self.model.sem_seg_head, PointRendSemSegHead) else []
 
     def forward(self, data: Tensor, im_info: Tensor, proposals: Tensor | None = None) -> tuple[Tensor, ...]:
         features = self.features(data)
@@ -172,6 +186,7 @@ class Caffe2SemanticSegmentor(Caffe2MetaArch):
     def __init__(self, model: nn.Module) -> None:
         super().__init__(model)
         self.outputs = ["sem_seg"]
+        self.refined = ["sem_seg"] if isinstance(self.model.sem_seg_head, PointRendSemSegHead) else []
 
     def forward(self, data: Tensor, im_info: Tensor) -> tuple[Tensor]:
         return (full_size_logits(self.model.sem_seg_head, self.features(data)),)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from d2deploy.export import kernels
+from d2deploy.modeling import points
 from d2deploy.modeling.deform_conv import deform_windows
 
 
@@ -251,5 +252,11 @@ def AliasWithName(x: Tensor, name: str) -> Tensor:
     return x.clone()
 
 
-# Layers of backbones call it themselves, so that modeling registers it.
-OPERATORS.append(_described("DeformConv", deform_windows))
+# Layers and heads call these themselves, so that modeling registers them.
+OPERATORS += [
+    _described("DeformConv", deform_windows),
+    _described("OwnClass", points.pick_class),
+    _described("PointSample", points.sample_points),
+    _described("PutPoints", points.set_points),
+    _described("UncertainPoints", points.find_uncertain_points),
+]

@@ -19,7 +19,8 @@ _MODES: Mapping[tuple[str, str], tuple[str, int]] = {
 
 
 def resize(n: Node) -> None:
-    """By factors, or to the size of another map. By one whole factor the operators are Caffe2's, else our own."""
+    """By factors, or to the size of another map. By one whole factor the operators are Caffe2's, else our own; so they
+    are for one channel, as masks have, of which a transposed convolution makes much work."""
     key = (n.attribute("mode", "nearest"), n.attribute("coordinate_transformation_mode", "half_pixel"))
     scales = n.constant(2)
     known = _MODES.get(key)
@@ -33,7 +34,7 @@ def resize(n: Node) -> None:
     height, width = (float(s) for s in scales[2:]) if scales is not None else _whole_factors(n)
     if height and mode == "nearest":
         n.emit("ResizeNearest", [n.source], width_scale=width, height_scale=height, order="NCHW")
-    elif height and not corners and height == width and height.is_integer():
+    elif height and not corners and height == width and height.is_integer() and n.shape()[1] != 1:
         _by_transposed_convolution(n, int(height))
     elif height:
         n.emit("Interpolate", [n.source], height_scale=height, width_scale=width, mode=mode, align_corners=corners)

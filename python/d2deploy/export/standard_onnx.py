@@ -22,6 +22,7 @@ from d2deploy.errors import Unsupported
 from d2deploy.export import kernels
 from d2deploy.export.onnx_domain import translation
 from d2deploy.export.operators import OPERATORS
+from d2deploy.modeling import points
 from d2deploy.modeling.boxes import SCALE_CLAMP
 
 _OPS = torch.ops.d2deploy
@@ -43,7 +44,45 @@ def decompositions() -> dict[Any, Callable[..., Any]]:
     def heatmap_max_keypoint(heatmaps: Tensor, boxes: Tensor, should_output_softmax: bool) -> Tensor:
         return kernels.heatmap_max_keypoint(heatmaps, boxes, should_output_softmax)
 
-    return {_OPS.HeatmapMaxKeypoint.default: heatmap_max_keypoint}
+    return {
+        _OPS.HeatmapMaxKeypoint.default: heatmap_max_keypoint,
+        _OPS.OwnClass.default: _own_class,
+        _OPS.PointSample.default: _point_sample,
+        _OPS.PutPoints.default: points.set_points,
+        _OPS.UncertainPoints.default: _uncertain_points,
+    }
+
+
+def _own_class(x: Tensor, classes: Tensor) -> Tensor:
+    return x.gather(1, classes.long()[:, None, None, None].expand(-1, 1, x.shape[2], x.shape[3]))
+
+
+def _point_sample(tensors: Sequence[Tensor], spatial_scale: float, width: int) -> Tensor:
+    x, where = tensors[:2]
+    if len(tensors) == 2:
+        grids = where.expand(x.shape[0], -1, -1)[:, :, None] * 2 - 1
+        sampled: Tensor = torch.ops.aten.grid_sampler_2d(x, grids, 0, 0, False)  # bilinear, zeros around
+        return sampled.reshape(x.shape[0], x.shape[1], where.shape[1] // width, width)
+    boxes = tensors[2]
+    pixels = boxes[:, None, :2] + where * (boxes[:, None, 2:] - boxes[:, None, :2])
+    grid = [pixels[..., i] * (2 * spatial_scale) / x.shape[3 - i] - 1 for i in range(2)]
+    sampled = nn.functional.grid_sample(x, torch.stack(grid, dim=-1)[None], align_corners=False)
+    return sampled[0].transpose(0, 1).reshape(boxes.shape[0], x.shape[1], where.shape[1] // width, width)
+
+
+def _uncertain_points(x: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """In any order, since all that is done to them is done to each."""
+    height, width = x.shape[2:]
+    largest = x.topk(2, dim=1).values if x.shape[1] > 1 else None
+    certain = x[:, 0].abs() if largest is None else largest[:, 0] - largest[:, 1]
+    certain = certain.flatten(1)
+    if isinstance(height * width, int):
+        places = certain.topk(min(count, height * width), dim=1, largest=False).indices
+    else:  # how many there are is known for a picture alone, and a slice ends at the last one
+        places = certain.sort(dim=1).indices[:, :count]
+    rows = (places / width).floor()  # exact below 2^24 cells
+    middles = [(places - rows * width + 0.5) / width, (rows + 0.5) / height]
+    return places.int(), torch.stack(middles, dim=2)
 
 
 def check_standard(model: nn.Module) -> None:

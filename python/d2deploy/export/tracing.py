@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from d2deploy.errors import InternalError, Unsupported
 from d2deploy.export import onnx_domain, standard_onnx, whole
 from d2deploy.export.constants import fold_constants
-from d2deploy.export.folding import fold_batch_norms, fold_transposes
+from d2deploy.export.folding import fold_batch_norms, fold_transposes, fold_unsqueezed
 from d2deploy.export.netdef import without_root
 from d2deploy.padding import Padding
 
@@ -68,6 +68,7 @@ def to_onnx(
     if result is None:
         raise InternalError("torch.onnx.export gave no model")
     _spread_lists(result.model)
+    fold_unsqueezed(result.model.graph)
     fold_batch_norms(result.model.graph)
     fold_transposes(result.model.graph)
     RemoveUnusedNodesPass()(result.model)

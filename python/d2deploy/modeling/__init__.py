@@ -13,11 +13,19 @@ from d2deploy.modeling.fpn import FPN
 from d2deploy.modeling.layers import ShapeSpec
 from d2deploy.modeling.mask_head import KRCNNConvDeconvUpsampleHead, MaskRCNNConvUpsampleHead
 from d2deploy.modeling.meta_arch import GeneralizedRCNN, PanopticFPN, ProposalNetwork, SemanticSegmentor
+from d2deploy.modeling.point_rend import (
+    ImplicitPointHead,
+    ImplicitPointRendMaskHead,
+    PointRendMaskHead,
+    PointRendSemSegHead,
+    StandardPointHead,
+)
 from d2deploy.modeling.pooler import ROIPooler
 from d2deploy.modeling.registry import (
     ANCHOR_GENERATORS,
     BACKBONES,
     META_ARCHS,
+    POINT_HEADS,
     PROPOSAL_GENERATORS,
     ROI_BOX_HEADS,
     ROI_HEADS,
@@ -39,6 +47,7 @@ __all__ = [
     "FCOS",
     "FPN",
     "META_ARCHS",
+    "POINT_HEADS",
     "PROPOSAL_GENERATORS",
     "ROI_BOX_HEADS",
     "ROI_HEADS",
@@ -55,9 +64,13 @@ __all__ = [
     "FastRCNNConvFCHead",
     "FastRCNNOutputLayers",
     "GeneralizedRCNN",
+    "ImplicitPointHead",
+    "ImplicitPointRendMaskHead",
     "KRCNNConvDeconvUpsampleHead",
     "MaskRCNNConvUpsampleHead",
     "PanopticFPN",
+    "PointRendMaskHead",
+    "PointRendSemSegHead",
     "ProposalNetwork",
     "ROIPooler",
     "RROIHeads",
@@ -70,6 +83,7 @@ __all__ = [
     "SemSegFPNHead",
     "SemanticSegmentor",
     "ShapeSpec",
+    "StandardPointHead",
     "StandardROIHeads",
     "StandardRPNHead",
     "build_model",

@@ -18,7 +18,7 @@ from d2deploy.modeling.roi_align import roi_align
 from d2deploy.structures import Boxes
 from d2deploy.structures.geometry import area
 
-__all__ = ["POOLER_TYPES", "ROIAlign", "ROIPooler", "assign_levels", "check_pooler_type", "make_pooler"]
+__all__ = ["POOLER_TYPES", "ROIAlign", "ROIPooler", "as_rois", "assign_levels", "check_pooler_type", "make_pooler"]
 
 POOLER_TYPES = ("ROIAlign", "ROIAlignV2", "ROIAlignRotated")
 # Boxes of 224 pixels, ImageNet's image size, belong to level 4 (Lin et al., Feature Pyramid Networks, equation 1).
@@ -100,8 +100,7 @@ class ROIPooler(nn.Module):
         Returns:
             (R, C, rows, columns), R boxes in the order of the images.
         """
-        images = [torch.full_like(b.tensor[:, :1], i) for i, b in enumerate(box_lists)]
-        rois = torch.cat([torch.cat([i, b.tensor], dim=1) for i, b in zip(images, box_lists)])
+        rois = as_rois(box_lists)
         if len(self.level_poolers) == 1:
             pooled: Tensor = self.level_poolers[0](x[0], rois)
             return pooled
@@ -113,6 +112,12 @@ class ROIPooler(nn.Module):
             chosen = torch.nonzero(levels == level).flatten()
             output[chosen] = pooler(x[level], rois[chosen])
         return output
+
+
+def as_rois(box_lists: Sequence[Boxes]) -> Tensor:
+    """The boxes (R_i, D) of each image as rois (R, 1 + D), the image's index before each."""
+    images = [torch.full_like(b.tensor[:, :1], i) for i, b in enumerate(box_lists)]
+    return torch.cat([torch.cat([i, b.tensor], dim=1) for i, b in zip(images, box_lists)])
 
 
 def assign_levels(boxes: Tensor, lowest: int, highest: int, canonical_size: int, canonical_level: int) -> Tensor:

@@ -14,6 +14,7 @@ __all__ = [
     "ANCHOR_GENERATORS",
     "BACKBONES",
     "META_ARCHS",
+    "POINT_HEADS",
     "PROPOSAL_GENERATORS",
     "ROI_BOX_HEADS",
     "ROI_HEADS",
@@ -90,7 +91,7 @@ class Registry:
 
 
 OTHER_BACKBONE = "only ResNet and ResNeXt can be exported; register a backbone of your own made of convolutions"
-POINTS = "the files have no operators for point-wise refinement; train with the standard head"
+OLD_NAME = "it is PointRendMaskHead now, with MODEL.ROI_MASK_HEAD.POOLER_TYPE set to ''"
 BRANCHES = "branches of several dilations cannot be exported; train with StandardROIHeads"
 
 BACKBONES = Registry(
@@ -118,14 +119,11 @@ ANCHOR_GENERATORS = Registry("ANCHOR_GENERATORS", "MODEL.ANCHOR_GENERATOR.NAME")
 ROI_HEADS = Registry(
     "ROI_HEADS",
     "MODEL.ROI_HEADS.NAME",
-    {"PointRendROIHeads": POINTS, "TridentStandardROIHeads": BRANCHES},
+    {"TridentStandardROIHeads": BRANCHES},
 )
 ROI_BOX_HEADS = Registry("ROI_BOX_HEADS", "MODEL.ROI_BOX_HEAD.NAME")
-ROI_MASK_HEADS = Registry(
-    "ROI_MASK_HEADS",
-    "MODEL.ROI_MASK_HEAD.NAME",
-    {"CoarseMaskHead": POINTS, "PointRendMaskHead": POINTS, "ImplicitPointRendMaskHead": POINTS},
-)
+ROI_MASK_HEADS = Registry("ROI_MASK_HEADS", "MODEL.ROI_MASK_HEAD.NAME", {"CoarseMaskHead": OLD_NAME})
+POINT_HEADS = Registry("POINT_HEADS", "MODEL.POINT_HEAD.NAME")
 ROI_KEYPOINT_HEADS = Registry("ROI_KEYPOINT_HEADS", "MODEL.ROI_KEYPOINT_HEAD.NAME")
-SEM_SEG_HEADS = Registry("SEM_SEG_HEADS", "MODEL.SEM_SEG_HEAD.NAME", {"PointRendSemSegHead": POINTS})
+SEM_SEG_HEADS = Registry("SEM_SEG_HEADS", "MODEL.SEM_SEG_HEAD.NAME")
 META_ARCHS = Registry("META_ARCHS", "MODEL.META_ARCHITECTURE")

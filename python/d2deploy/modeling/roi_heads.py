@@ -15,7 +15,7 @@ from d2deploy.config import Config
 from d2deploy.errors import InvalidArgument
 from d2deploy.modeling.box_head import FastRCNNOutputLayers, detect_boxes
 from d2deploy.modeling.layers import ShapeSpec
-from d2deploy.modeling.pooler import ROIPooler, make_pooler
+from d2deploy.modeling.pooler import ROIPooler, as_rois, make_pooler
 from d2deploy.modeling.postprocessing import class_masks, heatmaps_to_keypoints
 from d2deploy.modeling.registry import ROI_BOX_HEADS, ROI_HEADS, ROI_KEYPOINT_HEADS, ROI_MASK_HEADS
 from d2deploy.modeling.resnet import res5_head
@@ -40,6 +40,7 @@ def add_keypoints(logits: Tensor, instances: Sequence[Instances]) -> None:
         found.pred_keypoint_heatmaps = part
 
 
+@ROI_HEADS.register("PointRendROIHeads")  # which differs in reading old checkpoints
 @ROI_HEADS.register()
 class StandardROIHeads(nn.Module):
     """A pooler and a head for boxes and, where wanted, for masks and for keypoints.
@@ -51,8 +52,9 @@ class StandardROIHeads(nn.Module):
         box_head: from pooled features to the predictor's.
         box_predictor: gives logits and deltas; see `detect_boxes`.
         mask_in_features: as for boxes; None for no masks.
-        mask_pooler: as for boxes.
-        mask_head: `layers` maps pooled features to mask logits (R, num_classes or 1, S, S).
+        mask_pooler: as for boxes; None for a head that reads the maps itself.
+        mask_head: `layers` maps pooled features to mask logits (R, num_classes or 1, S, S). One that reads the maps
+            itself has `masks` instead, see PointRendMaskHead.
         keypoint_in_features: as for boxes; None for no keypoints.
         keypoint_pooler: as for boxes.
         keypoint_head: `layers` maps pooled features to heatmap logits (R, K, S, S).
@@ -96,16 +98,29 @@ class StandardROIHeads(nn.Module):
         parts = cls.box_parts(cfg, input_shape, rotated=False)
         features = model.ROI_HEADS.IN_FEATURES
         if model.MASK_ON:
-            node = model.ROI_MASK_HEAD
-            pooler, shape = pooled(node, "MODEL.ROI_MASK_HEAD", features, input_shape)
-            head = ROI_MASK_HEADS.build(node.NAME, cfg, shape)
-            parts.update(mask_in_features=features, mask_pooler=pooler, mask_head=head)
+            parts.update(mask_in_features=features, **cls.mask_parts(cfg, input_shape))
         if model.KEYPOINT_ON:
             node = model.ROI_KEYPOINT_HEAD
             pooler, shape = pooled(node, "MODEL.ROI_KEYPOINT_HEAD", features, input_shape)
             head = ROI_KEYPOINT_HEADS.build(node.NAME, cfg, shape)
             parts.update(keypoint_in_features=features, keypoint_pooler=pooler, keypoint_head=head)
         return cls(**parts)
+
+    @classmethod
+    def mask_parts(cls, cfg: Config, input_shape: dict[str, ShapeSpec]) -> dict[str, Any]:
+        """The pooler and the head of masks; without MODEL.ROI_MASK_HEAD.POOLER_TYPE, a head that reads the maps."""
+        node, features = cfg.MODEL.ROI_MASK_HEAD, cfg.MODEL.ROI_HEADS.IN_FEATURES
+        reads_maps = node.NAME in ("PointRendMaskHead", "ImplicitPointRendMaskHead")
+        if reads_maps and node.POOLER_TYPE:
+            raise InvalidArgument(
+                f"MODEL.ROI_MASK_HEAD.POOLER_TYPE is {node.POOLER_TYPE}; {node.NAME} reads the maps itself: set it "
+                "to ''"
+            )
+        if reads_maps:
+            shapes = dict(zip(features, chosen(input_shape, features, FEATURES_KEY)))
+            return {"mask_pooler": None, "mask_head": ROI_MASK_HEADS.build(node.NAME, cfg, shapes)}
+        pooler, shape = pooled(node, "MODEL.ROI_MASK_HEAD", features, input_shape)
+        return {"mask_pooler": pooler, "mask_head": ROI_MASK_HEADS.build(node.NAME, cfg, shape)}
 
     @classmethod
     def box_parts(cls, cfg: Config, input_shape: dict[str, ShapeSpec], *, rotated: bool) -> dict[str, Any]:
@@ -126,7 +141,10 @@ class StandardROIHeads(nn.Module):
         """Detections of each image, in the frame of the network's input, masks as probabilities (R, 1, S, S)."""
         instances = self.detect([features[f] for f in self.box_in_features], proposals)
         boxes = [i.pred_boxes for i in instances]
-        if self.mask_on:
+        if self.mask_on and self.mask_pooler is None:
+            classes = torch.cat([i.pred_classes for i in instances])
+            add_masks(self.mask_head.masks(features, as_rois(boxes), classes), instances)
+        elif self.mask_on:
             pooled_maps = self.mask_pooler([features[f] for f in self.mask_in_features], boxes)  # type: ignore[misc]
             add_masks(self.mask_head.layers(pooled_maps), instances)
         if self.keypoint_on:

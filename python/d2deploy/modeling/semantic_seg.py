@@ -73,6 +73,7 @@ class SemSegFPNHead(nn.Module):
 
 def full_size_logits(head: Any, features: dict[str, Tensor]) -> Tensor:
     """Logits (N, K, H, W): what `head.layers` gives, interpolated bilinearly by `head.common_stride`."""
-    return functional.interpolate(
-        head.layers(features), scale_factor=float(head.common_stride), mode="bilinear", align_corners=False
-    )
+    logits: Tensor = head.layers(features)
+    if head.common_stride == 1:
+        return logits
+    return functional.interpolate(logits, scale_factor=float(head.common_stride), mode="bilinear", align_corners=False)

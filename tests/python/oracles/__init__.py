@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import deform, dense, detections, elementwise, keypoints, maps, proposals, roi, shapes, windows
+from . import deform, dense, detections, elementwise, keypoints, maps, points, proposals, roi, shapes, windows
 from .arguments import Arguments, Array
 from .elementwise import binary
 from .fused import Oracle, conv_add, then_relu
@@ -57,7 +57,9 @@ _EXACT: dict[str, Oracle] = {
     "NCHW2NHWC": maps.nchw_to_nhwc,
     "Negative": elementwise.negative,
     "NHWC2NCHW": maps.nhwc_to_nchw,
+    "OwnClass": points.own_class,
     "PadImage": maps.pad_image,
+    "PutPoints": points.put_points,
     "ReduceMax": dense.reduce_max,
     "Relu": elementwise.relu,
     "NormaliseImage": elementwise.normalise_image,
@@ -81,6 +83,7 @@ _SHORT: dict[str, Oracle] = {
     "AffineChannel": maps.affine_channel,
     "AveragePool": windows.average_pool,
     "BoxWithNMSLimit": detections.box_with_nms_limit,
+    "Cos": elementwise.cosine,
     "Elu": elementwise.elu,
     "Erf": elementwise.error_function,
     "Exp": elementwise.exponential,
@@ -90,14 +93,16 @@ _SHORT: dict[str, Oracle] = {
     "Pow": elementwise.power,
     "ResizeBilinear": maps.resize_bilinear,
     "Sigmoid": elementwise.sigmoid,
+    "Sin": elementwise.sine,
     "Softmax": dense.softmax,
     "Softplus": elementwise.softplus,
     "SpatialBN": maps.spatial_bn,
     "Tanh": elementwise.tanh,
+    "UncertainPoints": points.uncertain_points,
 }
 
 # Coordinates that are rounded at the size of a map, which may be some ten cells, between values that differ by 2.
-_PLACES: dict[str, Oracle] = {"Interpolate": maps.interpolate}
+_PLACES: dict[str, Oracle] = {"Interpolate": maps.interpolate, "PointSample": points.point_sample}
 
 # Boxes that are decoded: a product and an exponential, and differences of the corners.
 _BOXES: dict[str, Oracle] = {

@@ -202,6 +202,16 @@ def error_function(_: Arguments, inputs: list[Array]) -> list[Array]:
     return [float32(_erf(inputs[0]))]
 
 
+def sine(_: Arguments, inputs: list[Array]) -> list[Array]:
+    with np.errstate(invalid="ignore"):
+        return [float32(np.sin(inputs[0].astype(np.float64)))]
+
+
+def cosine(_: Arguments, inputs: list[Array]) -> list[Array]:
+    with np.errstate(invalid="ignore"):
+        return [float32(np.cos(inputs[0].astype(np.float64)))]
+
+
 def softplus(_: Arguments, inputs: list[Array]) -> list[Array]:
     """ln(e^0 + e^x)."""
     return [float32(np.logaddexp(0, inputs[0].astype(np.float64)))]

@@ -1,5 +1,5 @@
 #pragma once
-#include "operators/operator.h"
+#include "operators/own_class/own_class.h"
 
 namespace d2deploy {
 
@@ -20,12 +20,5 @@ struct OwnClassConv {
     return 2.0 * static_cast<double>(out[0].shape.size()) * static_cast<double>(in[2][1]);
   }
 };
-
-/// The class of a row, checked to be one of `classes`.
-inline std::int64_t own_class(float value, std::int64_t row, std::int64_t classes) {
-  check(value >= 0 && value < static_cast<float>(classes), "OwnClassConv: row ", row, " is of class ", value,
-        ", there are ", classes);
-  return static_cast<std::int64_t>(value);
-}
 
 }  // namespace d2deploy

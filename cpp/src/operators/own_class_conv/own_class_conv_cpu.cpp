@@ -48,8 +48,7 @@ template <class T>
 void run(const NoParams&, const Call& call) {
   const Tensor& x = call.input(0);
   const std::int64_t rows = x.dim(0), channels = x.dim(1), cells = x.dim(2) * x.dim(3), classes = call.input(2).dim(0);
-  check(call.input(1).dim(0) == rows, "OwnClassConv: classes must be (R) with R = ", rows, ", got ",
-        call.input(1).shape());
+  check_class_of_each_row("OwnClassConv", call);
   const T* values = call.in<T>(0);
   const float *labels = call.in<float>(1), *w = call.in<float>(2), *b = call.in<float>(3);
   float* y = call.out<float>(0);
@@ -57,7 +56,7 @@ void run(const NoParams&, const Call& call) {
   constexpr std::int64_t kGrain = 1 << 16;  // multiplications
   parallel_for(rows, kGrain / (channels * cells + 1) + 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t r = begin; r < end; ++r) {
-      const std::int64_t label = own_class(labels[r], r, classes);
+      const std::int64_t label = own_class("OwnClassConv", labels[r], r, classes);
       one_row({values + r * channels * cells, w + label * channels, b[label], y + r * cells}, channels, cells);
     }
   });

@@ -98,8 +98,7 @@ constexpr std::int64_t kMostShared =
 template <class T>
 void launch_for(const Call& call) {
   const Tensor& x = call.input(0);
-  check(call.input(1).dim(0) == x.dim(0), "OwnClassConv: classes must be (R) with R = ", x.dim(0), ", got ",
-        call.input(1).shape());
+  check_class_of_each_row("OwnClassConv", call);
   const Job<T> job{device_in<T>(call, 0),      device_in<float>(call, 1),
                    device_in<float>(call, 2),  device_in<float>(call, 3),
                    rows_of_input(call, 0),     x.dim(1),
@@ -136,7 +135,7 @@ std::string reject(const NoParams&, const CallSite& site) {
 }
 
 void report(const NoParams&, const CallSite& site, const DeviceFault& fault) {
-  (void)own_class(static_cast<float>(fault.found), fault.row, site.inputs[2].shape[0]);
+  (void)own_class("OwnClassConv", static_cast<float>(fault.found), fault.row, site.inputs[2].shape[0]);
 }
 
 }  // namespace
