@@ -14,7 +14,7 @@ HEADER = (ROOT / "cpp/include/d2deploy/c.h").read_text()
 LIST = (ROOT / "cpp/src/capi/abi.txt").read_text()
 LAYOUT = "".join(line + "\n" for line in LIST.splitlines() if not line.startswith("function"))
 # What the program prints and the list has not: sizes of structs that may grow.
-SIZES = "struct d2d_options 144\nstruct d2d_facts 48\nstruct d2d_input 64\n"
+SIZES = "struct d2d_options 152\nstruct d2d_facts 48\nstruct d2d_input 64\n"
 
 VERSION = "D2D_API int32_t d2d_abi_version(void);"
 
@@ -91,7 +91,7 @@ def test_names_of_parameters_may_change(check_abi: Check) -> None:
         ),
         ("struct d2d_image 48", "struct d2d_image 56", "gone or changed: struct d2d_image 48"),
         ("type int32_t d2d_status", "type int64_t d2d_status", "gone or changed: type int32_t d2d_status"),
-        ("struct d2d_options 144", "struct d2d_options 152", "begins with struct_size and ends in 8 bytes of padding"),
+        ("struct d2d_options 152", "struct d2d_options 160", "begins with struct_size and ends in 8 bytes of padding"),
     ],
 )
 def test_changed_layouts_are_found(check_abi: Check, old: str, new: str, message: str) -> None:
@@ -101,12 +101,12 @@ def test_changed_layouts_are_found(check_abi: Check, old: str, new: str, message
 
 
 def test_a_field_at_the_end_is_new_until_it_is_listed(check_abi: Check, tmp_path: Path) -> None:
-    last = "field d2d_options 136 8 int64_t max_size\n"
-    grown = changed(LAYOUT + SIZES, last, last + "field d2d_options 144 8 int64_t later\n")
-    grown = changed(grown, "struct d2d_options 144", "struct d2d_options 152")
+    last = "field d2d_options 144 8 int64_t max_batch\n"
+    grown = changed(LAYOUT + SIZES, last, last + "field d2d_options 152 8 int64_t later\n")
+    grown = changed(grown, "struct d2d_options 152", "struct d2d_options 160")
     status, out = check_abi(layout=grown)
     assert status == 1
-    assert out.splitlines() == [line for line in out.splitlines() if line.startswith("new: field d2d_options 144 8")]
+    assert out.splitlines() == [line for line in out.splitlines() if line.startswith("new: field d2d_options 152 8")]
     assert "to the end of a struct that begins with struct_size; raise D2D_ABI_VERSION" in out
     assert check_abi(layout=grown, write=True) == (0, "")
     assert check_abi(layout=grown, listed=(tmp_path / "LIST").read_text()) == (0, "")

@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "core/check.h"
-#include "detector/detections.h"
 
 namespace d2deploy::cli {
 
@@ -29,6 +28,17 @@ std::int64_t whole(float value, const char* blob) {
   check<InvalidModel>(value >= 0 && value <= kMost && value == std::floor(value), "output ", blob, " holds ", value,
                       ", wanted a whole number, not negative");
   return static_cast<std::int64_t>(value);
+}
+
+std::vector<std::int64_t> first_rows(const Tensor* splits, std::size_t images, std::int64_t rows) {
+  if (images == 1) return {0, rows};
+  check<InvalidModel>(splits != nullptr, "several images were run, but there is no output batch_splits");
+  checked(*splits, "batch_splits", 1, static_cast<std::int64_t>(images));
+  std::vector<std::int64_t> first{0};
+  for (const float count : splits->values<float>()) first.push_back(first.back() + whole(count, "batch_splits"));
+  check<InvalidModel>(first.back() == rows, "output batch_splits counts ", first.back(), " detections, bbox_nms has ",
+                      rows);
+  return first;
 }
 
 // Names are bytes of a file: no control character may reach a terminal.
@@ -79,7 +89,7 @@ std::optional<Detections> find_detections(const Model& model, const Tensors& out
     found.labels.push_back(whole(value, "class_nms"));
   if (const Tensor* masks = find(outputs, "mask_fcn_probs")) found.masks = checked(*masks, "mask_fcn_probs", 4, rows);
   found.names = class_names(model.info());
-  found.first = first_rows(find(outputs, "batch_splits"), static_cast<std::int64_t>(images), rows);
+  found.first = first_rows(find(outputs, "batch_splits"), images, rows);
   return found;
 }
 
