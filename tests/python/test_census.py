@@ -114,6 +114,7 @@ def test_lazy_files_need_detectron2(
 ) -> None:
     (tmp_path / "new_baselines").mkdir()
     (tmp_path / "new_baselines" / "a.py").touch()
+    (tmp_path / "b.yaml").touch()
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr("sys.argv", ["census.py", str(tmp_path), "--lazy"])
     assert census.main() == 2

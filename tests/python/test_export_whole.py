@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from d2deploy.export import Caffe2Tracer, whole
 from d2deploy.export.tracing import to_onnx
+from d2deploy.padding import Padding
 
 # Of each kind of layer one: pyramids, masks, GroupNorm, bilinear resizing, C4 (layers used twice), keypoints, dense
 # heads, rotated boxes, deformable layers.
@@ -25,10 +26,9 @@ class Spy:
     def __init__(self, works: bool) -> None:
         self.works, self.changed, self.original = works, False, whole.keep_whole
 
-    def __call__(self, program: Any) -> None:
-        if self.works:
-            self.original(program)
-            self.changed = "run_decompositions" in vars(program)
+    def __call__(self, program: Any) -> bool:
+        self.changed = self.works and self.original(program)
+        return self.changed
 
 
 def files_of(architecture: str, overrides: list[Any], folder: Path) -> list[bytes]:
@@ -70,5 +70,5 @@ class TimesTwo(nn.Module):
 )
 def test_other_programs_are_taken_apart(layer: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(whole, "keep_whole", spy := Spy(works=True))
-    to_onnx(Module(layer).eval(), {"data": torch.rand(1, 3, 64, 70), "im_info": torch.zeros(1, 3)}, ["y"], 0)
+    to_onnx(Module(layer).eval(), {"data": torch.rand(1, 3, 64, 70), "im_info": torch.zeros(1, 3)}, ["y"], Padding())
     assert not spy.changed
