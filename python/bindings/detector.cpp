@@ -46,8 +46,8 @@ void load(Detector* self, const std::filesystem::path& predict_net, const std::f
           const std::string& device, const std::string& precision,
           const std::optional<std::filesystem::path>& calibration, bool low_memory, bool tune, int threads,
           const std::string& mode, int max_batch, const std::optional<std::string>& input_format,
-          std::optional<std::int64_t> min_size, std::optional<std::int64_t> max_size, const std::string& pad, const std::string& im_info,
-          const std::string& order, bool sem_seg, bool keypoint_heatmaps) {
+          std::optional<std::int64_t> min_size, std::optional<std::int64_t> max_size, const std::string& pad,
+          const std::string& im_info, const std::string& order, bool sem_seg, bool keypoint_heatmaps) {
   DetectorOptions options;
   options.model.device = device;
   options.model.precision = precision;

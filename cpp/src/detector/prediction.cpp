@@ -76,8 +76,7 @@ OutputRule::OutputRule(const Model& model) {
     fail<Unsupported>("a net of meta-architecture ", info.meta_architecture, " with the outputs ",
                       list_of(model.outputs()), " is not a detector; Model and Session run it");
   }
-  tells_images_apart_ =
-      (kind_ != Kind::detections && kind_ != Kind::panoptic) || !impl_of(model).splits.empty();
+  tells_images_apart_ = (kind_ != Kind::detections && kind_ != Kind::panoptic) || !impl_of(model).splits.empty();
 }
 
 void OutputRule::read_retinanet(const ModelInfo& info) {
@@ -160,9 +159,8 @@ Prediction OutputRule::predict(const Tensors& outputs, ImageOf image, Size size,
   Prediction prediction;
   prediction.size = wanted;
   if (kind_ == Kind::semantic) {
-    prediction.class_map =
-        classes_of_pixels(output(outputs, "sem_seg"), image.index, size, wanted,
-                          options.sem_seg ? &prediction.sem_seg : nullptr);
+    prediction.class_map = classes_of_pixels(output(outputs, "sem_seg"), image.index, size, wanted,
+                                             options.sem_seg ? &prediction.sem_seg : nullptr);
     return prediction;
   }
   Detections found = detect(outputs, image, options.row_order);

@@ -22,7 +22,8 @@ class OutputRule {
   /// Whether outputs of several images tell which rows are of which.
   bool tells_images_apart() const { return tells_images_apart_; }
 
-  /// Args: `outputs` of a run; `image` of it that the prediction is for; `size` that it had in the net, without padding;
+  /// Args: `outputs` of a run; `image` of it that the prediction is for; `size` that it had in the net, without
+  /// padding;
   ///   `wanted` size that the prediction is for.
   /// Throws InvalidModel where the outputs do not agree.
   Prediction predict(const Tensors& outputs, ImageOf image, Size size, Size wanted,
