@@ -1,4 +1,5 @@
-"""Detectron2's classes as far as the adapter of live models looks at them, made of ours with the same parameter names.
+"""Detectron2's classes, and those of its project PointRend, as far as the adapter of live models looks at them: made of
+ours with the same parameter names.
 
 A stand-in says that it is Detectron2's, has the methods whose code the adapter replaces, and the attributes that it
 reads.
@@ -15,7 +16,9 @@ from d2deploy import modeling as ours
 from d2deploy.modeling import boxes, pooler
 from d2deploy.structures import as_boxes
 
-__all__ = ["CLASSES", "as_detectron2", "stand_in"]
+__all__ = ["CLASSES", "POINT_REND", "as_detectron2", "stand_in"]
+
+POINT_REND = "point_rend."  # how its modules begin
 
 
 def _not_here(*args: Any, **kwargs: Any) -> Any:
@@ -23,9 +26,12 @@ def _not_here(*args: Any, **kwargs: Any) -> Any:
 
 
 def stand_in(name: str, module: str, *bases: type, methods: str = "", **members: Any) -> type:
-    """A class that says it is `detectron2.<module>.<name>`; methods, words of a text, that no base has do nothing."""
+    """A class that says it is `detectron2.<module>.<name>`, or PointRend's `<module>.<name>`; methods, words of a text,
+    that no base has do nothing.
+    """
+    place = module if module.startswith(POINT_REND) else f"detectron2.{module}"
     missing = {m: _not_here for m in methods.split() if not any(hasattr(base, m) for base in bases)}
-    return type(name, bases, {"__module__": f"detectron2.{module}", **missing, **members})
+    return type(name, bases, {"__module__": place, **missing, **members})
 
 
 class _GivesBoxes(nn.Module):
@@ -49,6 +55,7 @@ _DENSE = (
 _PREDICTOR = "forward inference predict_boxes predict_probs"
 _MASK_HEAD = stand_in("BaseMaskRCNNHead", "modeling.roi_heads.mask_head", nn.Module, forward=_not_here)
 _KEYPOINT_HEAD = stand_in("BaseKeypointRCNNHead", "modeling.roi_heads.keypoint_head", nn.Module, forward=_not_here)
+_POINT_MASKS = "forward _roi_pooler _point_pooler _get_point_logits _subdivision_inference"
 _UNPADDED = {"padding_constraints": property(lambda self: {"square_size": 0})}
 
 _ROIALIGN = stand_in("ROIAlign", "layers.roi_align", pooler.ROIAlign)
@@ -103,6 +110,11 @@ CLASSES: dict[type, type] = {
         ),
         (ours.KRCNNConvDeconvUpsampleHead, "modeling.roi_heads.keypoint_head", (_KEYPOINT_HEAD,), "forward", {}),
         (ours.SemSegFPNHead, "modeling.meta_arch.semantic_seg", (), "", {"forward": _not_here}),
+        (ours.PointRendMaskHead, "point_rend.mask_head", (), _POINT_MASKS, {}),
+        (ours.ImplicitPointRendMaskHead, "point_rend.mask_head", (), _POINT_MASKS, {}),
+        (ours.StandardPointHead, "point_rend.point_head", (), "", {"forward": _not_here}),
+        (ours.ImplicitPointHead, "point_rend.point_head", (), "_dynamic_mlp _parse_params", {"forward": _not_here}),
+        (ours.PointRendSemSegHead, "point_rend.semantic_seg", (), "", {"forward": _not_here}),
         (ours.ROIPooler, "modeling.poolers", (), "forward", {}),
         (ours.DefaultAnchorGenerator, "modeling.anchor_generator", (_GivesBoxes,), "", {}),
         (ours.RotatedAnchorGenerator, "modeling.anchor_generator", (_GivesBoxes,), "", {}),
@@ -124,7 +136,7 @@ CLASSES: dict[type, type] = {
 def as_detectron2(model: Any) -> Any:
     """One of our models as Detectron2 has it, training: the same object, of stand-ins and with their attributes."""
     for module in model.modules():
-        for change in (_change_format, _change_layer, _change_pooler, _change_predictor, _change_proposals):
+        for change in _CHANGES:
             change(module)
         _to_stand_in(module)
         if transform := getattr(module, "box2box_transform", None):
@@ -147,6 +159,24 @@ def _change_layer(module: Any) -> None:
         vars(module).update(window)
 
 
+def _change_points(module: Any) -> None:
+    if isinstance(module, ours.PointRendMaskHead):
+        module._feature_scales = {name: 1 / stride for name, stride in module.strides.items()}
+        module.roi_pooler_in_features, module.roi_pooler_size = module.coarse_in_features, module.coarse_size
+        module.mask_point_on, module.mask_point_in_features = True, module.point_in_features
+        module.mask_point_subdivision_init_resolution = module.init_size
+        module.mask_point_subdivision_steps = module.steps
+        module.mask_point_subdivision_num_points = module.num_points
+    elif isinstance(module, ours.PointRendSemSegHead):
+        module.in_features = module.point_in_features
+        module.subdivision_steps, module.subdivision_num_points = module.steps, module.num_points
+    elif isinstance(module, ours.StandardPointHead):
+        module.fc_layers = [module.get_submodule(f"fc{i}") for i in range(1, module.num_fc + 1)]
+    elif isinstance(module, ours.ImplicitPointHead):
+        (module.channels, module.in_channels), (module.num_classes, _) = module.shapes[0], module.shapes[-1]
+        module.num_layers = len(module.shapes)
+
+
 def _change_pooler(module: Any) -> None:
     if isinstance(module, ours.ROIPooler):
         rotated = module.pooler_type == "ROIAlignRotated"
@@ -167,3 +197,6 @@ def _change_proposals(module: Any) -> None:
         for name in ("pre_nms_topk", "post_nms_topk"):
             at_inference = getattr(module, name)
             setattr(module, name, {True: 2 * at_inference, False: at_inference})
+
+
+_CHANGES = (_change_format, _change_layer, _change_points, _change_pooler, _change_predictor, _change_proposals)

@@ -15,7 +15,7 @@ from typing import Any
 import detectron2_stand_ins as stand_ins
 import pytest
 import torch
-from detectron2_stand_ins import CLASSES, as_detectron2, stand_in
+from detectron2_stand_ins import CLASSES, POINT_REND, as_detectron2, stand_in
 from small_models import ARCHITECTURES, one_block_per_stage, proposals_of, random_image, small_config, small_model
 from torch import Tensor, nn
 
@@ -145,9 +145,19 @@ REFUSALS: list[tuple[str, Callable[[Any], Any], str]] = [
         "mine is a Mine, which changes forward of DeformConv: only its own code can be converted",
     ),
     (
-        "mask_fpn",
-        lambda m: changed(m.backbone, "padding_constraints", {"square_size": 9}),
-        "backbone wants images padded to squares of 9 pixels",
+        "pointrend",
+        put("roi_heads.mask_head.mask_point_on", False),
+        "mask_point_on is False, which is for training alone; set MODEL.ROI_MASK_HEAD.POINT_HEAD_ON",
+    ),
+    (
+        "pointrend",
+        lambda m: changed(m.roi_heads.mask_head, "_subdivision_inference"),
+        "mask_head is a Mine, which changes _subdivision_inference of PointRendMaskHead",
+    ),
+    (
+        "pointrend_implicit",
+        put("roi_heads.mask_head.point_head", nn.Identity()),
+        "mask_head.point_head is a Identity; can be: ImplicitPointHead",
     ),
     ("mask_fpn", put("proposal_generator", nn.Identity()), "proposal_generator is a Identity; can be: RPN, RRPN"),
     ("mask_fpn", put("proposal_generator.forward", print), "proposal_generator is a RPN, which changes forward of RPN"),
@@ -255,12 +265,18 @@ def test_other_classes_are_refused() -> None:
 def every_stand_in() -> list[Any]:
     """All classes of the stand-ins' module."""
     named = [value for value in vars(stand_ins).values() if isinstance(value, type)]
-    return [kind for kind in (*CLASSES.values(), *named) if kind.__module__.startswith("detectron2.")]
+    return [kind for kind in (*CLASSES.values(), *named) if is_theirs(kind)]
+
+
+def is_theirs(kind: type) -> bool:
+    return kind.__module__.startswith(("detectron2.", POINT_REND))
 
 
 def original(kind: Any) -> Any:
     """The class that a stand-in stands for."""
     pytest.importorskip("detectron2.modeling", reason="Detectron2 is not installed")
+    if kind.__module__.startswith(POINT_REND):
+        pytest.importorskip("point_rend", reason="Detectron2's project PointRend is not in the path")
     found = getattr(importlib.import_module(kind.__module__), kind.__name__)
     if found.__module__ == "detectron2.utils.develop":
         pytest.skip(f"{kind.__name__} is not there: Detectron2 is not compiled")
@@ -278,10 +294,10 @@ def test_every_class_that_the_adapter_knows_has_a_stand_in() -> None:
 def test_stand_ins_have_the_names_and_methods_of_the_originals(kind: Any) -> None:
     real = original(kind)
     assert (real.__module__, real.__name__) == (kind.__module__, kind.__name__)
-    own = {name for base in kind.__mro__ if base.__module__.startswith("detectron2.") for name in vars(base)}
+    own = {name for base in kind.__mro__ if is_theirs(base) for name in vars(base)}
     lacking = [name for name in own if not name.startswith("__") and not hasattr(real, name)]
     assert set(lacking) <= {"normalize_by_size"}  # which objects have
-    bases = [base.__name__ for base in kind.__mro__[1:] if base.__module__.startswith("detectron2.")]
+    bases = [base.__name__ for base in kind.__mro__[1:] if is_theirs(base)]
     assert set(bases) <= {base.__name__ for base in real.__mro__}
 
 
@@ -312,7 +328,7 @@ def comparable(value: Any) -> Any:
 
 
 @pytest.mark.filterwarnings("ignore")  # Detectron2's own
-@pytest.mark.parametrize("architecture", [name for name in KINDS if name not in ("fcos", "mask_fpn_dconv")])
+@pytest.mark.parametrize("architecture", [n for n in KINDS if n not in ("fcos", "mask_fpn_dconv") and "point" not in n])
 def test_attributes_that_are_read_are_those_of_the_originals(
     architecture: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -229,6 +229,7 @@ def test_a_file_that_is_cut_off(protocol: int, tmp_path: Path) -> None:
             load(tmp_path, whole[:length])
 
 
+@pytest.mark.filterwarnings("ignore:invalid escape sequence")  # Python's own, of a text that is damaged
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
 def test_any_damage_is_an_error_or_harmless(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:

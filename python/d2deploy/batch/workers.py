@@ -114,7 +114,9 @@ class Workers:
         self.seconds = {"read": 0.0, "predict": 0.0, "encode": 0.0}
         self._lock = threading.Lock()
         self._mine = threading.local()
-        free = [lane for lane in lanes for _ in range(lane.threads)]
+        # In turn: the pool starts no more threads than it needs, and they should serve all devices.
+        most = max((lane.threads for lane in lanes), default=0)
+        free = [lane for number in range(most) for lane in lanes if number < lane.threads]
         self._threads = len(free)
 
         def take_lane() -> None:
