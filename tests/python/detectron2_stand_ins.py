@@ -160,19 +160,20 @@ def _change_layer(module: Any) -> None:
 
 
 def _change_points(module: Any) -> None:
-    if isinstance(module, ours.PointRendMaskHead):
+    kind: type = type(module)
+    if issubclass(kind, ours.PointRendMaskHead):
         module._feature_scales = {name: 1 / stride for name, stride in module.strides.items()}
         module.roi_pooler_in_features, module.roi_pooler_size = module.coarse_in_features, module.coarse_size
         module.mask_point_on, module.mask_point_in_features = True, module.point_in_features
         module.mask_point_subdivision_init_resolution = module.init_size
         module.mask_point_subdivision_steps = module.steps
         module.mask_point_subdivision_num_points = module.num_points
-    elif isinstance(module, ours.PointRendSemSegHead):
+    elif issubclass(kind, ours.PointRendSemSegHead):
         module.in_features = module.point_in_features
         module.subdivision_steps, module.subdivision_num_points = module.steps, module.num_points
-    elif isinstance(module, ours.StandardPointHead):
+    elif issubclass(kind, ours.StandardPointHead):
         module.fc_layers = [module.get_submodule(f"fc{i}") for i in range(1, module.num_fc + 1)]
-    elif isinstance(module, ours.ImplicitPointHead):
+    elif issubclass(kind, ours.ImplicitPointHead):
         (module.channels, module.in_channels), (module.num_classes, _) = module.shapes[0], module.shapes[-1]
         module.num_layers = len(module.shapes)
 
