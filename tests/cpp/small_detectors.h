@@ -43,7 +43,7 @@ output kps_score
 )";
 }
 
-inline std::string retinanet() {
+inline std::string one_level_retinanet() {
   return small_backbone() + weights("wl", "6x4x1x1", 24) + weights("bl", "6", 6) + weights("wd", "12x4x1x1", 48) +
          weights("bd", "12", 12) + R"(box_cls_0 = Conv(p2, wl, bl) {kernels=[1,1]}
 box_delta_0 = Conv(p2, wd, bd) {kernels=[1,1]}
@@ -121,12 +121,12 @@ inline std::vector<DetectorCase> detectors() {
     dense.push_back(more);
   return {{"panoptic", calmed(panoptic_fpn()), panoptic},
           {"keypoints", calmed(keypoint_rcnn()), named("GeneralizedRCNN")},
-          {"retinanet", calmed(retinanet()), dense},
+          {"retinanet", calmed(one_level_retinanet()), dense},
           {"proposals", calmed(rpn()), named("GeneralizedRCNN")}};
 }
 
 /// Pictures that are enlarged and padded, of two channels, by number from 0 to 7; all have the same size.
-inline constexpr std::int64_t kHeight = 6, kWidth = 7;
+constexpr std::int64_t kHeight = 6, kWidth = 7;
 inline ImageView picture(std::size_t number = 0) {
   static const auto pixels = [] {
     std::array<std::array<std::uint8_t, kHeight * kWidth * 2>, 8> out{};

@@ -73,9 +73,8 @@ SIMT_KERNEL sample_points(Job<T> job) {
           const L cell = *reinterpret_cast<const L*>(corner + c * job.from.c + v * job.from.h + h * job.from.w);
           for (int l = 0; l < kCount; ++l) sum[l] += weight * to_float(cell.values[l]);
         }
-      L out;
+      auto& out = *reinterpret_cast<L*>(y + c * job.to.c);
       for (int l = 0; l < kCount; ++l) out.values[l] = from_float<T>(sum[l]);
-      *reinterpret_cast<L*>(y + c * job.to.c) = out;
     }
   }
 }
