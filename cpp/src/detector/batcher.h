@@ -64,19 +64,17 @@ class Batcher {
   };
 
   void lead(Entry& own, const Work& work) {
-    std::exception_ptr error;
     try {
       const Turn turn(this, [](Batcher* batcher) { batcher->end_turn(); });
       std::vector<Job*> jobs;
       for (const Entry* entry : own.led) jobs.push_back(entry->job);
       work(jobs, turn);
     } catch (...) {
-      error = std::current_exception();
+      own.error = std::current_exception();
     }
-    own.error = error;
     for (Entry* entry : own.led)
       if (entry != &own) {
-        entry->error = error;
+        entry->error = own.error;
         entry->wake();  // the last that may be done with it: its caller returns
       }
   }

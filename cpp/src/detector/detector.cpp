@@ -55,17 +55,17 @@ class FeedPool {
   std::vector<std::unique_ptr<DeviceFeed>> idle_;
 };
 
+using Turn = std::shared_ptr<const void>;  // of a batcher
+
 // A run of the net, whose outputs are there as long as it is.
 struct Run {
   explicit Run(SessionPool& pool) : session(pool) {}
 
-  std::shared_ptr<const void> turn;  // of those that may run at the same time
+  Turn turn;  // null where there is no batcher
   SessionPool::Lease session;
   Tensors outputs;
   std::int64_t images = 1;
 };
-
-using Turn = std::shared_ptr<const void>;
 
 // A picture on its way to a GPU and back.
 struct Picture {

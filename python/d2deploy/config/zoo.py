@@ -25,6 +25,19 @@ _COCO: dict[str, Any] = {
     "SOLVER.MAX_ITER": 90000,
     "INPUT.MIN_SIZE_TRAIN": (640, 672, 704, 736, 768, 800),
 }
+_CITYSCAPES: dict[str, Any] = {
+    "MODEL.ROI_HEADS.NUM_CLASSES": 8,
+    "INPUT.MIN_SIZE_TRAIN": tuple(range(800, 1025, 32)),
+    "INPUT.MIN_SIZE_TEST": 1024,
+    "INPUT.MAX_SIZE_TRAIN": 2048,
+    "INPUT.MAX_SIZE_TEST": 2048,
+    "DATASETS.TRAIN": ("cityscapes_fine_instance_seg_train",),
+    "DATASETS.TEST": ("cityscapes_fine_instance_seg_val",),
+    "SOLVER.BASE_LR": 0.01,
+    "SOLVER.STEPS": (18000,),
+    "SOLVER.MAX_ITER": 24000,
+    "SOLVER.IMS_PER_BATCH": 8,
+}
 _TWO_FC_AND_FOUR_CONV: dict[str, Any] = {
     "MODEL.ROI_HEADS.NAME": "StandardROIHeads",
     "MODEL.ROI_BOX_HEAD.NAME": "FastRCNNConvFCHead",
@@ -149,17 +162,7 @@ _PARTS: dict[str, dict[str, Any]] = {
     },
     "cityscapes": {
         "MODEL.WEIGHTS": "detectron2://COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x/137849600/model_final_f10217.pkl",
-        "MODEL.ROI_HEADS.NUM_CLASSES": 8,
-        "INPUT.MIN_SIZE_TRAIN": tuple(range(800, 1025, 32)),
-        "INPUT.MIN_SIZE_TEST": 1024,
-        "INPUT.MAX_SIZE_TRAIN": 2048,
-        "INPUT.MAX_SIZE_TEST": 2048,
-        "DATASETS.TRAIN": ("cityscapes_fine_instance_seg_train",),
-        "DATASETS.TEST": ("cityscapes_fine_instance_seg_val",),
-        "SOLVER.BASE_LR": 0.01,
-        "SOLVER.STEPS": (18000,),
-        "SOLVER.MAX_ITER": 24000,
-        "SOLVER.IMS_PER_BATCH": 8,
+        **_CITYSCAPES,
         "TEST.EVAL_PERIOD": 8000,
     },
     "voc": {
@@ -257,18 +260,8 @@ _PARTS: dict[str, dict[str, Any]] = {
         "INPUT.MASK_FORMAT": "bitmask",
     },
     "pointrend-cityscapes": {
-        "MODEL.ROI_HEADS.NUM_CLASSES": 8,
         "MODEL.POINT_HEAD.NUM_CLASSES": 8,
-        "INPUT.MIN_SIZE_TRAIN": tuple(range(800, 1025, 32)),
-        "INPUT.MIN_SIZE_TEST": 1024,
-        "INPUT.MAX_SIZE_TRAIN": 2048,
-        "INPUT.MAX_SIZE_TEST": 2048,
-        "DATASETS.TRAIN": ("cityscapes_fine_instance_seg_train",),
-        "DATASETS.TEST": ("cityscapes_fine_instance_seg_val",),
-        "SOLVER.BASE_LR": 0.01,
-        "SOLVER.STEPS": (18000,),
-        "SOLVER.MAX_ITER": 24000,
-        "SOLVER.IMS_PER_BATCH": 8,
+        **_CITYSCAPES,
     },
     "pointrend-stuff": {
         "MODEL.META_ARCHITECTURE": "SemanticSegmentor",

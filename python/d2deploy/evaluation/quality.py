@@ -13,7 +13,7 @@ from d2deploy.errors import InvalidArgument
 from .checks import quoted, say
 from .coco import labels
 from .panoptic import VOID, Ids, PanopticDataset, counted
-from .records import Record
+from .records import Record, check_complete
 from .results import to_array
 
 __all__ = ["PanopticQuality"]
@@ -158,11 +158,7 @@ class PanopticQuality:
         Raises:
             InvalidArgument: images of the data set were not added.
         """
-        missing = len(self._dataset) - len(self._added)
-        if missing:
-            raise InvalidArgument(
-                f"{self._dataset.json_file}: {missing} of {len(self._dataset)} images have no prediction"
-            )
+        check_complete(len(self._dataset), len(self._added), self._dataset.source)
         parts = {"": [*self._tallies], "_th": self._dataset.thing_ids, "_st": self._dataset.stuff_ids}
         row: dict[str, float] = {}
         for part, categories in parts.items():

@@ -14,7 +14,7 @@ from d2deploy.errors import InvalidArgument
 
 from .checks import FAR, LONGEST_TEXT, Findings, is_file, is_number, is_text, quoted
 
-__all__ = ["Record", "check_files", "check_ids", "checked_categories", "checked_images", "typed"]
+__all__ = ["Record", "check_complete", "check_files", "check_ids", "checked_categories", "checked_images", "typed"]
 
 # COCO has 80, LVIS 1203, V3Det 13,204. Precision is kept for each: 32 KiB.
 MOST_CATEGORIES = 20_000
@@ -149,6 +149,16 @@ def check_size(image: Record, sizes: list[tuple[int, int]], json_file: Path) -> 
             f"{image['file_name']}: is {sizes[0][0]} x {sizes[0][1]} pixels, but {json_file} says "
             f"{image['height']} x {image['width']}"
         )
+
+
+def check_complete(count: int, added: int, source: Path) -> None:
+    """Checks that predictions of all images of a data set were added.
+
+    Raises:
+        InvalidArgument: some were not.
+    """
+    if count != added:
+        raise InvalidArgument(f"{source}: {count - added} of {count} images have no prediction")
 
 
 def _sizes(path: str) -> list[tuple[int, int]]:

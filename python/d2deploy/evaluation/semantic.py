@@ -16,7 +16,7 @@ from d2deploy.errors import InvalidArgument
 
 from .checks import Findings, say
 from .coco import labels
-from .records import Record, check_files
+from .records import Record, check_complete, check_files
 from .results import to_array
 
 __all__ = ["UNLABELLED", "Labelled", "SemanticDataset", "SemanticQuality"]
@@ -232,11 +232,7 @@ class SemanticQuality:
         Raises:
             InvalidArgument: images of the data set were not added.
         """
-        missing = len(self._dataset) - len(self._added)
-        if missing:
-            raise InvalidArgument(
-                f"{self._dataset.source}: {missing} of {len(self._dataset)} images have no prediction"
-            )
+        check_complete(len(self._dataset), len(self._added), self._dataset.source)
         right = self._pixels.diagonal().astype(np.float64)
         of_class, taken_for = (self._pixels.sum(axis=axis).astype(np.float64) for axis in (0, 1))
         there = of_class > 0
