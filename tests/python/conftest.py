@@ -40,10 +40,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 def group_of(nodeid: str) -> str:
     """Tests of one model, which takes long to convert, are a group; others, those of a file."""
-    model = re.search(
-        r"\[(?:.*-)?((?:mask|cascade|fast|faster|keypoint|panoptic|retinanet|rotated|rpn|semantic)_?[a-z0-9_]*)(?:-.*)?\]",
-        nodeid,
-    )
+    kinds = "mask|cascade|fast|faster|fcos|keypoint|panoptic|pointrend|retinanet|rotated|rpn|semantic"
+    model = re.search(rf"\[(?:.*-)?((?:{kinds})_?[a-z0-9_]*)(?:-.*)?\]", nodeid)
     return model[1] if model else nodeid.partition("::")[0]
 
 
