@@ -8,13 +8,13 @@ cd "$ROOT" || exit
 JOBS=${JOBS:-$(nproc)}
 CACHE=${D2DEPLOY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/d2deploy} # what is made once for all checkouts
 
-# Checkouts in different folders share what is compiled already: paths below the root are taken as relative ones, and a
-# compiler is known by its content, since nvcc is installed anew in each checkout.
+# Checkouts in different folders share what is compiled already: paths below the root are taken as relative ones, and
+# nvcc, which each checkout installs anew, is known by its content instead of its time.
 if command -v ccache >/dev/null; then
   export CMAKE_C_COMPILER_LAUNCHER=${CMAKE_C_COMPILER_LAUNCHER:-ccache}
   export CMAKE_CXX_COMPILER_LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER:-ccache}
-  export CMAKE_CUDA_COMPILER_LAUNCHER=${CMAKE_CUDA_COMPILER_LAUNCHER:-ccache}
-  export CCACHE_BASEDIR=$ROOT CCACHE_NOHASHDIR=1 CCACHE_COMPILERCHECK=content CCACHE_SLOPPINESS=pch_defines,time_macros
+  export CMAKE_CUDA_COMPILER_LAUNCHER=${CMAKE_CUDA_COMPILER_LAUNCHER:-env;CCACHE_COMPILERCHECK=content;ccache}
+  export CCACHE_BASEDIR=$ROOT CCACHE_NOHASHDIR=1 CCACHE_SLOPPINESS=pch_defines,time_macros
 fi
 
 say() { printf '\n== %s\n' "$*"; }

@@ -44,6 +44,10 @@ if(D2DEPLOY_CUDA STREQUAL "ON")
     set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION "-std=c++20")
     list(APPEND CMAKE_CUDA_COMPILE_FEATURES cuda_std_20)
   endif()
+  # Only the compiler's check needs the folder of libraries, and "-isystem=" is written as ccache knows it: what remains
+  # of paths in the command is below the root (scripts/common.sh).
+  set(CMAKE_CUDA_FLAGS "")
+  set(CMAKE_INCLUDE_SYSTEM_FLAG_CUDA "-isystem ")
   find_library(D2DEPLOY_CUDART cudart_static HINTS "${cuda_root}/lib" "${cuda_root}/lib64" REQUIRED NO_CACHE)
   set(D2DEPLOY_CUDA_INCLUDE "${cuda_root}/include")
 endif()
