@@ -6,6 +6,7 @@ import argparse
 import atexit
 import gc
 import importlib
+import io
 import logging
 import os
 import sys
@@ -247,19 +248,41 @@ def exit_code(error: Error) -> int:
 
 def guarded(run: Callable[[], int]) -> int:
     """Runs a command: its exit code, with errors on stderr."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files and classes, whatever the terminal can show
     try:
-        return run()
+        try:
+            code = run()
+        except SystemExit:  # of --help and --version
+            sys.stdout.flush()
+            raise
+        sys.stdout.flush()
+        return code
     except Error as error:
         print(f"error: {error}", file=sys.stderr)
         return exit_code(error)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
-    except (
-        BrokenPipeError
-    ):  # whoever read the output has seen enough, as `head`; nothing may be flushed into it at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:  # a full disk, a folder that may not be looked into: wherever it shows
+        # Of a broken pipe nothing is told: whoever read the output has seen enough, as `head`.
+        if not isinstance(error, BrokenPipeError):
+            print(f"error: {_told(error)}", file=sys.stderr)
+        _let_go_of_stdout()
         return 1
+
+
+def _told(error: OSError) -> str:
+    file = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
+    return f"{file}{error.strerror or error}"
+
+
+def _let_go_of_stdout() -> None:
+    """Where nothing can be written to it, nothing may be tried again at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager
