@@ -332,7 +332,8 @@ def test_a_device_that_fails_for_good_stops_the_job(tmp_path: Path, pictures: Pa
 
 
 def test_hostile_pictures_and_paths_are_rows(tmp_path: Path) -> None:
-    """A file of some bytes that claims 3.6 billion pixels, a folder, and paths that no file can have."""
+    """A file of some bytes that claims 3.6 billion pixels, a folder, a pipe that nobody writes into, and paths that no
+    file can have."""
     header = struct.pack(">IIBBBBB", 60000, 60000, 8, 0, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(100))), (b"IEND", b"")]
     bomb = b"\x89PNG\r\n\x1a\n" + b"".join(
@@ -341,17 +342,19 @@ def test_hostile_pictures_and_paths_are_rows(tmp_path: Path) -> None:
     (tmp_path / "bomb.png").write_bytes(bomb)
     write_tar(tmp_path / "x.tar", [("bomb.png", bomb), ("ok.png", picture(9))])
     file = tmp_path / "x.jsonl"
-    paths = ["bomb.png", ".", "a\0b", "\ud800", "x" * 5000]
+    os.mkfifo(tmp_path / "pipe.png")
+    paths = ["bomb.png", ".", "pipe.png", "a\0b", "\ud800", "x" * 5000]
     file.write_text("".join(json.dumps({"path": path}) + "\n" for path in paths))
     run_job(tmp_path / "out", [file, tmp_path / "x.tar"], block_size=2)
     *wrong, right = rows_of(tmp_path / "out")
     assert right["error"] is None
     assert {row["error"]["kind"] for row in wrong} == {"InvalidArgument"}
     told = [row["error"]["message"] for row in wrong]
-    wanted = ["exceeds limit", "Is a directory", "null byte", "surrogates not allowed", "File name too long", "exceeds"]
+    no_file = "is a folder, a pipe or a device, wanted a file"
+    wanted = ["exceeds limit", no_file, no_file, "null byte", "surrogates not allowed", "File name too long", "exceeds"]
     for message, part in zip(told, wanted, strict=True):
         assert part in message
-    assert wrong[3]["path"] == f"{tmp_path}/\\ud800"
+    assert wrong[4]["path"] == f"{tmp_path}/\\ud800"
 
 
 def test_names_that_are_not_utf8(tmp_path: Path) -> None:
