@@ -29,6 +29,7 @@ from d2deploy.serving.settings import Limits, model_folders, read_token
         (["--timeout", 0], "--timeout is 0, must be a number of seconds above 0"),
         (["--body-timeout", "nan"], "--body-timeout is nan, must be a number of seconds"),
         (["--token-file", "no/such/file"], "--token-file no/such/file: cannot be read: No such file"),
+        (["--host", "a" * 300], "that is no name of a host; choose another --host"),
         (["--mode", "fast"], "invalid choice: 'fast'"),
     ],
 )

@@ -34,7 +34,7 @@ from serving_stubs import (
     until,
 )
 
-from d2deploy.errors import DeviceError, InvalidModel
+from d2deploy.errors import DeviceError, InvalidArgument, InvalidModel, Unsupported
 from d2deploy.serving import models
 from d2deploy.serving.http import PAGE_FILES, Front
 from d2deploy.serving.logs import JsonLines
@@ -101,6 +101,12 @@ def test_a_picture_in_a_form() -> None:
         assert ask(app, "POST", PREDICT, body, headers).json["width"] == 20
     for body, headers in (form_of(), form_of(('name="note"', b"x"))):
         refused(ask(app, "POST", PREDICT, body, headers), 400, "the form has no picture")
+    for picture_first in (True, False):  # else the threshold would be another one than what is asked for
+        parts = [('name="image"; filename="a.png"', png()), ('name="threshold"', b"0.9")]
+        body, headers = form_of(*(parts if picture_first else parts[::-1]))
+        refused(
+            ask(app, "POST", PREDICT, body, headers), 400, "'threshold': it belongs into the query, as in ?threshold="
+        )
     body, headers = form_of(('name="image"', png()))
     refused(ask(app, "POST", PREDICT, body[:-20], headers), 400, "damaged, or ends too early")
     refused(ask(app, "POST", PREDICT, b"no form", headers), 400, "no multipart/form-data")
@@ -224,6 +230,13 @@ def test_a_body_has_a_limit() -> None:
     assert ask(app, "POST", "/v2/repository/index", bytes(1001)).status == 413
     assert detector.begun == 0
     assert app.service.buffers.held == 0
+
+
+def test_bodies_that_are_compressed_are_refused() -> None:
+    app, _ = front()
+    refused(ask(app, "POST", PREDICT, png(), {"content-encoding": "gzip"}), 415, "compressed bodies are not taken")
+    for plain in ("identity", "Identity", ""):
+        assert ask(app, "POST", PREDICT, png(), {"content-encoding": plain}).status == 200
 
 
 def test_all_bodies_have_a_limit() -> None:
@@ -405,19 +418,29 @@ def test_loading_and_unloading(monkeypatch: pytest.MonkeyPatch) -> None:
     refused(ask(app, "POST", "/v2/repository/models/stub/load", body), 400, "loaded from the folders of the server")
 
 
-def test_a_model_that_cannot_be_loaded_leaves_the_old_one(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        *((InvalidModel, 500), (InvalidArgument, 500), (Unsupported, 500), (DeviceError, 503)),
+        *((PermissionError, 500), (MemoryError, 500)),
+    ],
+)
+def test_a_model_that_cannot_be_loaded_leaves_the_old_one(
+    kind: type[Exception], told: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     app, _ = front()
 
     def fail(*_: Any) -> None:
-        raise InvalidModel("/secret/model.pb: is damaged")
+        raise kind("/secret/model.pb: is damaged")
 
     monkeypatch.setattr(models, "version_folders", lambda folder: {"1": folder})
     monkeypatch.setattr(models.ServedModel, "load", fail)
     answer = ask(app, "POST", "/v2/repository/models/stub/load")
-    refused(answer, 500, "internal error; the server's log has more")
+    refused(answer, told, "internal error; the server's log has more")
     assert b"secret" not in answer.body
+    assert "/secret/model.pb: is damaged" in caplog.text
     assert ask(app, "POST", PREDICT, png()).status == 200
-    assert ask(app, "POST", "/v2/repository/index").json[0]["reason"] == "the last load failed: InvalidModel"
+    assert ask(app, "POST", "/v2/repository/index").json[0]["reason"] == f"the last load failed: {kind.__name__}"
 
 
 def test_the_versions_in_a_folder(tmp_path: Path) -> None:
@@ -428,6 +451,10 @@ def test_the_versions_in_a_folder(tmp_path: Path) -> None:
         if name != "3":
             (tmp_path / name / "model.pb").touch()
     assert models.version_folders(tmp_path) == {"1": tmp_path / "1", "12": tmp_path / "12"}
+    (tmp_path / "01").mkdir()
+    (tmp_path / "01" / "model.pb").touch()
+    with pytest.raises(InvalidModel, match=r"two folders of one version: 01, 1, 12; remove one"):
+        models.version_folders(tmp_path)
     (tmp_path / "model.pb").touch()
     assert models.version_folders(tmp_path) == {"1": tmp_path}
 

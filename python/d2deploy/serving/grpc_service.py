@@ -139,9 +139,11 @@ class _Methods:
         return message_class("RepositoryIndexResponse")(models=self.service.repository.index(message.ready))
 
     async def repository_model_load(self, message: Any, context: Any) -> Any:
+        self.service.check_load_parameters(message.parameters)
         await self.service.load(message.model_name)
         return message_class("RepositoryModelLoadResponse")()
 
     async def repository_model_unload(self, message: Any, context: Any) -> Any:
+        self.service.check_load_parameters(message.parameters)
         await self.service.unload(message.model_name)
         return message_class("RepositoryModelUnloadResponse")()
