@@ -21,7 +21,7 @@ from d2deploy import cli
 from d2deploy.cli import shared
 from d2deploy.cli.info import EXTENSIONS, flops_by_rows
 from d2deploy.cli.netfile import read_net
-from d2deploy.errors import DeviceError, InternalError, InvalidModel, Unsupported
+from d2deploy.errors import DeviceError, InternalError, InvalidArgument, InvalidModel, Unsupported
 
 if TYPE_CHECKING:
     from d2deploy import _ext
@@ -148,6 +148,18 @@ def test_what_the_system_refuses_is_told(error: OSError, message: str, capsys: p
 
     assert shared.guarded(fail) == 1
     assert capsys.readouterr().err == message
+
+
+def test_numbers_that_are_too_large(command: Command, example: Path) -> None:
+    with pytest.raises(InvalidArgument, match=f"wanted 0 .* to {shared.MOST_THREADS}$"):
+        _ext.Detector(example / "model.pb", example / "model_init.pb", threads=shared.MOST_THREADS + 1)
+    for number in (shared.MOST_THREADS + 1, 10**12):
+        assert command("benchmark", example, "--threads", number)[0::2] == (
+            1,
+            f"error: --threads is {number}, must be at most {shared.MOST_THREADS}\n",
+        )
+    code, _, error = command("predict", example, "x.png", "--min-size", 10**30)
+    assert (code, "argument --min-size: 1000000000000000000000000000000 is too large a number" in error) == (1, True)
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])

@@ -147,6 +147,13 @@ def test_a_token() -> None:
     play(scene, token=b"0123456789abcdef")
 
 
+def test_limits_may_be_as_large_as_one_likes() -> None:
+    async def scene(channel: Any, service: Service, detector: StubDetector) -> None:
+        assert (await ask(channel, "ModelInfer", picture(id="7"))).id == "7"
+
+    play(scene, limits=Limits(body_bytes=1 << 62, buffer_bytes=1 << 62, connections=1 << 62))
+
+
 def test_answers() -> None:
     async def scene(channel: Any, service: Service, detector: StubDetector) -> None:
         request = picture(

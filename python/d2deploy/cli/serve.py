@@ -21,6 +21,7 @@ from d2deploy.cli.shared import (
     add_runtime,
     check_at_least,
     check_compiled,
+    check_threads,
     max_batch,
     needs,
     picture_rule,
@@ -154,7 +155,7 @@ def _serve(args: argparse.Namespace) -> int:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     if bool(args.tls_cert) != bool(args.tls_key):
         raise InvalidArgument("--tls-cert and --tls-key: only one is given, wanted both or none")
-    check_at_least("--sessions", args.sessions, 0)
+    check_threads(args.sessions, "--sessions")
     grpc_port = None if args.grpc_port == NO_PORT else _port("--grpc-port", args.grpc_port)
     options = {**runtime_options(args), **picture_rule(args), "mode": args.mode, "max_batch": max_batch(args)}
     with needs("serving", "serve"):

@@ -32,6 +32,7 @@ EXIT_CODES: dict[type[Error], int] = {
     DeviceError: 3,
     InternalError: 3,
 }
+MOST_THREADS = 4096  # the library takes no more
 INTERRUPTED = 130  # as shells have it: 128 and the signal's number
 CODES = """\
   0  all went well
@@ -40,10 +41,22 @@ CODES = """\
   3  the device failed, or an internal error"""
 
 
+def whole_number(text: str) -> int:
+    """What stands for a number of `type=int`: one that the library, which has 64 bits for it, can be given."""
+    number = int(text)
+    if not -(1 << 63) <= number < 1 << 63:
+        raise argparse.ArgumentTypeError(f"{text} is too large a number")
+    return number
+
+
 class Parser(argparse.ArgumentParser):
     """Wrong use is an error like the others. Where `sorts_words` is set, options may stand behind KEY VALUE pairs."""
 
     sorts_words = False
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.register("type", int, whole_number)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         words = sys.argv[1:] if args is None else list(args)
@@ -180,9 +193,16 @@ def check_at_least(option: str, value: int, least: int) -> None:
         raise InvalidArgument(f"{option} is {value}, must be at least {least}")
 
 
+def check_threads(threads: int, option: str = "--threads") -> None:
+    """Raises InvalidArgument where there cannot be so many of them."""
+    check_at_least(option, threads, 0)
+    if threads > MOST_THREADS:
+        raise InvalidArgument(f"{option} is {threads}, must be at most {MOST_THREADS}")
+
+
 def runtime_options(args: argparse.Namespace) -> dict[str, Any]:
     """As `Detector` and `Predictor` take them."""
-    check_at_least("--threads", args.threads, 0)
+    check_threads(args.threads)
     return {
         "threads": args.threads,
         "precision": args.precision,
