@@ -17,7 +17,16 @@ from typing import IO, Any
 
 from d2deploy.errors import InvalidArgument
 
-__all__ = ["PICTURES", "VIDEOS", "files_of_folder", "files_of_pattern", "has_suffix", "is_pattern", "refuse_url"]
+__all__ = [
+    "PICTURES",
+    "VIDEOS",
+    "files_of_folder",
+    "files_of_pattern",
+    "has_suffix",
+    "is_folder",
+    "is_pattern",
+    "refuse_url",
+]
 
 PICTURES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"})
 VIDEOS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
@@ -30,6 +39,11 @@ Name = tuple[str, bool]
 def has_suffix(path: str, suffixes: Iterable[str]) -> bool:
     """Whether a path ends in one of them, in small or capital letters."""
     return os.path.splitext(path)[1].lower() in suffixes
+
+
+def is_folder(path: str) -> bool:
+    """Whether there is a folder; not where it may not be looked at, of which `Path.is_dir` makes an error."""
+    return os.path.isdir(path)
 
 
 def is_pattern(text: str) -> bool:
@@ -50,7 +64,7 @@ def files_of_folder(folder: str) -> Iterator[str]:
         InvalidArgument: there is none, or the folder cannot be read.
     """
     try:
-        names = _listed(folder, lambda entry: has_suffix(entry.name, PICTURES) and entry.is_file())
+        names = _listed(folder, lambda entry: has_suffix(entry.name, PICTURES) and _is_file(entry))
     except OSError as error:
         raise InvalidArgument(f"{folder}: cannot be read: {error.strerror}") from error
     first = next(names, None)
@@ -153,9 +167,24 @@ def _candidates(folder: str, states: set[int], matchers: list[Matcher]) -> Itera
 
     def wanted(entry: os.DirEntry[str]) -> bool:
         reached = _advanced(states, entry.name, matchers)
-        return bool(reached - {end}) if entry.is_dir() else end in reached and entry.is_file()
+        return bool(reached - {end}) if _is_folder(entry) else end in reached and _is_file(entry)
 
     return _listed(folder or ".", wanted)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # of a link that leads nowhere
+        return False
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """Also a link that leads nowhere: whoever reads it is told why."""
+    try:
+        return entry.is_file() or (entry.is_symlink() and not os.path.exists(entry.path))
+    except OSError:
+        return True
 
 
 def _identity(folder: str) -> tuple[int, int] | None:
@@ -178,7 +207,7 @@ def _listed(folder: str, wanted: Callable[[os.DirEntry[str]], bool]) -> Iterator
         for entry in entries:
             if not wanted(entry):
                 continue
-            names.append((entry.name, entry.is_dir()))
+            names.append((entry.name, _is_folder(entry)))
             if len(names) == SORTED_AT_ONCE:
                 runs.append(_spilled(sorted(names)))
                 names = []

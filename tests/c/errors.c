@@ -45,6 +45,7 @@ static void check_options(void) {
   OPTION(kernels, "Conv", INVALID_ARGUMENT, "Conv");
   OPTION(max_tensor_bytes, -1, INVALID_ARGUMENT, "max_tensor_bytes is -1");
   OPTION(threads, -1, INVALID_ARGUMENT, "threads is -1");
+  OPTION(threads, INT32_MAX, INVALID_ARGUMENT, "wanted 0 (as many as the process may use) to 4096");
   OPTION(low_memory, 2, INVALID_ARGUMENT, "low_memory is 2, wanted 0 to 1");
   OPTION(tune, -1, INVALID_ARGUMENT, "tune is -1, wanted 0 to 1");
   OPTION(as_in_file, 2, INVALID_ARGUMENT, "as_in_file is 2, wanted 0 to 1");
@@ -101,7 +102,8 @@ static void check_images(const d2d_detector* detector) {
     REFUSES(d2d_detector_predict(detector, &image, &found), D2D_INVALID_ARGUMENT, message);  \
     CHECK(found == NULL);                                                                    \
   } while (0)
-  IMAGE(image.data = NULL, "d2d_detector_predict: the image is empty");
+  IMAGE(image.data = NULL, "d2d_detector_predict: data of the image is NULL");
+  IMAGE(image.width = INT64_MAX / 2, "pixels of 3 channels, 9223372036854775807 bytes apart");
   IMAGE(image.height = 0, "the image is empty: 0 x 256 pixels of 3 channels");
   IMAGE(image.width = -1, "the image is empty: 192 x -1 pixels of 3 channels");
   IMAGE(image.channels = -1, "the image is empty: 192 x 256 pixels of -1 channels");

@@ -3,6 +3,7 @@
 
 #include <thread>
 
+#include "core/thread_limit.h"
 #include "core/threads.h"
 #include "kernels/reorder.h"
 #include "net_run.h"
@@ -263,7 +264,10 @@ TEST(Model, OptionsAreChecked) {
   EXPECT_EQ(message_of<Unsupported>([&] { (void)model_of(net, precision); }),
             "precision 'int4' is not available on cpu; available: float32, bfloat16, int8");
   EXPECT_EQ(message_of<InvalidArgument>([&] { (void)model_of(net, threads); }),
-            "threads is -1, wanted 0 (as many as the process may use) or more");
+            "threads is -1, wanted 0 (as many as the process may use) to 4096");
+  threads.threads = kMostThreads + 1;
+  EXPECT_EQ(message_of<InvalidArgument>([&] { (void)model_of(net, threads); }),
+            "threads is 4097, wanted 0 (as many as the process may use) to 4096");
 }
 
 TEST(Model, RunsOnTheThreadsThatTheProcessMayUse) {

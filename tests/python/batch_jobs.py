@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
+from conftest import ROOT
 from PIL import Image
 
 from d2deploy.batch.entries import WHOLE, Shard
@@ -51,6 +52,25 @@ def picture(level: int, size: tuple[int, int] = (6, 4)) -> bytes:
     out = io.BytesIO()
     Image.new("L", size, level).save(out, "png")
     return out.getvalue()
+
+
+def write_grays(folder: Path) -> Path:
+    """Six pictures, each of one gray."""
+    folder.mkdir()
+    for number in range(6):
+        (folder / f"{number}.png").write_bytes(picture(40 * number))
+    return folder
+
+
+def write_cuts(folder: Path, count: int, damaged: int) -> Path:
+    """Cuts of the example's picture, of several sizes, in files 00.png, 01.png, ...; one is damaged."""
+    with Image.open(ROOT / "examples" / "mask_rcnn" / "input.png") as image:
+        whole = image.convert("RGB")
+    for number in range(count):
+        whole.crop((4 * number, 0, 4 * number + 150, 96 + number)).save(folder / f"{number:02d}.png")
+    file = folder / f"{damaged:02d}.png"
+    file.write_bytes(file.read_bytes()[:300])
+    return folder
 
 
 def write_tar(path: Path, members: Iterable[tuple[str, bytes]]) -> Path:

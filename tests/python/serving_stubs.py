@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import struct
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +25,8 @@ from d2deploy.serving.settings import Limits, Settings
 
 WAIT_SECONDS = 30.0  # for what comes at once, on a machine that is busy
 NAMES = ["ape", "bee"]
+PREDICT = "/v1/predict"
+INFER = "/v2/models/stub/infer"
 
 
 def png(width: int = 40, height: int = 30) -> bytes:
@@ -193,3 +196,21 @@ def closed_gate(detector: StubDetector) -> Iterator[None]:
         yield
     finally:
         detector.gate.set()
+
+
+def front(*args: Any, **options: Any) -> tuple[Front, StubDetector]:
+    service, detector = make_service(*args, **options)
+    return Front(service), detector
+
+
+def refused(answer: Answer, status: int, message: str) -> None:
+    assert answer.status == status, answer
+    assert message in answer.json["error"]
+    assert answer.json["request_id"] == answer.headers["x-request-id"]
+
+
+def infer_body(image: bytes, **more: Any) -> tuple[bytes, dict[str, str]]:
+    tail = struct.pack("<I", len(image)) + image
+    entry = {"name": "image", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": len(tail)}}
+    head = json.dumps({"inputs": [entry], **more}).encode()
+    return head + tail, {"inference-header-content-length": str(len(head))}

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from batch_jobs import rows_of
+from batch_jobs import rows_of, write_cuts
 from conftest import ROOT, Command
-from PIL import Image
 
 if TYPE_CHECKING:
     from d2deploy import _ext
@@ -36,13 +35,7 @@ pytestmark = pytest.mark.filterwarnings("default")
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("pictures")
-    with Image.open(ROOT / "examples" / "mask_rcnn" / "input.png") as image:
-        whole = image.convert("RGB")
-    for number in range(COUNT):
-        whole.crop((4 * number, 0, 4 * number + 150, 96 + number)).save(folder / f"{number:02d}.png")
-    (folder / "05.png").write_bytes(b"no picture")
-    return folder
+    return write_cuts(tmp_path_factory.mktemp("pictures"), COUNT, damaged=5)
 
 
 @pytest.fixture

@@ -171,6 +171,7 @@ def test_a_path_may_be_bytes(tmp_path: Path) -> None:
             ["", "more than 1048576 bytes", ""],
         ),
         ("x.jsonl", b'{"path": "/a"}\n' + b"[" * 100_000 + b"\n", ["", "is no JSON"]),
+        ("x.csv", b'path,b\n"/a,1\n/b,2\n', ["cannot be read as CSV: unexpected end of data"]),
         ("x.jsonl", b'{"path": "/a"}\nnull\n\xff\n', ["", "is a NoneType", "is no JSON"]),
     ],
 )
@@ -202,6 +203,8 @@ def test_a_damaged_parquet_file_tells_where(tmp_path: Path) -> None:
         ("x.csv", b"file,id\n", r"x.csv: has no column 'path', has 'file', 'id'; give --path-column"),
         ("x.csv", b"", r"x.csv: has no column 'path', has none"),
         ("x.jsonl", b'{"file": "a"}', r"has no column 'path', has 'file'"),
+        ("x.csv", b"path,id,path\n", r"x.csv: has 2 columns 'path', wanted one; rename the others"),
+        ("x.csv", b"id,path,id\n", r"x.csv: has 2 columns 'id', wanted one"),
         ("x.parquet", b"PAR1", r"x.parquet: cannot be read as Parquet"),
         ("no.csv", None, r"no.csv: cannot be read: .*No such file"),
         ("no.parquet", None, r"no.parquet: cannot be read"),
@@ -315,13 +318,24 @@ def test_members_that_are_too_large_are_not_read(tmp_path: Path, monkeypatch: py
     assert not small.fault
 
 
-def test_only_regular_members_are_pictures(tmp_path: Path) -> None:
+def test_only_regular_members_are_read_and_links_are_told(tmp_path: Path) -> None:
+    kinds = {"a": tarfile.REGTYPE, "hard": tarfile.LNKTYPE, "soft": tarfile.SYMTYPE, "folder": tarfile.DIRTYPE}
     with tarfile.open(tmp_path / "x.tar", "w") as tar:
-        for name, kind in (("a.png", tarfile.SYMTYPE), ("b.png", tarfile.DIRTYPE), ("c.png", tarfile.REGTYPE)):
-            info = tarfile.TarInfo(name)
-            info.type = kind
+        for name, kind in kinds.items():
+            info = tarfile.TarInfo(f"{name}.png")
+            info.type, info.linkname = kind, "a.png"
             tar.addfile(info, io.BytesIO())
-    assert [entry.name for entry in Tar(str(tmp_path / "x.tar")).entries()] == [f"{tmp_path}/x.tar::c.png"]
+    found = {entry.name.rpartition("::")[2]: entry.fault for entry in Tar(str(tmp_path / "x.tar")).entries()}
+    link = "is a link to a.png, which is not followed; write the tar file with --dereference and --hard-dereference"
+    assert found == {"a.png": "", "hard.png": link, "soft.png": link}
+
+
+def test_parquet_with_two_columns_of_one_name(tmp_path: Path) -> None:
+    pq.write_table(
+        pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["path", "path"]), tmp_path / "x.parquet"
+    )
+    with pytest.raises(InvalidArgument, match="has 2 columns 'path', wanted one"):
+        manifest(tmp_path / "x.parquet")
 
 
 # ---- Arguments -------------------------------------------------------------------------------------
@@ -349,7 +363,7 @@ def test_what_arguments_mean(tmp_path: Path, tar: Path) -> None:
         ("https://example.org/x.jpg", "is a URL"),
         ("EMPTY", "no pictures are in this folder"),
         ("EMPTY/*.jpg", "no file has such a name"),
-        ("EMPTY/no.tar", "is not there, wanted a tar file"),
+        ("EMPTY/no.tar", "no.tar: cannot be read: No such file or directory; wanted a tar file"),
         ("x.tar.gz", "is compressed"),
         ("film.mp4", "is a video, wanted pictures; d2deploy predict takes videos"),
     ],

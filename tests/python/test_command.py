@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from d2deploy import cli
 from d2deploy.cli import shared
 from d2deploy.cli.info import EXTENSIONS, flops_by_rows
 from d2deploy.cli.netfile import read_net
-from d2deploy.errors import DeviceError, InternalError, InvalidModel, Unsupported
+from d2deploy.errors import DeviceError, InternalError, InvalidArgument, InvalidModel, Unsupported
 
 if TYPE_CHECKING:
     from d2deploy import _ext
@@ -31,15 +32,16 @@ COMMANDS = ("predict", "batch", "serve", "eval", "info", "verify", "benchmark", 
 SMALL = ("--threads", 1, "--min-size", 96, "--max-size", 160)
 
 
-def in_process(*arguments: Any, **options: Any) -> subprocess.CompletedProcess[str]:
+def in_process(
+    *arguments: Any, environment: Mapping[str, str] | None = None, **options: Any
+) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join([str(ROOT / "python"), str(Path(_ext.__file__).parents[1])])
     return subprocess.run(
         [sys.executable, "-m", "d2deploy", *map(str, arguments)],
-        capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "PYTHONPATH": path},
-        **options,
+        env={**os.environ, "PYTHONPATH": path, **(environment or {})},
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
     )
 
 
@@ -130,6 +132,49 @@ def test_exit_codes(error: BaseException, code: int, capsys: pytest.CaptureFixtu
 
     assert shared.guarded(fail) == code
     assert capsys.readouterr().err == ("interrupted\n" if code == 130 else "error: x\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(28, "No space left on device"), "error: No space left on device\n"),
+        (PermissionError(13, "Permission denied", "a/b"), "error: a/b: Permission denied\n"),
+        (BrokenPipeError(32, "Broken pipe"), ""),
+    ],
+)
+def test_what_the_system_refuses_is_told(error: OSError, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> int:
+        raise error
+
+    assert shared.guarded(fail) == 1
+    assert capsys.readouterr().err == message
+
+
+def test_numbers_that_are_too_large(command: Command, example: Path) -> None:
+    with pytest.raises(InvalidArgument, match=f"wanted 0 .* to {shared.MOST_THREADS}$"):
+        _ext.Detector(example / "model.pb", example / "model_init.pb", threads=shared.MOST_THREADS + 1)
+    for number in (shared.MOST_THREADS + 1, 10**12):
+        assert command("benchmark", example, "--threads", number)[0::2] == (
+            1,
+            f"error: --threads is {number}, must be at most {shared.MOST_THREADS}\n",
+        )
+    code, _, error = command("predict", example, "x.png", "--min-size", 10**30)
+    assert (code, "argument --min-size: 1000000000000000000000000000000 is too large a number" in error) == (1, True)
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_behind_the_output(example: Path, unbuffered: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        run = in_process("info", example, environment={"PYTHONUNBUFFERED": unbuffered}, stdout=full)
+    assert (run.returncode, run.stderr) == (1, "error: No space left on device\n")
+
+
+def test_names_that_the_terminal_cannot_show(example: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "é\udcff.png"
+    shutil.copy(example / "input.png", picture)
+    run = in_process("predict", example, picture, *SMALL, environment={"PYTHONIOENCODING": "ascii"})
+    assert run.returncode == 0, run.stderr
+    assert "\\xe9\\udcff.png: 2 \\xd7 class 1" in run.stdout
 
 
 def test_an_interrupted_command_ends_without_a_traceback(example: Path) -> None:

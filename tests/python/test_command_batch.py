@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from batch_jobs import rows_of, write_tar
+from batch_jobs import rows_of, write_cuts, write_tar
 from conftest import ROOT, Command
 from PIL import Image
 
@@ -35,14 +35,7 @@ COUNT = 20
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Cuts of the example's picture, of several sizes; one is damaged."""
-    folder = tmp_path_factory.mktemp("pictures")
-    with Image.open(ROOT / "examples" / "mask_rcnn" / "input.png") as image:
-        whole = image.convert("RGB")
-    for number in range(COUNT):
-        whole.crop((5 * number, 0, 5 * number + 150, 96 + number)).save(folder / f"{number:02d}.png")
-    (folder / "07.png").write_bytes((folder / "07.png").read_bytes()[:300])
-    return folder
+    return write_cuts(tmp_path_factory.mktemp("pictures"), COUNT, damaged=7)
 
 
 def start(*arguments: Any, **environment: str) -> subprocess.Popen[str]:

@@ -95,15 +95,20 @@ def test_what_cannot_be_read_does_not_stop_the_others(
 ) -> None:
     (tmp_path / "broken.png").write_bytes(b"no picture")
     whole = example / "input.png"
-    inputs = [tmp_path / "broken.png", whole, tmp_path / "missing.jpg", whole]
+    loop = tmp_path / "loop"
+    loop.symlink_to("loop")
+    # What may not be looked at, or has no name that a file can have, is as one that is not there.
+    missing = [tmp_path / "missing.jpg", loop / "x.jpg", f"{'x' * 300}.jpg"]
+    inputs = [tmp_path / "broken.png", whole, *missing, whole]
     arguments = ["--threads", 1, "--min-size", 96, "--json", tmp_path / "x.json", "--threshold", 0]
+    arguments += ["--output", tmp_path / "out"]
     code, out, error = command("predict", example, *inputs, *arguments)
     assert code == 1
     assert "broken.png: cannot be read as an image" in error
-    assert "missing.jpg: cannot be read as an image" in error
-    assert "error: 2 of 4 pictures could not be read" in error
+    assert all(f"{name}: cannot be read as an image" in error for name in missing)
+    assert "error: 4 of 6 pictures could not be read" in error
     assert out.count(f"{whole}: ") == 2
-    assert {result["image_id"] for result in json.loads((tmp_path / "x.json").read_text())} == {2, 4}
+    assert {result["image_id"] for result in json.loads((tmp_path / "x.json").read_text())} == {2, 6}
 
 
 def test_throughput_finds_the_same_in_the_same_order(command: Command, example: Path, tmp_path: Path) -> None:
@@ -205,6 +210,7 @@ def test_class_names(command: Command, folder: Path, example: Path) -> None:
         (["x.jpg", "--json", "EMPTY/no/x.json"], "cannot be written: No such file"),
         (["EMPTY/x.jpg", "--output", "EMPTY"], r"is the folder of .*x\.jpg, which might be overwritten"),
         (["x.jpg", "--output", "FILE"], "cannot be made"),
+        (["x.jpg", "--json", "/dev/full"], "--json /dev/full: cannot be written: No space left on device"),
     ],
 )
 def test_wrong_use(

@@ -296,7 +296,12 @@ def test_hostile_arguments_are_refused(example: Path, tmp_path: Path) -> None:
             "precision 'int4' is not available on cpu; available: float32, bfloat16, int8",
         ),
         ({"engine": "torch"}, errors.Unsupported, "engine 'torch' is not available; available: native, caffe2"),
-        ({"threads": -1}, errors.InvalidArgument, "threads is -1, wanted 0 (as many as the process may use) or more"),
+        ({"threads": -1}, errors.InvalidArgument, "threads is -1, wanted 0 (as many as the process may use) to 4096"),
+        (
+            {"threads": 5000},
+            errors.InvalidArgument,
+            "threads is 5000, wanted 0 (as many as the process may use) to 4096",
+        ),
         ({"max_tensor_bytes": 0}, errors.InvalidArgument, "max_tensor_bytes is 0, must be positive"),
         ({"max_tensor_bytes": 1000}, errors.InvalidModel, "1000"),
     ],

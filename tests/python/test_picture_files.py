@@ -65,6 +65,17 @@ def test_links_that_lead_upwards_are_followed_once(tmp_path: Path) -> None:
     assert found == [str(tmp_path / "in" / "x.jpg")]
 
 
+def test_links_that_lead_nowhere_hide_no_other_file(tmp_path: Path) -> None:
+    """They are among the files: whoever reads them is told why."""
+    (tmp_path / "a.jpg").touch()
+    (tmp_path / "gone.jpg").symlink_to("no such file")
+    (tmp_path / "loop.jpg").symlink_to("loop.jpg")
+    (tmp_path / "folder.jpg").symlink_to(tmp_path)
+    wanted = [str(tmp_path / name) for name in ("a.jpg", "gone.jpg", "loop.jpg")]
+    assert list(files_of_folder(str(tmp_path))) == wanted
+    assert list(files_of_pattern(f"{tmp_path}/*.jpg")) == wanted
+
+
 @pytest.mark.parametrize("at_once", [1, 2, 3, 1000])
 def test_a_large_folder_is_sorted_in_runs(tmp_path: Path, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(picture_files, "SORTED_AT_ONCE", at_once)

@@ -22,6 +22,8 @@ from d2deploy.serving.settings import Limits, model_folders, read_token
         (["--grpc-port", "-1"], "--grpc-port is -1, must be"),
         (["--grpc-port", "off"], "--grpc-port is off, must be"),
         (["--sessions", -1], "--sessions is -1, must be at least 0"),
+        (["--sessions", 5000], "--sessions is 5000, must be at most 4096"),
+        (["--queue", 1 << 63], "argument --queue: 9223372036854775808 is too large a number"),
         (["--max-batch", 0], "--max-batch is 0, must be from 1 to 64"),
         (["--threads", -1], "--threads is -1, must be at least 0"),
         (["--queue", -1], "--queue is -1, must be at least 0"),
@@ -29,6 +31,7 @@ from d2deploy.serving.settings import Limits, model_folders, read_token
         (["--timeout", 0], "--timeout is 0, must be a number of seconds above 0"),
         (["--body-timeout", "nan"], "--body-timeout is nan, must be a number of seconds"),
         (["--token-file", "no/such/file"], "--token-file no/such/file: cannot be read: No such file"),
+        (["--host", "a" * 300], "that is no name of a host; choose another --host"),
         (["--mode", "fast"], "invalid choice: 'fast'"),
     ],
 )

@@ -115,6 +115,10 @@ def test_what_is_refused() -> None:
         await refused(ask(channel, "ModelInfer", request), "NOT_FOUND", "no such version")
         other = message_class("RepositoryModelLoadRequest")(model_name="other")
         await refused(ask(channel, "RepositoryModelLoad", other), "NOT_FOUND", "no model 'other'")
+        files = {"config": {"string_param": "{}"}, "file:1/model.pb": {"bytes_param": b"x"}}
+        for word in ("Load", "Unload"):
+            sent = message_class(f"RepositoryModel{word}Request")(model_name="stub", parameters=files)
+            await refused(ask(channel, f"RepositoryModel{word}", sent), "INVALID_ARGUMENT", "there are none here")
         large = picture()
         large.raw_input_contents[0] = bytes(service.settings.limits.body_bytes + (2 << 20))
         await refused(ask(channel, "ModelInfer", large), "RESOURCE_EXHAUSTED", "larger than max")
@@ -141,6 +145,13 @@ def test_a_token() -> None:
         assert (await ask(channel, "ServerMetadata", metadata=right)).name == "d2deploy"
 
     play(scene, token=b"0123456789abcdef")
+
+
+def test_limits_may_be_as_large_as_one_likes() -> None:
+    async def scene(channel: Any, service: Service, detector: StubDetector) -> None:
+        assert (await ask(channel, "ModelInfer", picture(id="7"))).id == "7"
+
+    play(scene, limits=Limits(body_bytes=1 << 62, buffer_bytes=1 << 62, connections=1 << 62))
 
 
 def test_answers() -> None:

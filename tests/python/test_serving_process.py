@@ -10,6 +10,7 @@ import socket
 import ssl
 import struct
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -311,6 +312,13 @@ def test_slow_and_many_clients(example: Path, picture: bytes) -> None:
         assert server.ask("POST", PREDICT, picture)[0] == 200
 
 
+def test_a_health_check_of_http_1_0(server: Server) -> None:
+    """As load balancers send them: without Host, which no browser leaves out."""
+    with socket.create_connection(("127.0.0.1", server.port), ANSWER_SECONDS) as connection:
+        connection.sendall(b"GET /v2/health/ready HTTP/1.0\r\n\r\n")
+        assert b"".join(iter(lambda: connection.recv(4096), b"")).endswith(b'{"ready":true}')
+
+
 # ---- TLS and the token -----------------------------------------------------------------------------------
 
 
@@ -359,7 +367,9 @@ def failed(code: int, message: str, *arguments: Any) -> None:
         command(*arguments), capture_output=True, text=True, check=False, env=environment(), timeout=END_SECONDS
     )
     assert run.returncode == code, run.stderr
-    assert message in run.stderr.splitlines()[-1]
+    *log, error = run.stderr.splitlines()
+    assert message in error
+    assert all(map(json.loads, log))  # nothing that others write, as gRPC
 
 
 def test_what_is_wrong_at_the_start(example: Path, tmp_path: Path) -> None:
@@ -373,6 +383,45 @@ def test_what_is_wrong_at_the_start(example: Path, tmp_path: Path) -> None:
         *(1, "cannot be used", example, "--port", 0),
         *("--tls-cert", tmp_path / "key", "--tls-key", tmp_path / "key"),
     )
+    encrypted = tmp_path / "encrypted"
+    subprocess.run(
+        ["openssl", "genpkey", "-algorithm", "ed25519", "-aes256", "-pass", "pass:word", "-out", encrypted],
+        check=True,
+        capture_output=True,
+    )
+    files = ("--tls-cert", tmp_path / "cert", "--tls-key", encrypted)
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-key", encrypted, "-passin", "pass:word", "-subj", "/CN=localhost"),
+            *("-out", tmp_path / "cert"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    failed(1, "the key is encrypted, and there is nobody who could be asked", example, "--port", 0, *files)
+
+
+STARTING = """
+import os, signal, sys, time
+from d2deploy.cli import main, serve
+
+def starting(args):
+    os.kill(os.getpid(), signal.SIGHUP)
+    print("goes on", flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(60)
+
+serve._serve = starting
+sys.exit(main(["serve", "model"]))
+"""
+
+
+def test_signals_before_it_serves() -> None:
+    """SIGHUP has nothing to load anew yet; SIGTERM ends it."""
+    run = subprocess.run(
+        [sys.executable, "-c", STARTING], capture_output=True, text=True, check=False, env=environment()
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (0, "goes on\n", "")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])

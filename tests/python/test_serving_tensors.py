@@ -233,6 +233,16 @@ def test_a_length_of_the_json_that_lies(length: str) -> None:
         protocol.decode(b"{}", length, MIB)
 
 
+def test_null_is_what_was_not_set() -> None:
+    """Clients made of classes write it, as pydantic's."""
+    entry = {"name": "x", "datatype": "FP32", "shape": [1], "data": [1.5], "parameters": None}
+    body = {"id": None, "parameters": None, "inputs": [entry], "outputs": [{"name": "y", "parameters": None}]}
+    request = protocol.decode(json.dumps(body).encode(), None, 1 << 20)
+    assert (request.id, request.parameters, request.outputs[0].binary) == ("", {}, None)
+    assert request.inputs["x"].array.tolist() == [1.5]
+    assert protocol.decode(json.dumps({**body, "outputs": None}).encode(), None, 1 << 20).outputs == []
+
+
 def test_too_much_json() -> None:
     body, _ = body_of({**FP32, "data": [1] * 4})
     with pytest.raises(TooLarge, match="send tensors as binary data"):
@@ -251,6 +261,21 @@ def test_half_a_character_does_no_harm() -> None:
 
 def message_of(**values: Any) -> Any:
     return grpc_messages.message_class("ModelInferRequest")(model_name="m", **values)
+
+
+@pytest.mark.parametrize("identity", [5, "five"])
+def test_sequences_are_refused(identity: int | str) -> None:
+    values = {**FP32, "data": [1, 2, 3, 4]}
+    with pytest.raises(Unsupported, match="sequences is not available"):
+        decode(values, parameters={"sequence_id": identity})
+    for none in (0, ""):
+        assert decode(values, parameters={"sequence_id": none}).inputs
+    message = message_of(
+        inputs=[{"name": "x", "datatype": "FP32", "shape": [1], "contents": {"fp32_contents": [1]}}],
+        parameters={"sequence_id": {"int64_param" if isinstance(identity, int) else "string_param": identity}},
+    )
+    with pytest.raises(Unsupported, match="sequences is not available"):
+        grpc_messages.decode(message)
 
 
 def test_a_message_with_raw_contents_and_one_with_typed_ones() -> None:

@@ -127,7 +127,7 @@ typedef struct d2d_options {
   d2d_log_function log;        ///< NULL: silence
   void* log_context;           ///< what `log` is given
   int64_t max_tensor_bytes;    ///< no tensor may be larger; 0: 4 GiB
-  int32_t threads;             ///< of one run; 0: as many as the process may use
+  int32_t threads;             ///< of one run, at most 4096; 0: as many as the process may use
   int32_t low_memory;          ///< weights are kept in no form larger than in the file: less memory, less speed
   int32_t tune;             ///< GPU: several ways to compute each convolution are tried out, which takes some seconds
   int32_t as_in_file;       ///< no optimisation: the nodes run as they stand in the file

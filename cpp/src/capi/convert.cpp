@@ -140,12 +140,13 @@ ImageView view_of(const d2d_image* image) {
   if (from.channels == 0) view.channels = order != nullptr && *order == ChannelOrder::gray ? 1 : 3;
   view.order = order != nullptr ? *order : view.channels == 1 ? ChannelOrder::gray : ChannelOrder::bgr;
   if (from.height < 1 || from.width < 1 || view.channels < 1) return view;  // Detector refuses it
+  check(from.data != nullptr, "data of the image is NULL");
   std::int64_t row = 0, needed = 0;
-  bool fits = !__builtin_mul_overflow(from.width, view.channels, &row);
+  if (__builtin_mul_overflow(from.width, view.channels, &row)) row = INT64_MAX;
   view.row_bytes = from.row_bytes != 0 ? from.row_bytes : row;
-  if (fits && view.row_bytes < row) return view;  // likewise
-  fits = fits && !__builtin_mul_overflow(from.height - 1, view.row_bytes, &needed) &&
-         !__builtin_add_overflow(needed, row, &needed) && static_cast<std::uint64_t>(needed) <= from.bytes;
+  if (view.row_bytes < row) return view;  // likewise
+  const bool fits = !__builtin_mul_overflow(from.height - 1, view.row_bytes, &needed) &&
+                    !__builtin_add_overflow(needed, row, &needed) && static_cast<std::uint64_t>(needed) <= from.bytes;
   check(fits, "the image has ", from.bytes, " bytes, too few for ", from.height, " rows of ", from.width, " pixels of ",
         view.channels, " channels, ", view.row_bytes, " bytes apart");
   return view;

@@ -16,6 +16,7 @@
 
 #include "core/cgroup.h"
 #include "core/check.h"
+#include "core/thread_limit.h"
 #include "core/thread_pool.h"
 
 namespace d2deploy {
@@ -34,6 +35,12 @@ int affinity() {
 }
 
 }  // namespace
+
+int threads_for(int wanted) {
+  check(wanted >= 0 && wanted <= kMostThreads, "threads is ", wanted, ", wanted 0 (as many as the process may use) to ",
+        kMostThreads);
+  return wanted == 0 ? available_threads() : wanted;
+}
 
 int available_threads(const std::string& root) {
   double threads = affinity();

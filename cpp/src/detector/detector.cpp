@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "core/check.h"
+#include "core/thread_limit.h"
 #include "core/threads.h"
 #include "d2deploy/session_pool.h"
 #include "detector/batcher.h"
@@ -255,8 +256,8 @@ Detector Detector::load(const std::filesystem::path& predict_net, const std::fil
     ModelOptions model_options = options.model;
     model_options.own_class_masks = true;  // a prediction has no others
     int streams = 1;
-    if (options.mode == Mode::throughput && model_options.threads >= 0) {  // Model refuses other numbers
-      streams = model_options.threads == 0 ? available_threads() : model_options.threads;
+    if (options.mode == Mode::throughput) {
+      streams = threads_for(model_options.threads);
       model_options.threads = 1;
     }
     const auto model = Model::load(predict_net, init_net, model_options);

@@ -7,6 +7,7 @@
 
 #include "core/check.h"
 #include "core/memory.h"
+#include "core/thread_limit.h"
 #include "core/threads.h"
 #include "kernels/resample.h"
 #include "kernels/scratch.h"
@@ -292,9 +293,8 @@ void resize(const ImageView& image, Size size, std::uint8_t* out, std::int64_t o
   check(out != nullptr && out_row_bytes / image.channels >= size.width, "resize: out_row_bytes is ", out_row_bytes,
         ", wanted at least ", image.channels, " * ", size.width);
   checked_product(size.height, out_row_bytes);
-  check(threads >= 0, "resize: threads is ", threads, ", wanted 0 (as many as the process may use) or more");
   guarded([&] {
-    const ThreadScope scope(threads == 0 ? available_threads() : threads);
+    const ThreadScope scope(threads_for(threads));
     resize_rows(image, size, out, out_row_bytes);
   });
 }

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "core/device.h"
+#include "core/thread_limit.h"
 #include "core/threads.h"
 #include "graph/fingerprint.h"
 #include "io/calibration_file.h"
@@ -118,8 +119,7 @@ ModelOptions resolved(ModelOptions options) {
   }
   options.device = to_string(device);
   (void)precision_of(options);
-  check(options.threads >= 0, "threads is ", options.threads, ", wanted 0 (as many as the process may use) or more");
-  if (options.threads == 0) options.threads = available_threads();
+  options.threads = threads_for(options.threads);
   check<Unsupported>(options.engine == "native" || options.engine == "caffe2", "engine '", options.engine,
                      "' is not available; available: native, caffe2");
   check<Unsupported>(options.engine == "native" || options.precision == "float32",

@@ -46,10 +46,11 @@ class Inputs:
                     f"{argument}: is compressed, and could only be read from its beginning; wanted a plain tar file, "
                     "which is hardly larger: pictures are compressed already"
                 )
+            elif has_suffix(argument, (*MANIFESTS, ".tar")) and not os.path.isfile(argument):
+                kind = "tar file" if has_suffix(argument, (".tar",)) else "manifest"
+                raise InvalidArgument(f"{argument}: cannot be read: {_why_no_file(argument)}; wanted a {kind}")
             elif has_suffix(argument, MANIFESTS):
                 Manifest(argument, self.columns).check()
-            elif has_suffix(argument, (".tar",)) and not os.path.isfile(argument):
-                raise InvalidArgument(f"{argument}: is not there, wanted a tar file")
 
     def found(self) -> Iterator[Entry | Shelf]:
         """All that they mean, in order.
@@ -80,3 +81,11 @@ class Inputs:
             yield Tar(file)
         else:
             yield Entry(file, file)
+
+
+def _why_no_file(path: str) -> str:
+    try:
+        os.stat(path)
+    except OSError as error:
+        return str(error.strerror)
+    return "it is a pipe or a device"

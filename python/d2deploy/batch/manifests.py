@@ -85,18 +85,24 @@ class Manifest(NamedTuple):
         """The columns of paths and ids of a file that has columns of these names.
 
         Raises:
-            InvalidArgument: one is missing.
+            InvalidArgument: one is missing, or there are two.
         """
         wanted = {"--path-column": self.columns.path, "--id-column": self.columns.id}
         for option, name in wanted.items():
             if name is not None and name not in names:
                 found = ", ".join(map(repr, names[:SHOWN_COLUMNS])) or "none"
                 raise InvalidArgument(f"{self.file}: has no column {name!r}, has {found}; give {option}")
-        return self.columns.path, self.columns.id or ("id" if "id" in names else None)
+        chosen = self.columns.path, self.columns.id or ("id" if "id" in names else None)
+        for name in filter(None, chosen):
+            if names.count(name) > 1:
+                raise InvalidArgument(
+                    f"{self.file}: has {names.count(name)} columns {name!r}, wanted one; rename the others"
+                )
+        return chosen
 
     def _csv(self) -> Iterator[Row]:
         with open(self.file, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            reader = csv.reader(file)
+            reader = csv.reader(file, strict=True)  # else a quote that is not closed takes all that follows
             try:
                 header = next(reader, [])
             except csv.Error as error:

@@ -27,7 +27,7 @@ class Tar(NamedTuple):
         try:
             with open(self.path, "rb") as file:
                 for member in _members(file):
-                    if member.isreg() and has_suffix(member.name, PICTURES):
+                    if has_suffix(member.name, PICTURES) and (member.isreg() or member.islnk() or member.issym()):
                         yield self._entry(member)
                     last = member.name
                 fault = _end_fault(file)
@@ -39,7 +39,12 @@ class Tar(NamedTuple):
 
     def _entry(self, member: tarfile.TarInfo) -> Entry:
         fault = ""
-        if member.size > MOST_BYTES:
+        if not member.isreg():
+            fault = (
+                f"is a link to {member.linkname}, which is not followed; write the tar file with --dereference and "
+                "--hard-dereference"
+            )
+        elif member.size > MOST_BYTES:
             fault = f"has {member.size} bytes, at most {MOST_BYTES} are read"
         elif member.issparse():
             fault = "is a sparse member, which is not read; write the tar file without them"

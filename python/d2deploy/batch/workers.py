@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 import threading
 import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
@@ -175,6 +176,8 @@ def _read(entry: Entry) -> NDArray[np.uint8]:
     try:
         if entry.offset >= 0:
             return read_image(io.BytesIO(read_member(entry)), "RGB")
+        if not stat.S_ISREG(os.stat(entry.file).st_mode):  # nobody may ever write into a pipe
+            raise InvalidArgument("is a folder, a pipe or a device, wanted a file")
         with open(entry.file, "rb") as file:
             return read_image(file, "RGB")
     except OSError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -225,7 +226,7 @@ def _job(args: argparse.Namespace) -> tuple[Job, dict[str, Any]]:
     speed = {"max_batch": max_batch(args), **{name: options[name] for name in ("low_memory", "tune")}}
     meaning = {"precision": options["precision"], **picture_rule(args)}
     if options["calibration"]:
-        meaning["calibration"] = str(options["calibration"].resolve())
+        meaning["calibration"] = os.path.realpath(options["calibration"])
     inputs = Inputs(args.inputs, Columns(args.path_column, args.id_column, args.image_root))
     return Job(str(args.model), inputs, args.block_size, args.threshold, meaning), speed
 

@@ -16,6 +16,7 @@ from d2deploy.cli.shared import (
     add_picture_rule,
     check_at_least,
     check_compiled,
+    check_threads,
     needs,
     picture_rule,
     warn,
@@ -61,7 +62,7 @@ def add_to(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     check_at_least("--max-images", args.max_images, 1)
-    check_at_least("--threads", args.threads, 0)
+    check_threads(args.threads)
     calibrate(
         args.model,
         args.images,

@@ -20,8 +20,8 @@ from d2deploy.cli.pictures import find_sources
 from d2deploy.cli.shared import (
     Commands,
     Parser,
-    check_at_least,
     check_compiled,
+    check_threads,
     epilog,
     guarded,
     needs,
@@ -208,7 +208,7 @@ def _convert(args: argparse.Namespace, hooks: Sequence[Hook]) -> tuple[Any, nn.M
 def _check(args: argparse.Namespace) -> None:
     if (args.dataset_json is None) != (args.image_root is None):
         raise InvalidArgument("--dataset-json and --image-root go together: annotations, and the folder of the images")
-    check_at_least("--threads", args.threads, 0)
+    check_threads(args.threads)
     if args.dataset_json and not args.run_eval:
         raise InvalidArgument("--dataset-json is for --run-eval, which is not given")
     if len(args.overrides) % 2:

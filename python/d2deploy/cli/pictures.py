@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
@@ -12,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from d2deploy.cli.shared import needs
 from d2deploy.errors import DeviceError, InvalidArgument
-from d2deploy.picture_files import VIDEOS, files_of_folder, files_of_pattern, has_suffix, is_pattern, refuse_url
+from d2deploy.picture_files import (
+    VIDEOS,
+    files_of_folder,
+    files_of_pattern,
+    has_suffix,
+    is_folder,
+    is_pattern,
+    refuse_url,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -127,10 +136,10 @@ def find_sources(inputs: Sequence[str]) -> list[Source]:
     for text in inputs:
         path = Path(text)
         refuse_url(text)
-        if path.is_dir():
+        if is_folder(text):
             for file in map(Path, files_of_folder(text)):
                 add(file, Path(file.name), False)
-        elif text.isdigit() and not path.exists():
+        elif text.isdigit() and not os.path.lexists(text):
             add(path, Path(f"camera{text}.jpg"), True)
         elif is_pattern(text):
             for file in map(Path, files_of_pattern(text)):

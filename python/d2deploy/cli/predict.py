@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections import Counter, defaultdict
@@ -109,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
 def _check_places(args: argparse.Namespace, sources: Sequence[Source]) -> None:
     """What would go wrong at the end is told at the start; no picture is overwritten."""
     for source in sources if args.output else ():
-        if not source.moving and (args.output / source.output).parent.resolve() == source.path.parent.resolve():
+        if not source.moving and _same_folder(args.output / source.output, source.path):
             raise InvalidArgument(f"--output {args.output} is the folder of {source.path}, which might be overwritten")
     if args.json and args.json.is_dir():
         raise InvalidArgument(f"--json {args.json} is a folder, wanted a file")
@@ -118,6 +119,10 @@ def _check_places(args: argparse.Namespace, sources: Sequence[Source]) -> None:
             args.output.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InvalidArgument(f"--output {args.output}: cannot be made: {error.strerror}") from error
+
+
+def _same_folder(one: Path, other: Path) -> bool:
+    return os.path.realpath(one.parent) == os.path.realpath(other.parent)
 
 
 def _show_classes(label: str, names: Sequence[str]) -> None:
@@ -230,18 +235,25 @@ class _Results:
         self.path, self.first = path, True
 
     def __enter__(self) -> _Results:
-        try:
+        with self._checked():
             self.file: TextIO = self.path.open("w", encoding="utf-8")
-        except OSError as error:
-            raise InvalidArgument(f"--json {self.path}: cannot be written: {error.strerror}") from error
-        self.file.write("[")
+            self.file.write("[")
         return self
 
     def __exit__(self, *_: object) -> None:
-        with self.file:
+        with self._checked(), self.file:
             self.file.write("\n]\n")
+
+    @contextmanager
+    def _checked(self) -> Iterator[None]:
+        """A disk may be full."""
+        try:
+            yield
+        except OSError as error:
+            raise InvalidArgument(f"--json {self.path}: cannot be written: {error.strerror}") from error
 
     def add(self, found: dict[str, Any], image_id: int, file_name: str, names: Sequence[str]) -> None:
         for result in coco_results(instances(found, names), image_id, file_name):
-            self.file.write(("" if self.first else ",") + "\n" + json.dumps(result, allow_nan=False))
+            with self._checked():
+                self.file.write(("" if self.first else ",") + "\n" + json.dumps(result, allow_nan=False))
             self.first = False

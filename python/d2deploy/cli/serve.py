@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -17,6 +21,7 @@ from d2deploy.cli.shared import (
     add_runtime,
     check_at_least,
     check_compiled,
+    check_threads,
     max_batch,
     needs,
     picture_rule,
@@ -127,9 +132,30 @@ def _add_limits(parser: Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    with _signals_before_the_server():
+        return _serve(args)
+
+
+@contextmanager
+def _signals_before_the_server() -> Iterator[None]:
+    """Until the server handles them, for seconds where models are large: there is nothing yet to be loaded anew, which
+    SIGHUP asks for, and by SIGTERM the first process of a container would not be ended at all.
+    """
+    handlers: dict[int, Any] = {signal.SIGHUP: signal.SIG_IGN, signal.SIGTERM: lambda *_: os._exit(0)}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _serve(args: argparse.Namespace) -> int:
+    # gRPC's core writes lines of its own to stderr, also on what clients do wrong; they are no JSON.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     if bool(args.tls_cert) != bool(args.tls_key):
         raise InvalidArgument("--tls-cert and --tls-key: only one is given, wanted both or none")
-    check_at_least("--sessions", args.sessions, 0)
+    check_threads(args.sessions, "--sessions")
     grpc_port = None if args.grpc_port == NO_PORT else _port("--grpc-port", args.grpc_port)
     options = {**runtime_options(args), **picture_rule(args), "mode": args.mode, "max_batch": max_batch(args)}
     with needs("serving", "serve"):

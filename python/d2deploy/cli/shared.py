@@ -6,6 +6,7 @@ import argparse
 import atexit
 import gc
 import importlib
+import io
 import logging
 import os
 import sys
@@ -31,6 +32,7 @@ EXIT_CODES: dict[type[Error], int] = {
     DeviceError: 3,
     InternalError: 3,
 }
+MOST_THREADS = 4096  # the library takes no more
 INTERRUPTED = 130  # as shells have it: 128 and the signal's number
 CODES = """\
   0  all went well
@@ -39,10 +41,22 @@ CODES = """\
   3  the device failed, or an internal error"""
 
 
+def whole_number(text: str) -> int:
+    """What stands for a number of `type=int`: one that the library, which has 64 bits for it, can be given."""
+    number = int(text)
+    if not -(1 << 63) <= number < 1 << 63:
+        raise argparse.ArgumentTypeError(f"{text} is too large a number")
+    return number
+
+
 class Parser(argparse.ArgumentParser):
     """Wrong use is an error like the others. Where `sorts_words` is set, options may stand behind KEY VALUE pairs."""
 
     sorts_words = False
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.register("type", int, whole_number)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         words = sys.argv[1:] if args is None else list(args)
@@ -179,9 +193,16 @@ def check_at_least(option: str, value: int, least: int) -> None:
         raise InvalidArgument(f"{option} is {value}, must be at least {least}")
 
 
+def check_threads(threads: int, option: str = "--threads") -> None:
+    """Raises InvalidArgument where there cannot be so many of them."""
+    check_at_least(option, threads, 0)
+    if threads > MOST_THREADS:
+        raise InvalidArgument(f"{option} is {threads}, must be at most {MOST_THREADS}")
+
+
 def runtime_options(args: argparse.Namespace) -> dict[str, Any]:
     """As `Detector` and `Predictor` take them."""
-    check_at_least("--threads", args.threads, 0)
+    check_threads(args.threads)
     return {
         "threads": args.threads,
         "precision": args.precision,
@@ -247,19 +268,41 @@ def exit_code(error: Error) -> int:
 
 def guarded(run: Callable[[], int]) -> int:
     """Runs a command: its exit code, with errors on stderr."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files and classes, whatever the terminal can show
     try:
-        return run()
+        try:
+            code = run()
+        except SystemExit:  # of --help and --version
+            sys.stdout.flush()
+            raise
+        sys.stdout.flush()
+        return code
     except Error as error:
         print(f"error: {error}", file=sys.stderr)
         return exit_code(error)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
-    except (
-        BrokenPipeError
-    ):  # whoever read the output has seen enough, as `head`; nothing may be flushed into it at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:  # a full disk, a folder that may not be looked into: wherever it shows
+        # Of a broken pipe nothing is told: whoever read the output has seen enough, as `head`.
+        if not isinstance(error, BrokenPipeError):
+            print(f"error: {_told(error)}", file=sys.stderr)
+        _let_go_of_stdout()
         return 1
+
+
+def _told(error: OSError) -> str:
+    file = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
+    return f"{file}{error.strerror or error}"
+
+
+def _let_go_of_stdout() -> None:
+    """Where nothing can be written to it, nothing may be tried again at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager

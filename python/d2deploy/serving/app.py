@@ -6,16 +6,17 @@ import asyncio
 import hmac
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.exceptions import HTTPException
 
+from d2deploy.errors import InvalidArgument, InvalidModel
 from d2deploy.serving.bodies import Buffers, Disconnected
 from d2deploy.serving.engine import Engine, Stages
-from d2deploy.serving.errors import DeadlineExceeded, Unauthorized, Unavailable, answer_to
+from d2deploy.serving.errors import DeadlineExceeded, NotFound, Unauthorized, Unavailable, answer_to
 from d2deploy.serving.inference import Inference
 from d2deploy.serving.logs import LOGGER, fields
 from d2deploy.serving.metrics import Metrics
@@ -163,8 +164,24 @@ class Service:
         )
 
     async def load(self, name: str) -> None:
-        """As `Repository.load`, beside the event loop."""
-        await asyncio.get_running_loop().run_in_executor(self._loader, self.repository.load, name)
+        """As `Repository.load`, beside the event loop.
+
+        Raises:
+            NotFound: there is no such model.
+            InvalidModel, DeviceError: it cannot be loaded. Whatever is wrong, it is with the server's files, whose
+                paths no client is told.
+        """
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._loader, self.repository.load, name)
+        except Exception as error:
+            if isinstance(error, NotFound) or answer_to(error).hidden:
+                raise
+            raise InvalidModel(f"model {name!r} cannot be loaded: {error}") from error
+
+    def check_load_parameters(self, names: Iterable[str]) -> None:
+        """Raises InvalidArgument where a request to load or unload a model brings what there is no use for here."""
+        if set(names) - {"unload_dependents"}:
+            raise InvalidArgument("parameters: there are none here; models are loaded from the folders of the server")
 
     async def unload(self, name: str) -> None:
         """As `Repository.unload`."""

@@ -16,9 +16,10 @@ from d2deploy.serving.errors import Overloaded, TooLarge, TooSlow, UnknownMediaT
 from d2deploy.serving.settings import Limits
 from d2deploy.serving.tensors import shown
 
-__all__ = ["Buffers", "Disconnected", "picture_in"]
+__all__ = ["QUERY", "Buffers", "Disconnected", "picture_in"]
 
 MOST_PARTS = 16  # of a multipart body
+QUERY = ("model", "version", "threshold", "format")  # of a request that brings a picture
 PICTURE_FIELDS = ("image", "picture", "file")
 
 
@@ -42,8 +43,8 @@ class Buffers:
             UnknownMediaType: it is compressed.
             Disconnected: the client went away.
         """
-        encoding = headers.get("content-encoding", "identity")
-        if encoding != "identity":
+        encoding = headers.get("content-encoding", "")
+        if encoding.lower() not in ("", "identity"):
             raise UnknownMediaType(f"Content-Encoding is {shown(encoding)}, compressed bodies are not taken")
         length = headers.get("content-length", "0")
         if int(length) > self._limits.body_bytes:  # a number: h11 has looked at it
@@ -88,7 +89,7 @@ def picture_in(body: bytes, content_type: str) -> bytes:
 
     Raises:
         UnknownMediaType: the header is neither that of pictures, nor of bytes, nor of a form.
-        InvalidArgument: there is no picture.
+        InvalidArgument: there is no picture, or a form has a field that belongs into the query.
     """
     kind, options = parse_options_header(content_type)
     if kind == b"multipart/form-data":
@@ -119,10 +120,16 @@ def _field(body: bytes, boundary: bytes) -> bytes:
         parts.whole = False
     if not boundary or not parts.whole:
         raise InvalidArgument("the body is no multipart/form-data: it is damaged, or ends too early")
+    picture = None
     for headers, content in parts.done:
         _, options = parse_options_header(headers.get(b"content-disposition", b""))
-        if options.get(b"name", b"").decode("latin-1") in PICTURE_FIELDS or b"filename" in options:
-            return bytes(content)
+        name = options.get(b"name", b"").decode("latin-1")
+        if name in PICTURE_FIELDS or b"filename" in options:
+            picture = content if picture is None else picture
+        elif name in QUERY:  # it would be silently something else than what is asked for
+            raise InvalidArgument(f"the form has a field {name!r}: it belongs into the query, as in ?{name}=...")
+    if picture is not None:
+        return bytes(picture)
     raise InvalidArgument(f"the form has no picture: wanted a file in the field {PICTURE_FIELDS[0]!r}")
 
 

@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 
 from d2deploy.errors import InvalidArgument, Unsupported
 from d2deploy.serving.errors import TooLarge
-from d2deploy.serving.protocol import MOST_TENSORS, SHARED_MEMORY, InferRequest, InferResponse, Output
+from d2deploy.serving.protocol import MOST_TENSORS, SHARED_MEMORY, InferRequest, InferResponse, Output, check_stateless
 from d2deploy.serving.tensors import Tensor, checked_shape, from_binary, from_json, to_binary
 
 __all__ = ["MESSAGES", "METHODS", "SERVICE", "decode", "encode", "message_class", "parse"]
@@ -210,6 +210,8 @@ def decode(message: Any) -> InferRequest:
         raise TooLarge(f"a request has at most {MOST_TENSORS} inputs and outputs")
     if raw and len(raw) != len(message.inputs):
         raise InvalidArgument(f"raw_input_contents has {len(raw)} entries for {len(message.inputs)} inputs")
+    parameters = dict(_parameters(message.parameters))
+    check_stateless(parameters)
     inputs: dict[str, Tensor] = {}
     for number, entry in enumerate(message.inputs):
         name = entry.name
@@ -232,7 +234,7 @@ def decode(message: Any) -> InferRequest:
         if SHARED_MEMORY in entry.parameters:
             raise Unsupported(f"output {entry.name!r}: shared memory is not available")
         outputs.append(Output(entry.name, True))
-    return InferRequest(message.id, dict(_parameters(message.parameters)), inputs, outputs, True)
+    return InferRequest(message.id, parameters, inputs, outputs, True)
 
 
 def _parameters(entries: Any) -> Iterator[tuple[str, Any]]:

@@ -19,22 +19,24 @@ from d2deploy.serving.logs import request_id
 __all__ = ["make_server"]
 
 PUBLIC = ("ServerLive", "ServerReady")  # need no token
+MOST_NUMBER = (1 << 31) - 1  # that an option of gRPC can be; no message is larger either
 MESSAGE_ROOM = 1 << 20  # bytes of a message beside its tensors
 
 
 def make_server(service: Service) -> Any:
     """A server of gRPC without a port, for the running event loop."""
     limits = service.settings.limits
-    most = limits.body_bytes + MESSAGE_ROOM
+    most = min(limits.body_bytes + MESSAGE_ROOM, MOST_NUMBER)
+    calls = min(limits.connections, MOST_NUMBER)
     server = grpc.aio.server(
         options=[
             ("grpc.max_receive_message_length", most),
             ("grpc.max_send_message_length", -1),
             ("grpc.so_reuseport", 0),  # a port that another server has is an error
-            ("grpc.max_concurrent_streams", limits.connections),
+            ("grpc.max_concurrent_streams", calls),
             ("grpc.server_handshake_timeout_ms", int(1000 * limits.header_seconds)),
         ],
-        maximum_concurrent_rpcs=limits.connections,
+        maximum_concurrent_rpcs=calls,
     )
     methods = _Methods(service)
     handlers = {name: methods.handler(name) for name in METHODS}
@@ -139,9 +141,11 @@ class _Methods:
         return message_class("RepositoryIndexResponse")(models=self.service.repository.index(message.ready))
 
     async def repository_model_load(self, message: Any, context: Any) -> Any:
+        self.service.check_load_parameters(message.parameters)
         await self.service.load(message.model_name)
         return message_class("RepositoryModelLoadResponse")()
 
     async def repository_model_unload(self, message: Any, context: Any) -> Any:
+        self.service.check_load_parameters(message.parameters)
         await self.service.unload(message.model_name)
         return message_class("RepositoryModelUnloadResponse")()

@@ -21,7 +21,7 @@ from d2deploy.errors import InvalidArgument
 from d2deploy.serving import protocol
 from d2deploy.serving.app import EXTENSIONS, SERVER_NAME, Service
 from d2deploy.serving.app import Request as ServedRequest
-from d2deploy.serving.bodies import Disconnected
+from d2deploy.serving.bodies import QUERY, Disconnected
 from d2deploy.serving.engine import Stages
 from d2deploy.serving.errors import Answer, Forbidden, NotFound, Overloaded, TooLarge, TooSlow, answer_to
 from d2deploy.serving.inference import PredictQuery, threshold_of
@@ -112,8 +112,9 @@ class Front:
 
     def _check(self, endpoint: str, headers: Headers) -> None:
         """Raises what is wrong with a request before it is looked at."""
-        host, origin = headers.get("host", ""), headers.get("origin")
-        self._check_host(_name_in(f"//{host}"))
+        host, origin = headers.get("host"), headers.get("origin")
+        if host is not None:  # no browser leaves it out, but health checks of HTTP/1.0 do
+            self._check_host(_name_in(f"//{host}"))
         ours = origin is None or origin.partition("://")[2] == host or _name_in(origin) in self._allowed
         if not ours:
             raise Forbidden("the request comes from a page of another site")
@@ -261,9 +262,10 @@ class _Routes:
         body = await self.service.buffers.read(request.receive, request.headers)
         self.service.buffers.release(body)
         asked = protocol.load_json(body) if body else {}
-        parameters = asked.get("parameters", {}) if isinstance(asked, dict) else None
-        if not isinstance(parameters, dict) or set(parameters) - {"unload_dependents"}:
-            raise InvalidArgument("parameters: there are none here; models are loaded from the folders of the server")
+        parameters = (asked.get("parameters") or {}) if isinstance(asked, dict) else None
+        if not isinstance(parameters, dict):
+            raise InvalidArgument("parameters must be a JSON object")
+        self.service.check_load_parameters(parameters)
 
     async def infer(self, request: Request) -> Response:
         model, inference = self._model(request), self.service.inference
@@ -294,11 +296,9 @@ class _Routes:
         return Response(body, media_type=media_type)
 
     def _asked(self, query: Mapping[str, str]) -> tuple[ServedModel, PredictQuery]:
-        unknown = set(query) - {"model", "version", "threshold", "format"}
+        unknown = set(query) - set(QUERY)
         if unknown:
-            raise InvalidArgument(
-                f"{shown(min(unknown))} is unknown in the query; known: model, version, threshold, format"
-            )
+            raise InvalidArgument(f"{shown(min(unknown))} is unknown in the query; known: {', '.join(QUERY)}")
         repository = self.service.repository
         name = query.get("model", "")
         if not name and len(repository.entries) > 1:

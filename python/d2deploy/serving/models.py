@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from d2deploy.errors import Error, InvalidModel
+from d2deploy.errors import InvalidModel
 from d2deploy.padding import Padding, net_inputs
 from d2deploy.serving.errors import NotFound, Unavailable
 from d2deploy.serving.logs import LOGGER, fields
@@ -183,7 +183,10 @@ def version_folders(folder: Path) -> dict[str, Path]:
     if (folder / FILES[0]).is_file():
         return {"1": folder}
     numbers = [sub.name for sub in folder.iterdir() if sub.name.isdecimal()] if folder.is_dir() else []
-    found = {str(int(number)): folder / number for number in numbers if (folder / number / FILES[0]).is_file()}
+    numbers = [number for number in numbers if (folder / number / FILES[0]).is_file()]
+    found = {str(int(number)): folder / number for number in numbers}
+    if len(found) != len(numbers):
+        raise InvalidModel(f"{folder}: has two folders of one version: {', '.join(sorted(numbers))}; remove one")
     if not found:
         raise InvalidModel(f"{folder}: has neither {FILES[0]} nor folders 1, 2, ... with one")
     return found
@@ -245,7 +248,7 @@ class Repository:
                     version: ServedModel.load(name, version, folder, self._options, self._tensors)
                     for version, folder in sorted(version_folders(entry.folder).items(), key=lambda item: int(item[0]))
                 }
-            except Error as error:
+            except Exception as error:
                 entry.reason = f"the last load failed: {type(error).__name__}"
                 raise
             entry.versions, entry.reason = versions, ""

@@ -11,7 +11,7 @@ from d2deploy.errors import InvalidArgument, Unsupported
 from d2deploy.serving.errors import TooLarge
 from d2deploy.serving.tensors import Tensor, checked_shape, from_binary, from_json, shown, to_binary, to_json
 
-__all__ = ["InferRequest", "InferResponse", "Output", "decode", "encode", "load_json"]
+__all__ = ["InferRequest", "InferResponse", "Output", "check_stateless", "decode", "encode", "load_json"]
 
 MOST_TENSORS = 64  # in one request
 MOST_TEXT = 256  # characters of a name or an id
@@ -72,6 +72,12 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number in JSON")
 
 
+def check_stateless(parameters: Mapping[str, Any]) -> None:
+    """Raises Unsupported where a request, of either protocol, is one of a sequence; the id 0 or "" is of none."""
+    if parameters.get("sequence_id"):
+        raise Unsupported("the extension sequences is not available: models have no state; leave sequence_id out")
+
+
 def decode(body: bytes, header_length: str | None, json_bytes: int) -> InferRequest:
     """Reads a request.
 
@@ -101,6 +107,7 @@ def decode(body: bytes, header_length: str | None, json_bytes: int) -> InferRequ
         )
     message = _object(load_json(memoryview(body)[:length]), "the request")
     parameters = _parameters(message, "the request")
+    check_stateless(parameters)
     inputs: dict[str, Tensor] = {}
     rest = memoryview(body)[length:]
     for entry in _list(message, "inputs", required=True):
@@ -111,7 +118,7 @@ def decode(body: bytes, header_length: str | None, json_bytes: int) -> InferRequ
         raise InvalidArgument(f"{len(rest)} bytes are left behind the tensors: no binary_data_size tells of them")
     outputs = [_output(_object(entry, "an output")) for entry in _list(message, "outputs")]
     return InferRequest(
-        _text(message.get("id", ""), "id"),
+        _text(_given(message, "id", ""), "id"),
         parameters,
         inputs,
         outputs,
@@ -128,7 +135,7 @@ def _input(entry: Mapping[str, Any], rest: memoryview) -> tuple[Tensor, memoryvi
     size = parameters.get("binary_data_size")
     if size is None:
         return from_json(name, str(datatype), shape, entry.get("data")), rest
-    if "data" in entry:
+    if entry.get("data") is not None:
         raise InvalidArgument(f"input {name!r}: has both data and binary_data_size, wanted one of them")
     if type(size) is not int or not 0 <= size <= len(rest):
         raise InvalidArgument(f"input {name!r}: binary_data_size is {shown(size)}, {len(rest)} bytes are left")
@@ -149,8 +156,14 @@ def _object(value: Any, what: str) -> Mapping[str, Any]:
     return value
 
 
+def _given(entry: Mapping[str, Any], key: str, default: Any) -> Any:
+    """What stands under a key that need not be there. Clients made of classes write null for what was not set."""
+    value = entry.get(key)
+    return default if value is None else value
+
+
 def _list(message: Mapping[str, Any], key: str, required: bool = False) -> list[Any]:
-    value = message.get(key, None if required else [])
+    value = _given(message, key, None if required else [])
     if not isinstance(value, list) or (required and not value):
         raise InvalidArgument(f"{key} is {shown(value)}, must be a list" + (" that is not empty" if required else ""))
     if len(value) > MOST_TENSORS:
@@ -165,7 +178,7 @@ def _text(value: Any, what: str) -> str:
 
 
 def _parameters(entry: Mapping[str, Any], what: str) -> Mapping[str, Any]:
-    parameters = _object(entry.get("parameters", {}), f"{what}: parameters")
+    parameters = _object(_given(entry, "parameters", {}), f"{what}: parameters")
     if SHARED_MEMORY in parameters:
         raise Unsupported(f"{what}: shared memory is not available; send the tensor's bytes")
     return parameters

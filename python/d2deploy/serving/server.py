@@ -49,8 +49,6 @@ def serve(settings: Settings) -> int:
         InvalidModel, Unsupported, DeviceError: a model cannot be loaded.
     """
     log_as_json()
-    # While models are loaded, the first process of a container would not be ended by it at all.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     # Sizes of pictures are looked at by limits of our own.
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     listener = listen(settings.host, settings.port)
@@ -79,10 +77,9 @@ def listen(host: str, port: int) -> socket.socket:
             listener.listen(BACKLOG)
             stack.pop_all()
             return listener
-    except OSError as error:
-        raise InvalidArgument(
-            f"cannot listen on {host}:{port}: {error.strerror}; choose another --host or --port"
-        ) from error
+    except (OSError, UnicodeError) as error:  # of a name that is none: UnicodeError
+        reason = getattr(error, "strerror", "that is no name of a host")
+        raise InvalidArgument(f"cannot listen on {host}:{port}: {reason}; choose another --host or --port") from error
 
 
 def _read_tls(settings: Settings) -> tuple[bytes, bytes] | None:
@@ -91,11 +88,19 @@ def _read_tls(settings: Settings) -> tuple[bytes, bytes] | None:
         return None
     certificate, key = settings.tls
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, _no_password)
         return certificate.read_bytes(), key.read_bytes()
     except OSError as error:  # an SSLError is one
         reason = error.strerror or str(error)
         raise InvalidArgument(f"--tls-cert {certificate}, --tls-key {key}: cannot be used: {reason}") from error
+
+
+def _no_password() -> str:
+    """Instead of a question on the terminal, which a service has not."""
+    raise InvalidArgument(
+        "--tls-key: the key is encrypted, and there is nobody who could be asked for its password; decrypt it with "
+        "openssl pkey -in KEY -out FILE, which only the server may read"
+    )
 
 
 class _Uvicorn(uvicorn.Server):
@@ -137,7 +142,8 @@ class _Server:
         self.service.close(CLOSING_SECONDS if whole else 0)
         code = INTERRUPTED if self._signal == signal.SIGINT else 0
         LOGGER.info("ended", extra=fields(code=code))
-        if not whole:  # sessions cannot be stopped; the end of the interpreter would wait for them
+        loading = self._reload is not None and not self._reload.done()
+        if loading or not whole:  # they cannot be stopped; the end of the interpreter would wait for them
             logging.shutdown()
             sys.stdout.flush()
             os._exit(code)

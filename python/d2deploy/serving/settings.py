@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -89,7 +90,7 @@ def model_folders(words: Sequence[str]) -> dict[str, Path]:
     for word in words:
         name, equals, folder = word.partition("=")
         if not equals or "/" in name:
-            name, folder = Path(word).resolve().name, word
+            name, folder = Path(os.path.realpath(word)).name, word
         if not NAME.fullmatch(name):
             raise InvalidArgument(
                 f"{word}: {name!r} cannot be a model's name: it must be 1 to 64 letters, digits, '_', '.' and '-'; "
