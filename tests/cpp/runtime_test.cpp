@@ -3,7 +3,6 @@
 
 #include <thread>
 
-#include "core/thread_limit.h"
 #include "core/threads.h"
 #include "kernels/reorder.h"
 #include "net_run.h"

@@ -16,7 +16,6 @@
 
 #include "core/cgroup.h"
 #include "core/check.h"
-#include "core/thread_limit.h"
 #include "core/thread_pool.h"
 
 namespace d2deploy {
@@ -36,16 +35,16 @@ int affinity() {
 
 }  // namespace
 
-int threads_for(int wanted) {
-  check(wanted >= 0 && wanted <= kMostThreads, "threads is ", wanted, ", wanted 0 (as many as the process may use) to ",
-        kMostThreads);
-  return wanted == 0 ? available_threads() : wanted;
-}
-
 int available_threads(const std::string& root) {
   double threads = affinity();
   if (const auto quota = cpu_quota(root)) threads = std::min(threads, std::ceil(*quota));
   return std::max(1, static_cast<int>(threads));
+}
+
+int threads_for(int wanted) {
+  check(wanted >= 0 && wanted <= kMostThreads, "threads is ", wanted, ", wanted 0 (as many as the process may use) to ",
+        kMostThreads);
+  return wanted == 0 ? available_threads() : wanted;
 }
 
 #ifdef _OPENMP

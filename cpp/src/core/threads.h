@@ -11,6 +11,13 @@ namespace d2deploy {
 /// allow, a part of a CPU counted as one, not as many as the machine has. `root`: the folder in which proc and sys are.
 int available_threads(const std::string& root = "/");
 
+/// More are refused: OpenMP ends the process where it cannot have the threads that it is told.
+inline constexpr int kMostThreads = 4096;
+
+/// What a caller who wants so many gets; of 0 as many as the process may use. Throws InvalidArgument below 0 and above
+/// kMostThreads.
+int threads_for(int wanted);
+
 /// Threads that parallel_for uses when called from this thread.
 int thread_count();
 

@@ -6,7 +6,6 @@
 #include <mutex>
 
 #include "core/check.h"
-#include "core/thread_limit.h"
 #include "core/threads.h"
 #include "d2deploy/session_pool.h"
 #include "detector/batcher.h"

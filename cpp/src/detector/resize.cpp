@@ -7,7 +7,6 @@
 
 #include "core/check.h"
 #include "core/memory.h"
-#include "core/thread_limit.h"
 #include "core/threads.h"
 #include "kernels/resample.h"
 #include "kernels/scratch.h"

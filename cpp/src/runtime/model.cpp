@@ -6,7 +6,6 @@
 #include <set>
 
 #include "core/device.h"
-#include "core/thread_limit.h"
 #include "core/threads.h"
 #include "graph/fingerprint.h"
 #include "io/calibration_file.h"
