@@ -25,6 +25,7 @@ __all__ = [
     "has_suffix",
     "is_folder",
     "is_pattern",
+    "is_url",
     "refuse_url",
 ]
 
@@ -51,9 +52,14 @@ def is_pattern(text: str) -> bool:
     return glob.has_magic(text) and not os.path.lexists(text)
 
 
+def is_url(text: str) -> bool:
+    """Whether this is an address of the network."""
+    return re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", text) is not None
+
+
 def refuse_url(text: str) -> None:
     """Raises InvalidArgument for an address of the network."""
-    if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", text):
+    if is_url(text):
         raise InvalidArgument(f"{text}: is a URL, wanted a file here; download it first: curl -LO {text}")
 
 

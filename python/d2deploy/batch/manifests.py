@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from d2deploy.batch.entries import Entry
 from d2deploy.errors import InvalidArgument
+from d2deploy.picture_files import is_url
 
 __all__ = ["MANIFESTS", "Columns", "Manifest"]
 
@@ -65,6 +66,8 @@ class Manifest(NamedTuple):
                 fault = f"{self.columns.path} is {'missing' if path is None else repr(path)[:100]}, wanted a path"
             if fault:
                 yield Entry(row.place, self.file, id_, fault=fault)
+            elif is_url(path):
+                yield Entry(path, path, id_, fault="is a URL, wanted a file: download it, or mount where it is, first")
             else:
                 name = os.path.join(root, path)
                 yield Entry(name, name, id_)
