@@ -161,6 +161,16 @@ TEST_F(InstructionSets, PutImagesIntoTheSameOrder) {
   }
 }
 
+// An image of it would have more bytes than there are numbers for.
+TEST(ReorderInPlace, TakesConstantsWithoutElements) {
+  constexpr std::int64_t kHuge = std::int64_t{1} << 31;
+  for (const Shape& shape : {Shape{0, kHuge, kHuge, 4}, Shape{3, 0, 2, 2}, Shape{3, 2, 0, 2}}) {
+    Tensor empty = Tensor::allocate({DType::float32, shape});
+    reorder_in_place(empty, Layout::channels_last);
+    EXPECT_EQ(empty.type(), (TensorType{DType::float32, shape, Layout::channels_last}));
+  }
+}
+
 // Sums go row by row in float64, whose products of float32 are exact: no set has an order or a rounding of its own.
 TEST_F(InstructionSets, GiveGroupNormTheSameBits) {
   constexpr std::int64_t kChannels = 104,
