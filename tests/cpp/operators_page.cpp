@@ -22,11 +22,12 @@ struct TraitText {
   Trait trait;
   const char* text;
 };
-constexpr std::array<TraitText, 5> kTraits{{{commutative, "the two inputs may be swapped"},
+constexpr std::array<TraitText, 6> kTraits{{{commutative, "the two inputs may be swapped"},
                                             {in_place, "may write into the memory of an input"},
                                             {view, "costs nothing: the same memory under another shape"},
                                             {keeps_range, "takes quantised numbers as they are"},
-                                            {data_dependent, "how many rows some outputs have depends on the data"}}};
+                                            {data_dependent, "how many rows some outputs have depends on the data"},
+                                            {internal, "made by passes; in a file it is an unknown operator"}}};
 
 const char* text_of(LayoutRule rule) {
   switch (rule) {

@@ -95,6 +95,13 @@ TEST(Quantise, WeightsHaveAScalePerChannel) {
   EXPECT_TRUE(std::ranges::equal(rounded.values<float>(), std::vector{127.0F, -1.0F, 1.0F, 0.0F, 0.0F, 0.0F}));
 }
 
+TEST(Quantise, WeightsNextToZeroBecomeZero) {
+  const Tensor w = Tensor::of<float>({3, 2}, {1e-44F, -1e-45F, 1e-38F, -1e-37F, 1.0F, -1e-44F});
+  EXPECT_EQ(weight_scales(w, 0), (std::vector{1.0F, 1.0F, 1 / 127.0F}));
+  const Tensor rounded = rounded_weights(w, 0);
+  EXPECT_TRUE(std::ranges::equal(rounded.values<float>(), std::vector{0.0F, 0.0F, 0.0F, 0.0F, 1.0F, 0.0F}));
+}
+
 TEST(Quantise, RoundingWeightsTwiceIsRoundingOnce) {
   const Tensor once = rounded_weights(noise({7, 5, 3, 3}), 0), twice = rounded_weights(once, 0);
   for (std::int64_t i = 0; i < once.size(); ++i)
@@ -197,6 +204,14 @@ const Calibration kCalibration{
 
 TEST(Calibration, TextReadsBack) { EXPECT_EQ(parse_calibration(to_text(kCalibration)), kCalibration); }
 
+TEST(Calibration, OneThatIsCutOffAnywhereIsRefused) {
+  const std::string text = to_text(kCalibration);
+  for (std::size_t bytes = 0; bytes + 1 < text.size(); ++bytes)
+    EXPECT_THROW((void)parse_calibration(text.substr(0, bytes)), InvalidModel) << bytes;
+  EXPECT_EQ(message_of<InvalidModel>([&] { (void)parse_calibration(text.substr(0, text.rfind("end"))); }),
+            "is cut off: its last line must be 'end'; make it again");
+}
+
 TEST(Calibration, CommentsAndLineEndsMeanNothing) {
   EXPECT_EQ(parse_calibration("d2deploy calibration 1\r\n# made by hand\r\n\r\nmodel 00000000000000ff\r\nkeep y").model,
             255U);
@@ -226,7 +241,7 @@ TEST(Calibration, OtherFilesAreRefused) {
   EXPECT_NE(refused("").find("does not say which model"), std::string::npos);
   EXPECT_NE(refused(std::string("\0\x12\xFF", 3)).find("is not a calibration that this version reads"),
             std::string::npos);
-  EXPECT_NE(refused("d2deploy calibration 2\n").find("is not a calibration that this version reads"),
+  EXPECT_NE(refused("d2deploy calibration 3\n").find("is not a calibration that this version reads"),
             std::string::npos);
   EXPECT_NE(refused("d2deploy calibration 1\nkeep y\n").find("a line 'model' is missing"), std::string::npos);
 }

@@ -227,8 +227,19 @@ TEST(Outputs, AreThoseOfTheFile) {
 TEST(Model, CopiesWithoutInputsAreRefused) {
   // In a build that verifies passes the message says after which one.
   const auto text =
-      message_of<InvalidArgument>([] { (void)model_of("input x float32 1\ny = Relu(x)\nz = Copy()\noutput y"); });
+      message_of<InvalidModel>([] { (void)model_of("input x float32 1\ny = Relu(x)\nz = Copy()\noutput y"); });
   EXPECT_TRUE(text.ends_with("node (Copy -> z): Copy: got 0 inputs, wanted X")) << text;
+}
+
+// Whatever picture comes: no caller gave the wrong argument.
+TEST(Model, ShapesThatContradictEachOtherAreTheFilesFault) {
+  const auto fault = [](const std::string& lines) {
+    return message_of<InvalidModel>([&] { (void)model_of("input x float32 ?x3x?x?\n" + lines + "output y"); });
+  };
+  const auto wide = fault("const w float32 4x2x1x1 = 1 1 1 1 1 1 1 1\ny = Conv(x, w) {kernel=1}\n");
+  EXPECT_NE(wide.find("node (Conv -> y): Conv: X has 3 channels, W takes 2"), std::string::npos) << wide;
+  const auto axis = fault("y = Concat(x, x) {axis=16}\n");
+  EXPECT_NE(axis.find("node (Concat -> y): Concat: axis is 16, must be from -4 to 3"), std::string::npos) << axis;
 }
 
 TEST(Model, InfoHasTheArgumentsOfTheNet) {

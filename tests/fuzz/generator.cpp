@@ -128,6 +128,7 @@ class Generator {
   void add_node() {
     const auto& all = operators();
     const Operator& op = std::next(all.begin(), static_cast<std::ptrdiff_t>(c_.below(all.size())))->second;
+    if (op.is(internal)) return;
     Node node{op.type, {}, {}, {}};
     Symbols symbols;
     const std::size_t times = c_.below(8) == 7 ? 33 + c_.below(68) : 1 + c_.below(4);
@@ -147,7 +148,7 @@ class Generator {
     for (int tries = 0; tries < 4; ++tries) {
       node.args.clear();
       for (const auto& field : op.fields)
-        if (c_.below(4) == 1) node.args[field.name] = sensible_arg(field);
+        if (!field.internal && c_.below(4) == 1) node.args[field.name] = sensible_arg(field);
       if (op.type == "Split") node.args["parts"] = static_cast<std::int64_t>(outputs);
       if (add(node)) return;
     }

@@ -133,7 +133,7 @@ void run_large(Choices& choices) {
   if (any_cost) return;
   Args args;
   for (const auto& field : op.fields)
-    if (choices.below(8) == 1) args[field.name] = fuzz::draw_arg(choices, field.type_name);
+    if (!field.internal && choices.below(8) == 1) args[field.name] = fuzz::draw_arg(choices, field.type_name);
   std::vector<Tensor> inputs;
   std::map<std::string, std::int64_t> symbols;
   const auto dim = [&] { return choices.below(4) == 0 ? kLarge[choices.below(std::size(kLarge))] : 1; };

@@ -64,7 +64,7 @@ FuzzCall draw_call(Choices& c) {
   const auto& all = operators();
   call.op = &std::next(all.begin(), static_cast<std::ptrdiff_t>(c.below(all.size())))->second;
   for (const auto& field : call.op->fields)
-    if (c.below(4) == 1) call.args[field.name] = draw_arg(c, field.type_name);
+    if (!field.internal && c.below(4) == 1) call.args[field.name] = draw_arg(c, field.type_name);
   const std::size_t times = 1 + c.below(4);
   std::map<std::string, std::int64_t> symbols;
   for (const auto& port : call.op->inputs) {

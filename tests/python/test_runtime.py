@@ -135,6 +135,15 @@ def test_keypoint_scores(converted: Callable[[str], Conversion], picture: Array)
     ("inputs", "message"),
     [
         ({"image": np.zeros((3, 8, 8), np.uint8)}, "must be a list of dicts"),
+        (None, "must be a list of dicts"),
+        (iter([{"image": np.zeros((3, 8, 8), np.uint8)}]), "must be a list of dicts"),
+        ([{"image": np.zeros((3, 8, 8), complex)}], '"image" must hold integers or floats, got complex128'),
+        ([{"image": [[["a"]]]}], '"image" must hold integers or floats, got <U1'),
+        ([{"image": [[[1, 2], [3]]]}], r'"image" must be \(C, H, W\): '),
+        (
+            [{"image": np.zeros((3, 8, 8), np.uint8), "height": 2**63}],
+            '"height" is 9223372036854775808, must be a number',
+        ),
         ([{}], r'inputs\[0\]: has no "image", only: nothing'),
         ([{"image": np.zeros((8, 8), np.uint8)}], r'"image" must be \(C, H, W\), got \(8, 8\)'),
         (
@@ -204,6 +213,8 @@ def test_channels_are_brought_into_the_models_order(folder: Path, picture: Array
         predictor(np.zeros((8, 8, 4), np.uint8))
     with pytest.raises(InvalidArgument, match="image is float32, wanted an array of uint8"):
         predictor(np.zeros((8, 8, 3), np.float32))
+    with pytest.raises(InvalidArgument, match="image is None, wanted an array of uint8; OpenCV's imread gives None"):
+        predictor(None)  # type: ignore[arg-type]
 
 
 def test_threads_share_a_predictor(folder: Path, picture: Array) -> None:

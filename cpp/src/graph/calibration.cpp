@@ -11,8 +11,9 @@ namespace d2deploy {
 
 namespace {
 
-constexpr std::string_view kFirstLine = "d2deploy calibration 1";
-constexpr std::size_t kMostBytes = std::size_t{16} << 20;  // nets have some hundred values
+constexpr std::string_view kFirstLine = "d2deploy calibration 2", kLastLine = "end";
+constexpr std::string_view kFirstLineWithoutEnd = "d2deploy calibration 1";  // of older versions
+constexpr std::size_t kMostBytes = std::size_t{16} << 20;                    // nets have some hundred values
 
 std::uint64_t parse_hex(std::string_view text) {
   std::uint64_t number = 0;
@@ -69,13 +70,13 @@ std::string to_text(const Calibration& calibration) {
     text += join("range ", to_text(range.low), ' ', to_text(range.high), ' ', value, '\n');
   for (const auto& [layer, error] : calibration.layers) text += join("layer ", to_text(error), ' ', layer, '\n');
   for (const auto& layer : calibration.kept) text += join("keep ", layer, '\n');
-  return text;
+  return text + join(kLastLine, '\n');
 }
 
 Calibration parse_calibration(std::string_view text) {
   Calibration calibration;
   check<InvalidModel>(text.size() <= kMostBytes, "has ", text.size(), " bytes, at most ", kMostBytes, " make sense");
-  bool named = false;
+  bool named = false, ended = false;
   std::size_t row = 0;
   while (!text.empty()) {
     const auto end = std::min(text.find('\n'), text.size());
@@ -83,9 +84,14 @@ Calibration parse_calibration(std::string_view text) {
     text.remove_prefix(std::min(end + 1, text.size()));
     if (line.ends_with('\r')) line.remove_suffix(1);
     if (row++ == 0) {
-      check<InvalidModel>(line == kFirstLine, "is not a calibration that this version reads: its first line must be '",
-                          kFirstLine, "'");
+      ended = line == kFirstLineWithoutEnd;
+      check<InvalidModel>(ended || line == kFirstLine,
+                          "is not a calibration that this version reads: its first line must be '", kFirstLine, "'");
       continue;
+    }
+    if (line == kLastLine) {
+      ended = true;
+      break;
     }
     if (line.empty() || line.starts_with('#')) continue;
     named = named || line.starts_with("model ");
@@ -97,6 +103,7 @@ Calibration parse_calibration(std::string_view text) {
       fail<InvalidModel>("line ", row, ": ", e.what());
     }
   }
+  check<InvalidModel>(ended || row == 0, "is cut off: its last line must be '", kLastLine, "'; make it again");
   check<InvalidModel>(named, "does not say which model it is of: a line 'model' is missing");
   return calibration;
 }

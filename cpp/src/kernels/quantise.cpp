@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <limits>
 
 #include "core/element_type.h"
 #include "core/threads.h"
@@ -48,7 +49,9 @@ std::vector<float> weight_scales(const Tensor& weights, std::size_t axis) {
   std::vector<float> scales(static_cast<std::size_t>(runs.channels));
   for_each_run(runs,
                [&](std::size_t c, std::int64_t at) { scales[c] = std::max(scales[c], largest(w + at, runs.after)); });
-  for (float& s : scales) s = s > 0 ? s / most_quanta(DType::int8) : 1.0F;
+  // Channels that training let decay become 0 where their scale would be no normal number, or 0.
+  constexpr float kLeast = std::numeric_limits<float>::min();
+  for (float& s : scales) s = s / most_quanta(DType::int8) >= kLeast ? s / most_quanta(DType::int8) : 1.0F;
   return scales;
 }
 

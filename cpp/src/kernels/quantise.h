@@ -6,7 +6,7 @@
 
 namespace d2deploy {
 
-/// Per index of dimension `axis` of weights: the largest magnitude / 127, or 1 where all are 0.
+/// Per index of dimension `axis` of weights: the largest magnitude / 127, or 1 where that is 0 or next to it.
 std::vector<float> weight_scales(const Tensor& weights, std::size_t axis);
 /// Rounds each of the weights, float32, to a multiple of the scale of its index of `axis`: kernels for quantised
 /// numbers pack that without loss, and others compute the same with it.

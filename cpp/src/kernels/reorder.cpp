@@ -128,18 +128,20 @@ Tensor reordered(const Tensor& tensor, Layout to) {
 void reorder_in_place(Tensor& tensor, Layout to) {
   TensorType type = tensor.type();
   if (type.shape.rank() != 4 || type.layout == to) return;
-  TensorType image = type;
-  image.shape = {1, type.shape[1], type.shape[2], type.shape[3]};
-  const auto bytes = static_cast<std::size_t>(image.bytes());
-  auto* data = static_cast<std::byte*>(tensor.raw());
-  parallel_for(type.shape[0], 1, [&](std::int64_t begin, std::int64_t end) {
-    std::vector<std::byte> before(bytes);
-    for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
-      std::memcpy(before.data(), data + i * bytes, bytes);
-      reorder(image, before.data(), to, data + i * bytes);
-    }
-  });
   type.layout = to;
+  if (type.bytes() > 0) {
+    TensorType image = tensor.type();
+    image.shape = {1, type.shape[1], type.shape[2], type.shape[3]};
+    const auto bytes = static_cast<std::size_t>(image.bytes());
+    auto* data = static_cast<std::byte*>(tensor.raw());
+    parallel_for(type.shape[0], 1, [&](std::int64_t begin, std::int64_t end) {
+      std::vector<std::byte> before(bytes);
+      for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
+        std::memcpy(before.data(), data + i * bytes, bytes);
+        reorder(image, before.data(), to, data + i * bytes);
+      }
+    });
+  }
   tensor = tensor.with_type(type);
 }
 

@@ -44,6 +44,7 @@ enum Trait : unsigned {
   heavy = 16,          ///< takes most of a net's time: worth to be run in reduced precision, with what stands between
   keeps_range = 32,    ///< no output has a larger number than the inputs: takes quantised numbers as they are
   data_dependent = 8,  ///< some output has rows `~m` that the run finds; infer gives the most. Follows from the ports
+  internal = 64,       ///< made by passes, with layouts and types that no file has: in a file it is an unknown operator
 };
 
 struct Signature {

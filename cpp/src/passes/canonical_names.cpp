@@ -1,4 +1,4 @@
-// Our names for operators, and only arguments that we know.
+// Our names for operators, and only operators and arguments that files may have and that we know.
 #include <algorithm>
 
 #include "passes/pass.h"
@@ -29,7 +29,7 @@ int canonical_names(Graph& graph, const Log& sink) {
   int places = 0;
   for (auto& node : graph.nodes) {
     const Operator* op = find_operator(node.type);
-    if (op == nullptr) {
+    if (op == nullptr || op->is(internal)) {
       unsupported.push_back(shown_type(node) + " at " + describe(node));
       continue;
     }

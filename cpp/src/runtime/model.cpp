@@ -152,6 +152,16 @@ void check_kernels(const Graph& graph, Device device) {
                      list_of(std::vector(missing.begin(), missing.end())), "; run the model on the CPU");
 }
 
+// Runs `f`, which sees nothing but the file: what does not fit in it is no argument of a caller.
+template <class F>
+void of_file_alone(const F& f) {
+  try {
+    f();
+  } catch (const InvalidArgument& e) {
+    fail<InvalidModel>(e.what());
+  }
+}
+
 }  // namespace
 
 Model::Impl::Impl(Graph g, const ModelOptions& o, const std::shared_ptr<ModelCache>& cache)
@@ -160,15 +170,18 @@ Model::Impl::Impl(Graph g, const ModelOptions& o, const std::shared_ptr<ModelCac
   verify(graph);
   info = info_of(graph);
   outputs = graph.outputs;  // before the passes add one
-  run_passes(graph, import_passes(), options.log);
+  of_file_alone([&] {
+    run_passes(graph, import_passes(), options.log);
+    (void)infer_types(graph);  // faults of the file show now, not in the first run
+  });
   splits = argument(graph.attributes, "batch_splits_output", std::string());
-  (void)infer_types(graph);  // faults of the file show now, not in the first run
   const DType real = precision_of(options);
   check<Unsupported>(options.optimize || real == DType::float32, "precision '", options.precision,
                      "' needs the passes: set optimize");
   std::shared_ptr<const Calibration> calibration;
   if (real == DType::int8) calibration = calibration_of(graph, options);
-  if (options.optimize) run_passes(graph, optimize_passes(real, options.own_class_masks, calibration), options.log);
+  if (options.optimize)
+    of_file_alone([&] { run_passes(graph, optimize_passes(real, options.own_class_masks, calibration), options.log); });
   remove_dead(graph);
   verify(graph);
   text = to_text(graph);

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from d2deploy.errors import InvalidArgument
 from d2deploy.structures.arrays import to_numpy
 
@@ -13,7 +15,7 @@ __all__ = ["checked", "image_of", "proposals_of", "side_of"]
 
 def checked(inputs: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
     """The same. Raises InvalidArgument where they are no list of dicts."""
-    if isinstance(inputs, (Mapping, str)) or not all(isinstance(one, Mapping) for one in inputs):
+    if not isinstance(inputs, Sequence) or not all(isinstance(one, Mapping) for one in inputs):
         raise InvalidArgument('inputs: must be a list of dicts, one per picture, as [{"image": image}]')
     return inputs
 
@@ -26,14 +28,19 @@ def image_of(inputs: Mapping[str, Any], name: str) -> tuple[Any, Any]:
         name: what messages call it.
 
     Raises:
-        InvalidArgument: there is none, or its shape is wrong.
+        InvalidArgument: there is none, or its shape or type is wrong.
     """
     if "image" not in inputs:
         raise InvalidArgument(f'{name}: has no "image", only: {", ".join(map(str, inputs)) or "nothing"}')
     given = inputs["image"]
-    image = to_numpy(given)
+    try:
+        image = to_numpy(given)
+    except (TypeError, ValueError) as error:  # ragged lists, types that NumPy has not
+        raise InvalidArgument(f'{name}: "image" must be (C, H, W): {error}') from error
     if image.ndim != 3:
         raise InvalidArgument(f'{name}: "image" must be (C, H, W), got {image.shape}')
+    if image.dtype.kind not in "buif":
+        raise InvalidArgument(f'{name}: "image" must hold integers or floats, got {image.dtype}')
     return (image if image.dtype == "uint8" else image.astype("float32")), given
 
 
@@ -58,6 +65,6 @@ def side_of(inputs: Mapping[str, Any], key: str, otherwise: int, name: str) -> i
     """ "height" or "width" that predictions are wanted for. Raises InvalidArgument where it is no number."""
     value = inputs.get(key, otherwise)
     try:
-        return int(value)
+        return int(np.int64(int(value)))  # else no argument of C++
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidArgument(f'{name}: "{key}" is {value!r}, must be a number of pixels') from error

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from d2deploy.errors import InvalidArgument
 from d2deploy.runtime.caffe2_model import Caffe2Model
 from d2deploy.runtime.instances import prediction
 from d2deploy.structures.arrays import held
@@ -93,5 +94,9 @@ class Predictor:
         Raises:
             InvalidArgument: the image is no such array.
         """
+        if image is None:
+            raise InvalidArgument(
+                "image is None, wanted an array of uint8; OpenCV's imread gives None for a file that it cannot read"
+            )
         boxes = None if proposals is None else np.asarray(proposals, np.float32)
         return prediction(self.model.detector.predict(image, input_format, boxes), held)

@@ -3,7 +3,7 @@
 
 namespace d2deploy {
 
-/// A convolution with a tensor of its shape added and a ReLU behind it: the end of a residual block.
+/// A convolution with a tensor of its shape added and a ReLU behind it: a residual block's end. NaN as in ConvRelu.
 struct ConvAddRelu {
   using Params = ConvParams;
   static constexpr ConvTail tail{.add = true, .relu = true};

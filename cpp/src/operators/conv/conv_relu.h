@@ -3,7 +3,7 @@
 
 namespace d2deploy {
 
-/// A convolution with a ReLU behind it.
+/// A convolution with a ReLU behind it. Sums that are NaN stay NaN, but for oneDNN's kernels, where they become 0.
 struct ConvRelu {
   using Params = ConvParams;
   static constexpr ConvTail tail{.relu = true};

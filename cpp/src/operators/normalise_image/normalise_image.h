@@ -15,7 +15,7 @@ struct NormaliseImage {
       std::array{field<&Params::dtype>("dtype", Bound::any, "element type of Y, a real one")};
   static constexpr Signature signature{"NormaliseImage",
                                        "X: float32 (N, C, H, W) | mean: float32 (C, 1, 1) | std: float32 (C, 1, 1)",
-                                       "Y: any (N, C, H, W)", LayoutRule::own};
+                                       "Y: any (N, C, H, W)", LayoutRule::own, internal};
 
   static Types infer(const Params& p, const Inputs& in) {
     TensorType y = in.types[0];

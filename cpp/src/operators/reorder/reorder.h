@@ -15,7 +15,7 @@ struct Reorder {
       field<&Params::to>("to", Bound::any, "layout of Y: channels_last or row_major; empty: that of X"),
       field<&Params::dtype>("dtype", Bound::any, "element type of Y, a real or quantised one; empty: that of X"),
       field<&Params::scale>("scale", Bound::any, "of quantised numbers: what a 1 in Y stands for")};
-  static constexpr Signature signature{"Reorder", "X: any any", "Y: any any like X", LayoutRule::own};
+  static constexpr Signature signature{"Reorder", "X: any any", "Y: any any like X", LayoutRule::own, internal};
 
   static TensorType type(const Params& p, const TensorType& x) {
     TensorType y = x;
