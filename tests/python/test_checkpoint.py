@@ -401,6 +401,13 @@ def test_names_of_wrapped_modules(wrapper: str, folder: Path) -> None:
     load_weights(Model(), saved(folder, tensors))
 
 
+def test_numbers_that_are_not_finite_are_told(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    tensors = weights_of(Model())
+    tensors["backbone.1.bias"] = tensors["backbone.1.bias"] * float("nan")
+    load_weights(Model(), saved(folder, tensors))
+    assert "numbers that are not finite in backbone.1.bias; did its training diverge?" in caplog.text
+
+
 def test_averaged_models(folder: Path) -> None:
     averaged = {f"module.{name}": value for name, value in weights_of(Model()).items()}
     load_weights(Model(), saved(folder, {"n_averaged": torch.tensor(3), **averaged}))

@@ -51,6 +51,9 @@ def load_weights(model: nn.Module, address: str | Path) -> None:
             *_hints(missing, unexpected, wrong, found),
         ]
         raise InvalidModel(f"{address} does not fit the model:" + "".join(f"\n  {line}" for line in lines))
+    if strange := [n for n in wanted if found[n].is_floating_point() and not found[n].isfinite().all()]:
+        shown = ", ".join(_by_module(strange)[:SHOWN])
+        _LOGGER.warning("%s: numbers that are not finite in %s; did its training diverge?", address, shown)
     with torch.no_grad():
         for name, target in wanted.items():
             target.copy_(found[name])
