@@ -136,6 +136,11 @@ class GlobalResponseNorm(nn.Module):
         return x * (norms / (norms.mean(dim=1, keepdim=True) + 1e-6))
 
 
+def attention(x: Tensor) -> Tensor:
+    rows = x.flatten(2).transpose(1, 2)
+    return functional.scaled_dot_product_attention(rows, rows * 2, rows + 1)
+
+
 def pad(mode: str, *sides: int, value: float = 0.0) -> nn.Module:
     return Call(lambda x: functional.pad(x, sides, mode, value))
 
@@ -279,7 +284,7 @@ MODULES: dict[str, Callable[[], nn.Module]] = {
     "instance_norm_learnt": lambda: nn.InstanceNorm2d(4, affine=True, track_running_stats=True),
     "variance": lambda: Call(lambda x: x / (x.var((2, 3), correction=0, keepdim=True) + x.std(1).unsqueeze(1) + 1)),
     "variance_and_mean": lambda: Call(lambda x: torch.cat(torch.var_mean(x, 1, keepdim=True, unbiased=False), dim=1)),
-    "attention": lambda: Call(lambda x: functional.scaled_dot_product_attention(*[x.flatten(2).transpose(1, 2)] * 3)),
+    "attention": lambda: Call(attention),
     "nearest_unlike_caffe2": lambda: resize(0.3, "nearest"),
     "bilinear_half_size": lambda: nn.Sequential(
         nn.Upsample(scale_factor=2),

@@ -178,7 +178,7 @@ def _state_dict(content: Any, path: Path) -> dict[str, Any]:
     if taken and (taken != ["model"] or others):
         beside = f"; it also holds {', '.join(others)}" if others else ""
         _LOGGER.warning("%s: the weights are those of its entry '%s'%s", path, ".".join(taken), beside)
-    return dict(state) if state is not content else content  # type: ignore[return-value]
+    return dict(state) if state is not content else content
 
 
 def _entries(content: Mapping[Any, Any], path: Path) -> list[Any]:

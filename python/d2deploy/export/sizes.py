@@ -96,4 +96,4 @@ def _sizes(multiple: int) -> Iterator[tuple[sympy.Integer, sympy.Integer]]:
 
 
 def _is_broken(condition: Any, sizes: dict[Any, sympy.Integer]) -> bool:
-    return condition.xreplace(sizes) == sympy.false
+    return bool(condition.xreplace(sizes) == sympy.false)
