@@ -299,7 +299,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], type[Exception], str]] = {
         InvalidModel,
         r"not a checkpoint \(its first bytes are b'hello, w'\); wanted",
     ),
-    "empty.pth": (lambda f: f.write_bytes(b""), InvalidModel, r"not a checkpoint \(its first bytes are b''\)"),
+    "empty.pth": (lambda f: f.write_bytes(b""), InvalidModel, r"empty.pth is empty; wanted: a .pkl"),
     "empty.pkl": (lambda f: f.write_bytes(b""), InvalidModel, r"empty.pkl is empty"),
     "lfs.pkl": (lambda f: f.write_text("version https://git-lfs.github.com/spec/v1\n"), InvalidModel, r"git lfs pull"),
     "list.pth": (
@@ -363,6 +363,54 @@ def test_what_is_refused_is_named_without_terminal_codes(folder: Path) -> None:
         load_checkpoint(folder / "a.pth")
     assert "\x1b" not in str(caught.value)
     assert "[9" not in str(caught.value)
+
+
+def test_advice_of_pytorch_to_run_what_a_file_says_is_not_passed_on(folder: Path) -> None:
+    torch.save({"model": {"a": torch.ones(1)}, "x": np.array([None, "a"], dtype=object)}, folder / "a.pth")
+    with pytest.raises(InvalidModel, match="refused: it holds more than tensors, or is damaged") as caught:
+        load_checkpoint(folder / "a.pth")
+    assert "weights_only" not in str(caught.value)
+
+
+def test_the_one_dict_of_tensors_is_found_by_any_name(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    optimizer = {"state": {0: {"exp_avg": torch.ones(2)}}, "param_groups": [{"lr": 0.1}]}
+    torch.save({"ema": {"net": weights_of(Model())}, "optimizer": optimizer}, folder / "a.pth")
+    with pytest.raises(InvalidModel, match="'ema'"):
+        load_checkpoint(folder / "a.pth")
+    torch.save({"checkpoint": {"state_dict": weights_of(Model())}, "epoch": 3}, folder / "a.pth")
+    with pytest.raises(InvalidModel, match="'checkpoint'"):
+        load_checkpoint(folder / "a.pth")
+    for content in ({"net": weights_of(Model()), "optimizer": optimizer}, {"model": {"params": weights_of(Model())}}):
+        torch.save(content, folder / "a.pth")
+        load_weights(Model(), folder / "a.pth")
+    assert "the weights are those of its entry 'net'" in caplog.text
+    assert "the weights are those of its entry 'model.params'" in caplog.text
+
+
+def test_several_dicts_of_tensors_are_named(folder: Path) -> None:
+    torch.save({"generator": weights_of(Model()), "critic": {"a": torch.ones(1)}}, folder / "a.pth")
+    with pytest.raises(
+        InvalidModel, match="holds several sets of tensors: 'generator', 'critic'; save that of the model"
+    ):
+        load_checkpoint(folder / "a.pth")
+
+
+@pytest.mark.parametrize("wrapper", ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"])
+def test_names_of_wrapped_modules(wrapper: str, folder: Path) -> None:
+    tensors = {f"{wrapper}.{n.replace('.', f'.{wrapper}.', 1)}": v for n, v in weights_of(Model()).items()}
+    load_weights(Model(), saved(folder, tensors))
+
+
+def test_numbers_that_are_not_finite_are_told(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    tensors = weights_of(Model())
+    tensors["backbone.1.bias"] = tensors["backbone.1.bias"] * float("nan")
+    load_weights(Model(), saved(folder, tensors))
+    assert "numbers that are not finite in backbone.1.bias; did its training diverge?" in caplog.text
+
+
+def test_averaged_models(folder: Path) -> None:
+    averaged = {f"module.{name}": value for name, value in weights_of(Model()).items()}
+    load_weights(Model(), saved(folder, {"n_averaged": torch.tensor(3), **averaged}))
 
 
 @pytest.mark.parametrize("entry", ["state_dict", "model_state_dict", "model_ema", "ema_state"])

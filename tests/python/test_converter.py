@@ -108,6 +108,22 @@ def test_help_of_the_script() -> None:
         (["--config-file", str(CONFIG), "--export-method", "magic"], 1, r"--export-method is magic; available"),
         (["--config-file", str(CONFIG), "--sample-image", "nowhere.jpg"], 1, r"--image nowhere\.jpg: no such file"),
         (["--config-file", str(CONFIG), "--output", str(CONFIG)], 1, r"config\.yaml: is a file; wanted a folder"),
+        (
+            ["--config-file", str(CONFIG), "--output", f"{CONFIG}/out"],
+            1,
+            r"config\.yaml/out: cannot be written: Not a dir",
+        ),
+        (["--config-file", str(CONFIG), "--image", str(CONFIG.parent)], 1, r"--image .*: is a folder"),
+        (
+            ["--config-file", str(CONFIG), "--", "MODEL.DEVICE"],
+            1,
+            r"KEY VALUE: 1 words after the options \(MODEL\.DEVICE\)",
+        ),
+        (
+            ["--config-file", str(CONFIG), "--import", "./my_parts.py"],
+            1,
+            r"--import \./my_parts\.py: is no name of a module",
+        ),
         (["MODEL.DEVICE", "cpu", "--config-fil", "x", "--colour", "red"], 1, r"unknown option --colour;"),
         (["MODEL.DEVICE", "cpu", "--sample-imag=x", "--outptu", "red"], 1, r"--outptu; did you mean --output\?"),
         (
@@ -247,6 +263,17 @@ def test_other_numbers_of_channels(
     boxes = wanted["instances"].pred_boxes.tensor.numpy()
     assert len(boxes) > 0
     np.testing.assert_allclose(found["instances"].pred_boxes.tensor, boxes, atol=1e-2)
+
+
+def test_a_module_that_ends_the_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "ends_at_once.py").write_text("import sys\nsys.exit('usage')\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert convert.main(["--config-file", str(CONFIG), "--output", "new/out", "--import", "ends_at_once"]) == 1
+    assert "--import ends_at_once: SystemExit: usage" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("hook", ["add_config", "add_pointrend_config"])

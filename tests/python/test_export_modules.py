@@ -136,6 +136,11 @@ class GlobalResponseNorm(nn.Module):
         return x * (norms / (norms.mean(dim=1, keepdim=True) + 1e-6))
 
 
+def attention(x: Tensor) -> Tensor:
+    rows = x.flatten(2).transpose(1, 2)
+    return functional.scaled_dot_product_attention(rows, rows * 2, rows + 1)
+
+
 def pad(mode: str, *sides: int, value: float = 0.0) -> nn.Module:
     return Call(lambda x: functional.pad(x, sides, mode, value))
 
@@ -267,6 +272,24 @@ MODULES: dict[str, Callable[[], nn.Module]] = {
     "reshape": lambda: Call(lambda x: x.reshape(1, 2, 2, -1)),
     "squeeze": lambda: Call(lambda x: x.squeeze(0).unsqueeze(-1)),
     "same": lambda: nn.Sequential(nn.ReLU(), nn.Identity()),
+    "roll": lambda: Call(lambda x: torch.roll(x, (-2, 1), (2, 3)) + torch.roll(x, 1, 1)),
+    "every_second_line": lambda: Call(
+        lambda x: torch.cat([x[..., 1::2, :-1:][..., :2, :], x[:, :, ::2][:, :, :2, :-1]])
+    ),
+    "every_third_column": lambda: Call(lambda x: x[..., 2::3]),
+    "conv_of_rows": lambda: nn.Sequential(nn.AdaptiveAvgPool2d((1, None)), nn.Flatten(2), nn.Conv1d(4, 6, 3, 2, 1)),
+    "means_of_rows": lambda: Call(lambda x: x * functional.adaptive_avg_pool2d(x, (None, 1))),
+    "mean_of_all": lambda: Call(lambda x: x - x.mean()),
+    "avg_pool_by_divisor": lambda: nn.AvgPool2d(3, 2, 1, count_include_pad=False, divisor_override=5),
+    "instance_norm_learnt": lambda: nn.InstanceNorm2d(4, affine=True, track_running_stats=True),
+    "variance": lambda: Call(lambda x: x / (x.var((2, 3), correction=0, keepdim=True) + x.std(1).unsqueeze(1) + 1)),
+    "variance_and_mean": lambda: Call(lambda x: torch.cat(torch.var_mean(x, 1, keepdim=True, unbiased=False), dim=1)),
+    "attention": lambda: Call(attention),
+    "nearest_unlike_caffe2": lambda: resize(0.3, "nearest"),
+    "bilinear_half_size": lambda: nn.Sequential(
+        nn.Upsample(scale_factor=2),
+        Call(lambda x: functional.interpolate(x, size=(x.shape[2] // 2, x.shape[3] // 2), mode="bilinear")),
+    ),
 }
 
 
@@ -396,12 +419,58 @@ def test_control_flow_that_depends_on_values_is_refused() -> None:
         convert(Odd(lambda x: x if x.sum() > 0 else -x), ["y"])
 
 
-def test_control_flow_that_depends_on_sizes_is_refused() -> None:
-    message = (
-        r"the model cannot be traced: Not all values of height .* satisfy the generated guard .* <= 99\. Its forward"
-    )
+@pytest.mark.parametrize("multiple", [0, 32])
+@pytest.mark.parametrize(
+    ("function", "condition"),
+    [
+        (lambda x: x[:, :, :1000] * 2, "the height is from 256 to 999"),
+        (lambda x: functional.avg_pool2d(x, x.shape[2:]), "the height is 512"),
+        (lambda x: x + torch.linspace(0, 1, x.shape[3]), "the width is "),
+        (lambda x: x if x.shape[2] > x.shape[3] else -x, r"height <= width"),
+        (lambda x: x if x.shape[2] % 64 == 0 else -x, r"Eq\(Mod\(height, 64\), 0\)"),
+        (lambda x: x if x.shape[2] * x.shape[3] < 1_000_000 else -x, r"height\*width < 1000000"),
+        (lambda x: x @ x[:, :, : x.shape[3] // 2, :].transpose(2, 3) @ x, "height"),
+    ],
+)
+def test_what_goes_by_the_size_of_the_picture_is_refused(
+    function: Callable[[Tensor], Tensor], condition: str, multiple: int
+) -> None:
+    net, sample = Odd(function), {"data": torch.zeros(1, 4, 64, 96)}
+    message = rf"module 'neck.1' \(Call\) goes by the picture's size: what was traced holds only where .*{condition}"
     with pytest.raises(Unsupported, match=message):
-        convert(Odd(lambda x: x[:, :, :100] * 2), ["y"])
+        to_onnx(net, sample, ["y"], Padding(size_divisibility=multiple))
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda x: x * x.shape[2], "numbers made of a map's size .Shape. in module 'neck.1' .Call."),
+        (
+            lambda x: torch.split(x, [x.shape[2] - 1, 1], dim=2)[0],
+            "numbers made of a map's size .Shape. in module 'neck.1'",
+        ),
+        (lambda x: x / x.var(), "module 'neck.1' .Call.: an unbiased variance over height and width cannot be written"),
+        (
+            lambda x: functional.avg_pool2d(x, 2, ceil_mode=True, divisor_override=3),
+            "module 'neck.1' .Call.: avg_pool2d with",
+        ),
+        (
+            lambda x: functional.interpolate(x, scale_factor=0.5, mode="area"),
+            "module 'neck.1' .Call. uses aten.adaptive_avg",
+        ),
+        (
+            lambda x: functional.rrelu(x),
+            "module 'neck.1' .Call. uses aten.rrelu.default, which has no translation to ONNX",
+        ),
+        (
+            lambda x: x.flatten(2).unflatten(2, x.shape[2:]),
+            "module 'neck.1' .Call.: a reshape of .* depends on the image's",
+        ),
+    ],
+)
+def test_a_refusal_names_the_module(function: Callable[[Tensor], Tensor], message: str) -> None:
+    with pytest.raises(Unsupported, match=message):
+        convert(Odd(function), ["y"])
 
 
 def test_an_error_in_the_model_names_the_module() -> None:

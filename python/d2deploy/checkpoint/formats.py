@@ -44,6 +44,7 @@ _HARMLESS: list[Any] = [
     (pathlib.PurePosixPath, "pathlib.PosixPath"),
     (pathlib.PureWindowsPath, "pathlib.WindowsPath"),
 ]
+_MAX_DEPTH = 4  # of dicts around the weights
 _LOGGER = logging.getLogger(__name__)
 
 BACKBONE_ALONE = (
@@ -83,6 +84,8 @@ def _read(path: Path) -> dict[str, Any]:
             head = file.read(64)
     except OSError as error:
         raise InvalidArgument(f"cannot read the checkpoint {path}: {error.strerror}") from None
+    if not head:
+        raise InvalidModel(f"{path} is empty; {_WANTED}")
     if head.startswith(b"version https://git-lfs"):
         raise InvalidModel(f"{path} is a pointer of Git LFS, not the file itself; get it with `git lfs pull`")
     if head.startswith(_ZIP) or head.startswith(_OLD_TORCH):
@@ -124,10 +127,11 @@ def _from_torch(path: Path) -> dict[str, Any]:
 def _refused(message: str) -> str:
     """What PyTorch's reader refused, out of its message, which is for terminals."""
     plain = re.sub(r"\x1b\[[0-9;]*m|\[9[0-9]m|\[0m", "", message)
-    found = re.search(r"Unsupported (?:global: GLOBAL|class|operand) ?([\w.]+)|\bGLOBAL ([\w.]+)", plain)
+    reason = plain.rpartition("WeightsUnpickler error: ")[2]  # before it, PyTorch advises to run what the file says
+    found = re.search(r"Unsupported (?:global: GLOBAL|class) ?([\w.]+)|\bGLOBAL ([\w.]+)", reason)
     if found:
         return f"{found[1] or found[2]}, which is neither a tensor nor a plain value"
-    return plain.split("\n")[0].replace("Weights only load failed. ", "")[:300]
+    return reason.split("\n")[0].replace("Weights only load failed. ", "")[:300]
 
 
 def _from_pickle(path: Path) -> dict[str, Any]:
@@ -160,11 +164,37 @@ def _state_dict(content: Any, path: Path) -> dict[str, Any]:
         raise InvalidModel(f'{path} holds {type(content).__name__}; wanted: {{"model": tensors by name}}')
     if content.get("matching_heuristics"):
         raise Unsupported(f"{path} {BACKBONE_ALONE}")
-    entries = [name for name in _ENTRIES if isinstance(content.get(name), Mapping)]
-    if "model" in content and "model" not in entries and not torch.is_tensor(content["model"]):
+    if "model" in content and not isinstance(content["model"], Mapping) and not torch.is_tensor(content["model"]):
         raise InvalidModel(f'{path}: "model" is {type(content["model"]).__name__}; wanted: tensors by name')
-    if len(entries) > 1 or (entries and entries[0] != "model"):
-        others = f"; it also holds {', '.join(entries[1:])}" if entries[1:] else ""
-        _LOGGER.warning("%s: the weights are those of its entry '%s'%s", path, entries[0], others)
-    state = content[entries[0]] if entries else content
-    return dict(state) if state is not content else content  # type: ignore[return-value]
+    taken: list[str] = []
+    others: list[str] = []
+    state: Any = content
+    while len(taken) < _MAX_DEPTH and (entries := _entries(state, path)):
+        others += entries[1:]
+        taken.append(str(entries[0]))
+        state = state[entries[0]]
+        if _holds_arrays(state):
+            break
+    if taken and (taken != ["model"] or others):
+        beside = f"; it also holds {', '.join(others)}" if others else ""
+        _LOGGER.warning("%s: the weights are those of its entry '%s'%s", path, ".".join(taken), beside)
+    return dict(state) if state is not content else content
+
+
+def _entries(content: Mapping[Any, Any], path: Path) -> list[Any]:
+    """Names of what may be the weights in a dict that holds more; of names that are not known there must be one."""
+    known = [name for name in _ENTRIES if isinstance(content.get(name), Mapping)]
+    if known or _holds_arrays(content):
+        return known
+    others = [name for name, value in content.items() if isinstance(value, Mapping) and _holds_arrays(value)]
+    others = [name for name in others if name != "blobs"]  # of Detectron, whose names are others
+    if len(others) > 1:
+        raise InvalidModel(
+            f"{path} holds several sets of tensors: {', '.join(map(repr, others))}; save that of the model alone, as "
+            '{"model": tensors by name}'
+        )
+    return others
+
+
+def _holds_arrays(content: Mapping[Any, Any]) -> bool:
+    return any(torch.is_tensor(value) or isinstance(value, np.ndarray) for value in content.values())

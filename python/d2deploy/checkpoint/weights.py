@@ -19,8 +19,10 @@ _LOGGER = logging.getLogger(__name__)
 SHOWN = 6  # names, or modules, per kind of fault
 
 # What old checkpoints have and models compute themselves, or training alone needs.
-_IGNORED_ENDS = (".num_batches_tracked", ".pixel_mean", ".pixel_std", ".fed_loss_cls_weights")
+_IGNORED_ENDS = (".num_batches_tracked", ".n_averaged", ".pixel_mean", ".pixel_std", ".fed_loss_cls_weights")
 _IGNORED_PARTS = (".anchor_generator.cell_anchors.",)
+# What torch.compile, FSDP and activation checkpointing put into the names of what they wrap.
+_WRAPPERS = re.compile(r"\b(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 
 
 def load_weights(model: nn.Module, address: str | Path) -> None:
@@ -35,7 +37,7 @@ def load_weights(model: nn.Module, address: str | Path) -> None:
         InvalidArgument, Unsupported: see `load_checkpoint`.
     """
     wanted = {n: value for n, value in model.state_dict(keep_vars=True).items() if not _is_ignored(n)}
-    tensors = {n: value for n, value in load_checkpoint(address).items() if not _is_ignored(n)}
+    tensors = {_WRAPPERS.sub("", n): value for n, value in load_checkpoint(address).items() if not _is_ignored(n)}
     found = _with_new_names(_without_prefix(tensors, set(wanted), str(address)), wanted)
     found.update(_statistics_of_old_checkpoints(model, found))
     missing = [name for name in wanted if name not in found]
@@ -49,6 +51,9 @@ def load_weights(model: nn.Module, address: str | Path) -> None:
             *_hints(missing, unexpected, wrong, found),
         ]
         raise InvalidModel(f"{address} does not fit the model:" + "".join(f"\n  {line}" for line in lines))
+    if strange := [n for n in wanted if found[n].is_floating_point() and not found[n].isfinite().all()]:
+        shown = ", ".join(_by_module(strange)[:SHOWN])
+        _LOGGER.warning("%s: numbers that are not finite in %s; did its training diverge?", address, shown)
     with torch.no_grad():
         for name, target in wanted.items():
             target.copy_(found[name])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from d2deploy.cli import convert_detectron2
 from d2deploy.cli.calibrate import CALIBRATION, calibrate
-from d2deploy.cli.convert_checks import check_format, check_pictures, check_weights, image_reader
+from d2deploy.cli.convert_checks import check_format, check_output, check_pictures, check_weights, image_reader
 from d2deploy.cli.convert_evaluation import datasets_of, evaluate_both
 from d2deploy.cli.pictures import find_sources
 from d2deploy.cli.shared import (
@@ -217,10 +217,9 @@ def _check(args: argparse.Namespace) -> None:
             "must be pairs, as MODEL.DEVICE cpu"
         )
     check_format(args)
-    if args.output.exists() and not args.output.is_dir():
-        raise InvalidArgument(f"--output {args.output}: is a file; wanted a folder")
+    check_output(args.output)
     if args.image is not None and not args.image.is_file():
-        raise InvalidArgument(f"--image {args.image}: no such file")
+        raise InvalidArgument(f"--image {args.image}: {'is a folder' if args.image.is_dir() else 'no such file'}")
 
 
 def class_names_of(given: str) -> list[str]:
@@ -248,12 +247,17 @@ Hook = Callable[[Any], object]
 def _import(module: str) -> Hook | None:
     """Imports a module, for what it registers, and gives its function `add_config`, or its one `add_..._config`, as
     Detectron2's projects have it."""
+    if not all(part.isidentifier() for part in module.split(".")):
+        raise InvalidArgument(
+            f"--import {module}: is no name of a module, as parts is that of parts.py; its folder is where you are, "
+            "or in PYTHONPATH"
+        )
     sys.path.insert(0, "")
     try:
         found = vars(import_module(module))
         named = [value for name, value in found.items() if re.fullmatch(r"add_\w+_config", name)]
         hook: Hook | None = found.get("add_config", named[0] if len(named) == 1 else None)
-    except Exception as error:  # whatever the user's code raises
+    except (Exception, SystemExit) as error:  # whatever the user's code raises
         raise InvalidArgument(f"--import {module}: {type(error).__name__}: {error}") from error
     return None if hook is None else partial(_add_keys, module, hook)
 

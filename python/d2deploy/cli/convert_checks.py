@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from d2deploy.errors import Error, InvalidArgument, Unsupported
@@ -28,6 +32,25 @@ def check_format(args: argparse.Namespace) -> None:
         )
     if args.export_method != "caffe2_tracing":
         raise InvalidArgument(f"--export-method is {args.export_method}; available: caffe2_tracing")
+
+
+def check_output(folder: Path) -> None:
+    """Whether files can be written there; leaves behind what was there before."""
+    missing = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
+    if folder.is_file():
+        raise InvalidArgument(f"--output {folder}: is a file; wanted a folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InvalidArgument(
+            f"--output {folder}: cannot be written: {error.strerror}; choose another folder"
+        ) from None
+    finally:
+        for path in missing:
+            with suppress(OSError):
+                path.rmdir()
 
 
 _CHANNELS = {"BGR": 3, "RGB": 3, "L": 1}

@@ -16,6 +16,9 @@ def options_first(parser: argparse.ArgumentParser, words: Sequence[str]) -> list
     left = list(words)
     while left:
         word = left.pop(0)
+        if word == "--":
+            others += left
+            break
         action = _option(parser, word)
         if action is not None:
             options.append(word)

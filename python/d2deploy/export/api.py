@@ -24,7 +24,7 @@ from d2deploy.export.net_arguments import net_arguments
 from d2deploy.export.netdef import NetWriter
 from d2deploy.export.shapes import readable_shapes
 from d2deploy.export.standard_onnx import check_standard
-from d2deploy.export.tracing import MIN_SIDE, to_onnx
+from d2deploy.export.tracing import to_onnx
 from d2deploy.export.translations import TRANSLATIONS
 from d2deploy.padding import net_inputs
 from d2deploy.runtime import Caffe2Model
@@ -35,6 +35,7 @@ __all__ = ["Caffe2Model", "Caffe2Tracer", "add_export_config", "export_caffe2_mo
 
 Array = npt.NDArray[Any]
 Inputs = Sequence[dict[str, Any]]
+_SMALL_SIDE = 64  # of a picture where none is given
 
 
 def add_export_config(cfg: Any) -> Any:
@@ -63,6 +64,11 @@ def _check_counts(cfg: Any) -> None:
         counts["MODEL.RPN.POST_NMS_TOPK_TEST"] = model.RPN.POST_NMS_TOPK_TEST
     if none := [key for key, count in counts.items() if count == 0]:
         raise InvalidArgument(f"{', '.join(none)}: 0 would leave no detection at all; wanted at least 1")
+    negative = [
+        f"{key} is {count}" for key, count in counts.items() if count < 0 and key != "TEST.DETECTIONS_PER_IMAGE"
+    ]
+    if negative:  # Detectron2 fails there
+        raise InvalidArgument(f"{', '.join(negative)}; wanted at least 1")
 
 
 class Caffe2Tracer:
@@ -164,7 +170,7 @@ class Caffe2Tracer:
 
     def _small_image(self) -> Array:
         padding = self.meta_arch.padding
-        height = padding.square_size // 2 or max(MIN_SIDE, 2 * padding.size_divisibility)
+        height = padding.square_size // 2 or max(_SMALL_SIDE, 2 * padding.size_divisibility)
         return np.full((len(self.meta_arch.model.pixel_mean), height, height * 3 // 2), 128, np.float32)
 
     def _feed(self, image: Array) -> tuple[Tensor, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,25 +11,16 @@ from torch.export.graph_signature import InputKind, InputSpec, TensorArgument
 from torch.fx import Graph, Node
 from torch.fx.node import map_arg
 
+from d2deploy.export.rewriting import written_as_others
+
 _GIVEN = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
-
-
-def _unbind(x: Tensor, dim: int = 0) -> list[Tensor]:
-    return [x.select(dim, i) for i in range(x.shape[dim])]
-
-
-def _written_as_others() -> dict[Any, Callable[..., Any]]:
-    """Operators that the files have none for, as several that they have."""
-    known = torch.export.default_decompositions()
-    einsum = torch.ops.aten.einsum.default
-    return {einsum: known[einsum], torch.ops.aten.unbind.int: _unbind}
 
 
 def fold_constants(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
     """The same program, without what is equal for all inputs. Its values become buffers, which bear the name of the
     module that computed them."""
     # This also writes what changes tensors in place as what does not.
-    program = program.run_decompositions(_written_as_others())
+    program = program.run_decompositions(written_as_others())
     graph, signature = program.graph, program.graph_signature
     placeholders = [node for node in graph.nodes if node.op == "placeholder"]
     values: dict[Node, Any] = {}

@@ -40,6 +40,9 @@ def cut(n: Node) -> None:
 def _every_nth(n: Node, axis: int, part: slice) -> None:
     """x[start:end:step] along one axis: its cells as rows of `step` each, of which one column is taken."""
     shape = n.shape()
+    if len(shape) == 4 and axis >= 2 and part.step > 0 <= part.start and part.stop >= 2**31 - 1:
+        _every_nth_line(n, axis, part.start, part.step)
+        return
     before, behind = shape[:axis], _numbers(n, shape[axis + 1 :])
     _numbers(n, before[1:])
     (size,) = _numbers(n, [shape[axis]])
@@ -61,6 +64,16 @@ def _every_nth(n: Node, axis: int, part: slice) -> None:
     _emit_reshape(n, source, rows, [*([0] * axis), count, step, *behind])
     _emit_part(n, rows, taken, len(shape) + 1, axis + 1, column, column + 1)
     n.emit("Squeeze", [taken], dims=[axis + 1])
+
+
+def _every_nth_line(n: Node, axis: int, start: int, step: int) -> None:
+    """The same of the lines or columns of a map from `start` on, however many there are: a pooling of windows of 1."""
+    source = n.source
+    if start:
+        source = n.step("inside", [f"{d} - {start}" if i == axis else d for i, d in enumerate(n.shape())])
+        _emit_part(n, n.source, source, 4, axis, start, -1)
+    strides = [step if i == axis else 1 for i in (2, 3)]
+    n.emit("MaxPool", [source], kernels=[1, 1], strides=strides, pads=[0] * 4)
 
 
 def _emit_part(n: Node, source: str, output: str, rank: int, axis: int, first: int, last: int) -> None:

@@ -226,7 +226,9 @@ class NetWriter:
     def _check_translatable(self) -> None:
         unknown: dict[str, str] = {}
         for node in self._nodes:
-            if node.op_type not in self._translations:
+            if node.op_type == "Shape":
+                unknown.setdefault("numbers made of a map's size (Shape)", module_of(_taker_of_sizes(node)))
+            elif node.op_type not in self._translations:
                 unknown.setdefault(node.op_type, module_of(node))
         if unknown:
             what = "; ".join(f"{kind} in {where}" for kind, where in sorted(unknown.items()))
@@ -267,6 +269,16 @@ def _needed(graph: onnx_ir.Graph) -> list[onnx_ir.Node]:
     return needed[::-1]
 
 
+def _taker_of_sizes(node: onnx_ir.Node) -> onnx_ir.Node:
+    """The first node behind one that gives sizes that makes something else of them than sizes."""
+    left = [node]
+    for taker in left:
+        if any(v.dtype is not None and not v.dtype.is_integer() for v in taker.outputs):
+            return taker
+        left += [use.node for v in taker.outputs for use in v.uses() if use.node not in left]
+    return node
+
+
 def constant_of(value: onnx_ir.Value) -> np.ndarray | None:
     return None if value.const_value is None else value.const_value.numpy()
 
@@ -287,9 +299,12 @@ def product(sizes: Dims) -> int | str:
 
 def _scopes(node: onnx_ir.Node) -> tuple[list[str], list[str]]:
     """Paths and classes of the modules around a node, outermost first; the last entries are the operator's own."""
-    paths = ast.literal_eval(node.metadata_props.get("pkg.torch.onnx.name_scopes", "[]"))
-    classes = ast.literal_eval(node.metadata_props.get("pkg.torch.onnx.class_hierarchy", "[]"))
-    return paths[:-1], classes[:-1]
+    paths = ast.literal_eval(node.metadata_props.get("pkg.torch.onnx.name_scopes", "[]"))[:-1]
+    classes = ast.literal_eval(node.metadata_props.get("pkg.torch.onnx.class_hierarchy", "[]"))[:-1]
+    if paths and not paths[-1].startswith("_empty_nn_module_stack"):  # which PyTorch has where it lost them
+        return paths, classes
+    producers = [value.producer() for value in node.inputs if value is not None]
+    return next((_scopes(producer) for producer in reversed(producers) if producer is not None), ([], []))
 
 
 def without_root(path: str) -> str:

@@ -70,7 +70,7 @@ def _groups(before: Dims, after: Dims) -> list[_Group] | None:
 
 def _numbers(every: Dims, wanted: Dims) -> list[int] | None:
     symbols = sorted({s for d in every for s in re.findall(r"\b[A-Za-z_]\w*\b", str(d))})
-    if len(symbols) > len(_SAMPLES):
+    if len(symbols) > len(_SAMPLES) or "None" in symbols:  # a size that torch.onnx did not find out
         return None
     values = [sympy.sympify(str(d)).subs(dict(zip(symbols, _SAMPLES, strict=False))) for d in wanted]
     return [int(v) for v in values] if all(v.is_Integer for v in values) else None

@@ -16,6 +16,7 @@ _MODES: Mapping[tuple[str, str], tuple[str, int]] = {
     ("linear", "pytorch_half_pixel"): ("bilinear", 0),
     ("linear", "align_corners"): ("bilinear", 1),
 }
+_MOST_CELLS = 65536  # of a side
 
 
 def resize(n: Node) -> None:
@@ -31,8 +32,8 @@ def resize(n: Node) -> None:
     if scales is not None and (len(scales) != 4 or list(scales[:2]) != [1, 1]):
         raise n.refuse("resizing of other dimensions than height and width cannot be written")
     mode, corners = known
-    height, width = (float(s) for s in scales[2:]) if scales is not None else _whole_factors(n)
-    if height and mode == "nearest":
+    height, width = (float(s) for s in scales[2:]) if scales is not None else _factors(n)
+    if height and mode == "nearest" and all(map(_is_caffe2s, (height, width))):
         n.emit("ResizeNearest", [n.source], width_scale=width, height_scale=height, order="NCHW")
     elif height and not corners and height == width and height.is_integer() and n.shape()[1] != 1:
         _by_transposed_convolution(n, int(height))
@@ -42,12 +43,20 @@ def resize(n: Node) -> None:
         n.emit("Interpolate", [n.source, _map_of_that_size(n)], mode=mode, align_corners=corners)
 
 
-def _whole_factors(n: Node) -> tuple[float, float]:
-    """By what the size that was asked for is larger than the input's, at any size of the image; 0: by no whole one."""
+def _is_caffe2s(factor: float) -> bool:
+    """Whether ResizeNearest, which divides by the factor, takes the cells that PyTorch takes, which multiplies."""
+    cells, scale = np.arange(_MOST_CELLS, dtype=np.float32), np.float32(factor)
+    return np.array_equal(np.trunc(cells / scale), np.trunc(cells * np.float32(1 / factor)))
+
+
+def _factors(n: Node) -> tuple[float, float]:
+    """By what the size that was asked for is larger than the input's, at any size of the image, where that is a whole
+    number, or one by a power of two, which float32 has exactly; else 0."""
     factors = []
     for before, after in zip(n.shape()[2:], n.output_shape()[2:], strict=True):
         ratio = sympy.sympify(str(after)) / sympy.sympify(str(before))
-        factors.append(float(ratio) if ratio.is_Integer and not isinstance(before, int) else 0.0)
+        exact = ratio.is_Rational and int(ratio.q).bit_count() == 1
+        factors.append(float(ratio) if exact and not isinstance(before, int) else 0.0)
     return (factors[0], factors[1]) if all(factors) else (0.0, 0.0)
 
 

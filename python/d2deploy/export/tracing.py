@@ -20,10 +20,11 @@ from d2deploy.export import onnx_domain, standard_onnx, whole
 from d2deploy.export.constants import fold_constants
 from d2deploy.export.folding import fold_batch_norms, fold_transposes, fold_unsqueezed
 from d2deploy.export.netdef import without_root
+from d2deploy.export.sizes import SizeWatch, sample_size
 from d2deploy.padding import Padding
 
-# What no image comes near keeps tracing from caring for sizes that are too small for a layer, or overflow, in pixels.
-MIN_SIDE, MAX_SIDE = 64, 65536
+# Sides in pixels. From the smaller on, maps of stride 128 have more than one cell; where they have one, tracing cares.
+MIN_SIDE, MAX_SIDE = 256, 65536
 
 
 def to_onnx(
@@ -50,9 +51,9 @@ def to_onnx(
     with _quiet():
         program = _trace(module, inputs, padding)
         if standard_ops:
-            program = fold_constants(program).run_decompositions(standard_onnx.decompositions())
+            program = _folded(program).run_decompositions(standard_onnx.decompositions())
         elif not whole.keep_whole(program):
-            program = fold_constants(program)
+            program = _folded(program)
         domain = standard_onnx if standard_ops else onnx_domain
         try:
             result = torch.onnx.export(
@@ -79,20 +80,43 @@ def _trace(module: nn.Module, inputs: dict[str, Tensor], padding: Padding) -> to
     multiple = max(padding.size_divisibility, 1)
 
     def side(name: str) -> Any:
-        dim = torch.export.Dim(name, min=max(2, MIN_SIDE // multiple), max=MAX_SIDE // multiple)
+        dim = torch.export.Dim(name, min=max(2, -(-MIN_SIDE // multiple)), max=MAX_SIDE // multiple)
         return dim * multiple if multiple > 1 else dim
 
     # At least two proposals, for what `_unknown_rows` of operators.py tells.
     sides: dict[str, dict[int, Any]] = {"proposals": {0: torch.export.Dim("proposals", min=2)}}
     if not padding.square_size:
         sides["data"] = {2: side("height"), 3: side("width")}
+        data = inputs["data"]
+        inputs = {**inputs, "data": data.new_zeros(*data.shape[:2], *sample_size(multiple))}
     shapes = {name: sides.get(name, {}) for name in inputs}
+    watch = SizeWatch(multiple)
     try:
-        return torch.export.export(
-            module, (), inputs, dynamic_shapes=shapes, strict=False, prefer_deferred_runtime_asserts_over_guards=True
-        )
+        with watch.of(module):
+            program = torch.export.export(
+                module,
+                (),
+                inputs,
+                dynamic_shapes=shapes,
+                strict=False,
+                prefer_deferred_runtime_asserts_over_guards=True,
+            )
     except Exception as error:
-        raise Unsupported(_tracing_message(module, error)) from error
+        if not watch.condition:
+            raise Unsupported(_tracing_message(module, error)) from error
+    if watch.condition:
+        raise Unsupported(_size_message(module, watch))
+    return program
+
+
+def _size_message(module: nn.Module, watch: SizeWatch) -> str:
+    path = next((without_root(name) for name, m in module.named_modules() if m is watch.module), "")
+    where = f"module '{path}' ({type(watch.module).__name__})" if path else "the model"
+    return (
+        f"{where} goes by the picture's size: what was traced holds only where {watch.condition}. Its forward must not "
+        "branch on sizes nor make numbers of them: pool by adaptive_avg_pool2d or mean, resize to the size of a map, "
+        "or keep the module out of the exported model"
+    )
 
 
 def _tracing_message(module: nn.Module, error: Exception) -> str:
@@ -111,16 +135,33 @@ def _tracing_message(module: nn.Module, error: Exception) -> str:
     )
 
 
+def _folded(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
+    nodes = {node.name: node for node in program.graph.nodes}
+    try:
+        return fold_constants(program)
+    except Unsupported as error:  # with PyTorch's own words behind it
+        reason, _, where = str(error).partition("\n")
+        found = re.search(r"While executing %(\w+)", where)
+        raise Unsupported(f"{module_of(nodes[found[1]].meta) if found else 'the model'}: {reason}") from error
+
+
 def _conversion_message(program: torch.export.ExportedProgram, error: Exception) -> str:
     reasons = [str(e) for e in _causes(error)]
-    # torch.onnx may name a part of the operator, prims.bessel_j0 of aten.special_bessel_j0.
+    # torch.onnx may name a part of the operator, prims.bessel_j0 of aten.special_bessel_j0, or what PyTorch made of it.
     unknown = {name for reason in reasons for name in re.findall(r"OpOverload\(op='\w+\.(\w+)'", reason)}
+    failed = {name for reason in reasons for name in re.findall(r"translating node %(\w+)", reason)}
+    alike: dict[int, torch.fx.Node] = {}  # by how many characters of a name are the same: the most of them count
     for node in program.graph.nodes:
-        if any(name in str(node.target) for name in unknown):
-            return (
-                f"{module_of(node.meta)} uses {node.target}, which has no translation to ONNX. "
-                "Write it with other operators of PyTorch, or keep the module out of the exported model"
-            )
+        kind = str(getattr(node.target, "overloadpacket", "")).rpartition(".")[2]
+        same = [min(len(kind), len(name)) for name in unknown if kind and (kind in name or name in kind)]
+        if same or node.name in failed:
+            alike.setdefault(max(same, default=0), node)
+    if alike:
+        node = alike[max(alike)]
+        return (
+            f"{module_of(node.meta)} uses {node.target}, which has no translation to ONNX in this form. "
+            "Write it with other operators of PyTorch, or keep the module out of the exported model"
+        )
     return f"the model cannot be converted to ONNX: {reasons[-1].splitlines()[0] if reasons else error}"
 
 

@@ -112,8 +112,13 @@ def _concat(n: Node) -> None:
 
 def _squeeze(n: Node) -> None:
     axes = n.constant(1)
+    if axes is None and n.type == "Squeeze" and all(isinstance(size, int) for size in n.shape()):
+        axes = np.array([axis for axis, size in enumerate(n.shape()) if size == 1])
     if axes is None:
-        raise n.refuse("squeeze needs the dimensions to drop")
+        raise n.refuse("squeeze needs the dimensions to drop, where sizes depend on the image's")
+    if not len(axes):
+        n.forward()
+        return
     rank = len(n.shape()) + (len(axes) if n.type == "Unsqueeze" else 0)
     n.emit("ExpandDims" if n.type == "Unsqueeze" else "Squeeze", [n.source], dims=sorted(int(a) % rank for a in axes))
 

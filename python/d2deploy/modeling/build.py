@@ -9,6 +9,7 @@ import torch
 
 from d2deploy.config import Config
 from d2deploy.errors import DeviceError, InvalidArgument, Unsupported
+from d2deploy.modeling.checks import check_numbers
 from d2deploy.modeling.layers import ShapeSpec
 from d2deploy.modeling.registry import (
     BACKBONES,
@@ -44,11 +45,7 @@ def build_model(cfg: Config) -> Any:
     device = make_device(cfg.MODEL.DEVICE)
     if faults := list(unsupported(cfg)):
         raise Unsupported("\n".join(faults))
-    if len(cfg.MODEL.PIXEL_MEAN) != len(cfg.MODEL.PIXEL_STD):
-        raise InvalidArgument(
-            f"MODEL.PIXEL_MEAN has {len(cfg.MODEL.PIXEL_MEAN)} numbers, MODEL.PIXEL_STD {len(cfg.MODEL.PIXEL_STD)}; "
-            "both need one per channel"
-        )
+    check_numbers(cfg)
     model = META_ARCHS.build(cfg.MODEL.META_ARCHITECTURE, cfg)
     return model.eval().requires_grad_(False).to(device)
 

@@ -139,4 +139,7 @@ def make_pooler(node: Any, key: str, shapes: dict[str, ShapeSpec], features: Seq
     """The pooler that a head's configuration `node` asks for; `key` is the node's name, for messages."""
     check_pooler_type(node.POOLER_TYPE, f"{key}.POOLER_TYPE")
     scales = [1.0 / (shapes[f].stride or 1) for f in features]
-    return ROIPooler(node.POOLER_RESOLUTION, scales, node.POOLER_SAMPLING_RATIO, node.POOLER_TYPE)
+    try:
+        return ROIPooler(node.POOLER_RESOLUTION, scales, node.POOLER_SAMPLING_RATIO, node.POOLER_TYPE)
+    except InvalidArgument as error:
+        raise InvalidArgument(f"{key}: the maps {', '.join(features)} cannot be pooled from: {error}") from None
