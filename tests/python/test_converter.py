@@ -132,6 +132,11 @@ def test_help_of_the_script() -> None:
             r"TEST\.DETECTIONS_PER_IMAGE: 0 would leave no detection at all; wanted at least 1",
         ),
         (
+            ["MODEL.WEIGHTS", str(WEIGHTS), "--config-file", str(CONFIG), "MODEL.RETINANET.TOPK_CANDIDATES_TEST", "-5"],
+            1,
+            r"MODEL\.RETINANET\.TOPK_CANDIDATES_TEST is -5; wanted at least 1",
+        ),
+        (
             [
                 *("--config-file", str(CONFIG), "--image", str(CONFIG), "MODEL.WEIGHTS", str(WEIGHTS)),
                 *("--format", "caffe2", "--export-method", "caffe2_tracing"),
