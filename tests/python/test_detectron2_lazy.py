@@ -138,5 +138,5 @@ def test_sizes_that_are_not_known_are_told_with_the_way_out(tmp_path: Path) -> N
     config.write_text(LOADER + MVITV2 + "model.backbone.square_pad = 0")
     lazy = d2_config.LazyConfig.load(str(config))
     model = d2_config.instantiate(lazy.model)
-    with pytest.raises(Unsupported, match=r"cannot be traced.*set its square_pad"):
+    with pytest.raises(Unsupported, match=r"goes by the picture's size.*set its square_pad"):
         Caffe2Tracer(config_of_lazy(lazy, model), model).export_caffe2()
