@@ -51,7 +51,10 @@ std::vector<float> weight_scales(const Tensor& weights, std::size_t axis) {
                [&](std::size_t c, std::int64_t at) { scales[c] = std::max(scales[c], largest(w + at, runs.after)); });
   // Channels that training let decay become 0 where their scale would be no normal number, or 0.
   constexpr float kLeast = std::numeric_limits<float>::min();
-  for (float& s : scales) s = s / most_quanta(DType::int8) >= kLeast ? s / most_quanta(DType::int8) : 1.0F;
+  for (float& s : scales) {
+    s /= most_quanta(DType::int8);
+    if (!(s >= kLeast)) s = 1;
+  }
   return scales;
 }
 

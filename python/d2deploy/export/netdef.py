@@ -299,12 +299,16 @@ def product(sizes: Dims) -> int | str:
 
 def _scopes(node: onnx_ir.Node) -> tuple[list[str], list[str]]:
     """Paths and classes of the modules around a node, outermost first; the last entries are the operator's own."""
-    paths = ast.literal_eval(node.metadata_props.get("pkg.torch.onnx.name_scopes", "[]"))[:-1]
-    classes = ast.literal_eval(node.metadata_props.get("pkg.torch.onnx.class_hierarchy", "[]"))[:-1]
-    if paths and not paths[-1].startswith("_empty_nn_module_stack"):  # which PyTorch has where it lost them
-        return paths, classes
-    producers = [value.producer() for value in node.inputs if value is not None]
-    return next((_scopes(producer) for producer in reversed(producers) if producer is not None), ([], []))
+    while True:
+        paths = ast.literal_eval(node.metadata_props.get("pkg.torch.onnx.name_scopes", "[]"))[:-1]
+        classes = ast.literal_eval(node.metadata_props.get("pkg.torch.onnx.class_hierarchy", "[]"))[:-1]
+        if paths and not paths[-1].startswith("_empty_nn_module_stack"):  # which PyTorch has where it lost them
+            return paths, classes
+        producers = [value.producer() for value in node.inputs if value is not None]
+        known = [producer for producer in producers if producer is not None]
+        if not known:
+            return [], []
+        node = known[-1]
 
 
 def without_root(path: str) -> str:
